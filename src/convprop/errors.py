@@ -1,0 +1,28 @@
+"""The package's exceptions, and the one form every message about a bad value takes."""
+
+from __future__ import annotations
+
+
+class ConvpropError(Exception):
+    """Base of every error that a user of the package can cause."""
+
+
+class InvalidInput(ConvpropError, ValueError):
+    """A parameter or an array breaks a rule; the message names parameter, rule and value."""
+
+
+class DataError(ConvpropError, ValueError):
+    """A data file or folder cannot be used; the message names it."""
+
+
+class ModelFileError(ConvpropError, ValueError):
+    """A model file is damaged, or describes something this version does not know."""
+
+
+class TrainingDiverged(ConvpropError, RuntimeError):
+    """The loss stopped being a finite number; the network holds its last good weights."""
+
+
+def invalid(parameter: str, rule: str, received: object) -> InvalidInput:
+    """Return the error "<parameter> must <rule>, got <received>"."""
+    return InvalidInput(f"{parameter} must {rule}, got {received}")
