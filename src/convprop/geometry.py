@@ -1,0 +1,148 @@
+"""Window geometry: the forms a size or a padding may take, and the one output-size formula.
+
+Every function takes what a user wrote, says what is wrong with it through
+`errors.invalid`, and returns the resolved integers that the engine works with.
+Sizes are (rows, columns); padding is (top, bottom, left, right).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeGuard
+
+import numpy as np
+
+from convprop.errors import invalid
+
+Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]
+Padding = int | Sequence[int] | Literal["same"]
+PoolSize = int | Sequence[int] | Literal["global"]
+
+_PADDING_RULE = "be a non-negative integer, (vertical, horizontal), (top, bottom, left, right) or 'same'"
+
+# Large enough for any image, small enough that no size computed from it leaves 64 bits.
+LARGEST_INTEGER = 2**31 - 1
+
+
+def is_integer(value: object, smallest: int) -> TypeGuard[int]:
+    """Whether value is a Python or NumPy integer (not a bool) in smallest .. 2**31 - 1."""
+    return (
+        isinstance(value, int | np.integer)
+        and not isinstance(value, bool)
+        and smallest <= int(value) <= LARGEST_INTEGER
+    )
+
+
+def positive_integer(parameter: str, value: object) -> int:
+    """Return value as an int; raise InvalidInput unless it is an integer of at least 1."""
+    if not is_integer(value, 1):
+        raise invalid(parameter, "be a positive integer", repr(value))
+    return int(value)
+
+
+def pair(parameter: str, value: object) -> Pair:
+    """Return an int or a pair of ints as (rows, columns), both at least 1."""
+    members = _integers(value, smallest=1)
+    if len(members) != 2:
+        raise invalid(parameter, "be a positive integer or a pair of them", repr(value))
+    return members[0], members[1]
+
+
+def resolve_padding(
+    padding: object, input_size: Pair, window_size: Pair, stride: Pair, dilation: Pair
+) -> Sides:
+    """Return padding as (top, bottom, left, right).
+
+    "same" gives ceil(input / stride) outputs; where the rows (or columns) to add are odd in
+    number, the smaller half comes before, as in TensorFlow and ONNX's SAME_UPPER.
+    """
+    if isinstance(padding, str):
+        if padding != "same":
+            raise invalid("padding", _PADDING_RULE, repr(padding))
+        top, bottom = _same(input_size[0], window_size[0], stride[0], dilation[0])
+        left, right = _same(input_size[1], window_size[1], stride[1], dilation[1])
+        return top, bottom, left, right
+    sides = _integers(padding, smallest=0)
+    if len(sides) == 2:
+        return sides[0], sides[0], sides[1], sides[1]
+    if len(sides) == 4:
+        return sides[0], sides[1], sides[2], sides[3]
+    raise invalid("padding", _PADDING_RULE, repr(padding))
+
+
+def output_size(
+    input_size: Pair,
+    window: Pair,
+    stride: Pair,
+    padding: Sides,
+    dilation: Pair = (1, 1),
+) -> Pair:
+    """Return (Ho, Wo), the places where a window fits into its padded input.
+
+    Ho = floor((H + top + bottom - dilation (k1 - 1) - 1) / stride) + 1, and Wo alike: with
+    stride 1 and nothing else, the article's H - k1 + 1 by W - k2 + 1.
+    """
+    padded = (
+        input_size[0] + padding[0] + padding[1],
+        input_size[1] + padding[2] + padding[3],
+    )
+    extent = (dilation[0] * (window[0] - 1) + 1, dilation[1] * (window[1] - 1) + 1)
+    if extent[0] > padded[0] or extent[1] > padded[1]:
+        dilated = " with its dilation" if dilation != (1, 1) else ""
+        raise invalid(
+            "window",
+            f"fit into its padded input of {padded[0]}x{padded[1]}",
+            f"{extent[0]}x{extent[1]}{dilated}",
+        )
+    return (
+        (padded[0] - extent[0]) // stride[0] + 1,
+        (padded[1] - extent[1]) // stride[1] + 1,
+    )
+
+
+def pool_window(size: object, stride: object, input_size: Pair) -> tuple[Pair, Pair]:
+    """Return (size, stride) of a pooling: "global" is the whole input, stride None the size."""
+    if isinstance(size, str):
+        if size != "global":
+            raise invalid(
+                "size", "be a positive integer, a pair of them or 'global'", repr(size)
+            )
+        if stride is not None:
+            raise invalid("stride", "be None when size is 'global'", repr(stride))
+        return input_size, input_size
+    window = pair("size", size)
+    return window, window if stride is None else pair("stride", stride)
+
+
+def pool_padding(
+    padding: object, input_size: Pair, window: Pair, stride: Pair
+) -> Sides:
+    """Return a pooling's padding as (top, bottom, left, right), each side below the window's.
+
+    A window that lay in the padding alone would have no winning unit and nothing to average.
+    """
+    sides = resolve_padding(padding, input_size, window, stride, (1, 1))
+    if max(sides[:2]) >= window[0] or max(sides[2:]) >= window[1]:
+        raise invalid(
+            "padding",
+            f"be smaller than the {window[0]}x{window[1]} pooling window on every side",
+            repr(padding),
+        )
+    return sides
+
+
+def _integers(value: object, smallest: int) -> list[int]:
+    """Return an integer twice, a sequence of integers as a list, and [] for anything else."""
+    if is_integer(value, smallest):
+        return [int(value), int(value)]
+    if not isinstance(value, tuple | list | np.ndarray):
+        return []
+    members = [int(member) for member in value if is_integer(member, smallest)]
+    return members if len(members) == len(value) else []
+
+
+def _same(input_length: int, window: int, stride: int, dilation: int) -> Pair:
+    outputs = -(-input_length // stride)
+    added = max((outputs - 1) * stride + dilation * (window - 1) + 1 - input_length, 0)
+    return added // 2, added - added // 2
