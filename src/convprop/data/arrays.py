@@ -1,0 +1,339 @@
+"""What the package accepts as images and labels, and what it measures and cuts from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from convprop.errors import invalid
+
+Shape = tuple[int, int, int]
+Array = NDArray[Any]
+
+CHANNEL_COUNTS = (1, 3, 4)
+"""Grey, RGB and RGBA: the lengths by which an axis is recognised as the channels."""
+
+DATA_FORMATS = ("NCHW", "NHWC")
+
+SPLIT_STREAM = 0x53504C4954
+"""The engine's random stream that orders images before a split."""
+
+# Values a chunk: 1 MB as float64, which stays in the cache.
+_CHUNK_VALUES = 1 << 17
+
+
+def as_images(
+    images: ArrayLike,
+    dtype: DTypeLike,
+    input_shape: Shape | None = None,
+    parameter: str = "images",
+    *,
+    data_format: str | None = None,
+) -> Array:
+    """Return ``images`` as a C-contiguous (N, C, H, W) array of uint8 or of ``dtype``.
+
+    Parameters
+    ----------
+    images : array_like
+        (N, H, W), (N, H, W, C) or (N, C, H, W). uint8 and bool, and integers that all lie in
+        0..255, become uint8; other integers and every floating type become ``dtype``.
+    dtype : float32 or float64
+        The network's dtype.
+    input_shape : (C, H, W), optional
+        The shape to expect; it also tells the two layouts apart (channels first if C = H = W).
+        Without it the channel axis is the one of axes 1 and 3 whose length is 1, 3 or 4.
+    parameter : str
+        The name in the messages.
+    data_format : "NCHW" or "NHWC", optional
+        The layout of four axes, where neither of the two rules above decides.
+
+    Returns
+    -------
+    ndarray
+        The array given, when it already has the layout and a dtype that is kept.
+
+    Raises
+    ------
+    InvalidInput
+        Wrong rank or shape, no images, no numbers, NaN or infinity, or a value that ``dtype``
+        cannot hold.
+    """
+    if data_format is not None and data_format not in DATA_FORMATS:
+        raise invalid("data_format", "be 'NCHW' or 'NHWC'", repr(data_format))
+    try:
+        array = np.asarray(images)
+    except ValueError:
+        raise invalid(
+            parameter, "be one array of numbers", "sequences of unequal lengths"
+        ) from None
+    if array.dtype.kind not in "buif":
+        raise invalid(parameter, "hold integers or floating-point numbers", f"dtype {array.dtype}")
+    if array.ndim == 0 or array.shape[0] == 0:
+        raise invalid(parameter, "hold at least one image", f"shape {array.shape}")
+    array = _channels_first(array, input_shape, parameter, data_format)
+    if array.size == 0:
+        raise invalid(parameter, "have no axis of length 0", f"shape {array.shape}")
+    if array.dtype.kind == "f":
+        return _exact_floats(array, np.dtype(dtype), parameter)
+    return _exact_integers(array, np.dtype(dtype), parameter)
+
+
+def _channels_first(
+    array: Array,
+    input_shape: Shape | None,
+    parameter: str,
+    data_format: str | None,
+) -> Array:
+    """Return a view with axes (N, C, H, W)."""
+    if input_shape is not None:
+        return _with_input_shape(array, input_shape, parameter, data_format)
+    if array.ndim == 3:
+        return array[:, np.newaxis]
+    if array.ndim != 4:
+        raise invalid(
+            parameter, "have shape (N, H, W), (N, H, W, C) or (N, C, H, W)", f"shape {array.shape}"
+        )
+    if data_format is None:
+        first, last = (array.shape[axis] in CHANNEL_COUNTS for axis in (1, 3))
+        if first == last:
+            raise invalid(
+                parameter,
+                "have 1, 3 or 4 channels in either axis 1 or axis 3, or come with"
+                " data_format 'NCHW' or 'NHWC'",
+                f"shape {array.shape}",
+            )
+        data_format = "NCHW" if first else "NHWC"
+    return array if data_format == "NCHW" else array.transpose(0, 3, 1, 2)
+
+
+def _with_input_shape(
+    array: Array, input_shape: Shape, parameter: str, data_format: str | None
+) -> Array:
+    channels, height, width = input_shape
+    if array.shape[1:] == (channels, height, width) and data_format != "NHWC":
+        return array
+    if array.shape[1:] == (height, width, channels) and data_format != "NCHW":
+        return array.transpose(0, 3, 1, 2)
+    if channels == 1 and array.shape[1:] == (height, width):
+        return array[:, np.newaxis]
+    layouts = {
+        "NCHW": f"(N, {channels}, {height}, {width})",
+        "NHWC": f"(N, {height}, {width}, {channels})",
+    }
+    accepted = [text for name, text in layouts.items() if data_format in (None, name)]
+    if channels == 1:
+        accepted.append(f"(N, {height}, {width})")
+    rule = ", ".join(accepted[:-1]) + " or " + accepted[-1] if accepted[1:] else accepted[0]
+    one_image = array.shape in ((channels, height, width), (height, width, channels)) or (
+        channels == 1 and array.shape == (height, width)
+    )
+    hint = " (one image: add a first axis, images[np.newaxis])" if one_image else ""
+    raise invalid(parameter, f"have shape {rule}", f"shape {array.shape}{hint}")
+
+
+def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
+    for start, chunk in _image_chunks(array):
+        finite = np.isfinite(chunk)
+        if not finite.all():
+            index = np.unravel_index(int(np.argmin(finite)), chunk.shape)
+            place = (start + int(index[0]), *map(int, index[1:]))
+            value = float(chunk[index])
+            raise invalid(
+                parameter, "be finite", f"{value} at (image, channel, row, column) {place}"
+            )
+    limit = np.finfo(dtype).max
+    if np.finfo(array.dtype).max > limit:
+        largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array))
+        if largest > limit:
+            raise invalid(parameter, f"fit in {dtype}", f"a value of magnitude {largest:.7g}")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _exact_integers(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
+    if array.dtype in (np.uint8, np.bool_):
+        return np.ascontiguousarray(array, dtype=np.uint8)
+    lowest, highest = int(array.min()), int(array.max())
+    if lowest >= 0 and highest <= 255:
+        return np.ascontiguousarray(array, dtype=np.uint8)
+    exact = 1 << (np.finfo(dtype).nmant + 1)
+    if -lowest > exact or highest > exact:
+        furthest = highest if highest > exact else lowest
+        raise invalid(parameter, f"hold integers of magnitude at most {exact} ({dtype})", furthest)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _image_chunks(images: Array) -> Iterator[tuple[int, Array]]:
+    """Yield (first image, images) in order, about ``_CHUNK_VALUES`` values at a time."""
+    step = max(1, _CHUNK_VALUES // max(1, math.prod(images.shape[1:])))
+    for start in range(0, len(images), step):
+        yield start, images[start : start + step]
+
+
+def as_labels(
+    labels: ArrayLike,
+    count: int,
+    classes: int,
+    parameter: str = "labels",
+    *,
+    several_classes: bool = False,
+) -> NDArray[np.int32]:
+    """Return ``labels`` as int32 class indices of shape (count,).
+
+    Parameters
+    ----------
+    labels : array_like
+        (count,) integers in 0..classes - 1.
+    count, classes : int
+        How many images and how many classes there are.
+    parameter : str
+        The name in the messages.
+    several_classes : bool
+        Refuse labels that all name one class; training asks for this.
+
+    Raises
+    ------
+    InvalidInput
+        Wrong rank or length, no integers, out of range, or one class only.
+    """
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise invalid(
+            parameter, "be one array of integers", "sequences of unequal lengths"
+        ) from None
+    if array.ndim != 1:
+        raise invalid(parameter, "have shape (N,)", f"shape {array.shape}")
+    if len(array) != count:
+        raise invalid(parameter, f"hold one label for each of the {count} images", len(array))
+    if array.dtype.kind not in "bui":
+        raise invalid(parameter, "be integers", f"dtype {array.dtype}")
+    outside = (array < 0) | (array >= classes)
+    if outside.any():
+        index = int(np.argmax(outside))
+        raise invalid(
+            parameter, f"lie in 0..{classes - 1}", f"{int(array[index])} at index {index}"
+        )
+    if several_classes and (array == array[0]).all():
+        raise invalid(parameter, "name at least two classes", f"only class {int(array[0])}")
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def normalisation(
+    images: Array,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each channel's mean and the inverse of its standard deviation.
+
+    For uint8 the sums are integers and both results are correctly rounded. Floating-point
+    values are added in float64 by elementwise halving, so the bits depend on the values and
+    their order alone, not on the machine. A channel that does not vary gets scale 1.
+
+    Parameters
+    ----------
+    images : ndarray
+        (N, C, H, W), as :func:`as_images` returns them.
+
+    Returns
+    -------
+    offset, scale : ndarray
+        float64 (C,); (pixel - offset) * scale has mean 0 and variance 1.
+    """
+    measure = _uint8_moments if images.dtype == np.uint8 else _float_moments
+    offset = np.empty(images.shape[1])
+    scale = np.ones(images.shape[1])
+    for c in range(images.shape[1]):
+        offset[c], deviation = measure(images[:, c])
+        if not math.isfinite(deviation):
+            raise invalid("images", "have a finite variance", f"{deviation} in channel {c}")
+        # The inverse of a subnormal float32 is infinite: such a channel does not vary.
+        if deviation >= np.finfo(np.float32).tiny:
+            scale[c] = 1.0 / deviation
+    return offset, scale
+
+
+def _uint8_moments(maps: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of one channel's (N, H, W) uint8 maps."""
+    counts = np.zeros(256, dtype=np.int64)
+    for _, chunk in _image_chunks(maps):
+        counts += np.bincount(chunk.reshape(-1), minlength=256)
+    levels = np.arange(256)
+    mean = Fraction(int(counts @ levels), maps.size)
+    mean_square = Fraction(int(counts @ levels**2), maps.size)
+    return float(mean), math.sqrt(mean_square - mean * mean)
+
+
+def _float_moments(maps: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of one channel's (N, H, W) floating-point maps."""
+    first = maps.flat[0]
+    if all((chunk == first).all() for _, chunk in _image_chunks(maps)):
+        # A rounded mean would leave a spurious variance.
+        return float(first), 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        chunks = (_values(chunk) for _, chunk in _image_chunks(maps))
+        mean = _sum(np.array([_sum(values) for values in chunks])) / maps.size
+        chunks = (_values(chunk) for _, chunk in _image_chunks(maps))
+        squares = _sum(np.array([_sum(np.square(values - mean)) for values in chunks]))
+    return mean, math.sqrt(squares / maps.size)
+
+
+def _values(chunk: Array) -> NDArray[np.float64]:
+    return chunk.astype(np.float64).reshape(-1)
+
+
+def _sum(values: NDArray[np.float64]) -> float:
+    """Add by halving: elementwise sums alone, so no vector width changes their order."""
+    while len(values) > 1:
+        half = len(values) // 2
+        folded = values[:half] + values[half : 2 * half]
+        if len(values) % 2:
+            folded[0] += values[-1]
+        values = folded
+    return float(values[0])
+
+
+def stratified_split(
+    labels: ArrayLike, fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices of a training and a test part with each class in proportion.
+
+    Parameters
+    ----------
+    labels : array_like
+        (N,) integers.
+    fraction : float
+        The test part's share of every class, rounded to the nearest whole image; a class of at
+        least two images has at least one in each part, and a class of one is trained on.
+    seed : int
+        The same seed cuts the same labels alike on every machine.
+
+    Returns
+    -------
+    train, test : ndarray
+        int64 indices in ascending order.
+
+    Raises
+    ------
+    InvalidInput
+        A fraction outside (0, 1), a seed outside 0..2**64 - 1, or no class of two images.
+    """
+    from convprop._native import engine
+
+    if not 0.0 < fraction < 1.0:
+        raise invalid("test_fraction", "lie between 0 and 1, both excluded", fraction)
+    if not 0 <= seed < 1 << 64:
+        raise invalid("seed", "lie in 0..2**64 - 1", seed)
+    array = np.asarray(labels)
+    order = np.argsort(engine.random_bits(seed, SPLIT_STREAM, len(array)), kind="stable")
+    in_test = np.zeros(len(array), dtype=bool)
+    for label in np.unique(array):
+        members = order[array[order] == label]
+        if len(members) >= 2:
+            wanted = math.floor(fraction * len(members) + 0.5)
+            in_test[members[: min(max(wanted, 1), len(members) - 1)]] = True
+    if not in_test.any():
+        raise invalid("labels", "give some class at least two images to split", "one of each")
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
