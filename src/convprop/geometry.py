@@ -19,7 +19,9 @@ Sides = tuple[int, int, int, int]
 Padding = int | Sequence[int] | Literal["same"]
 PoolSize = int | Sequence[int] | Literal["global"]
 
-_PADDING_RULE = "be a non-negative integer, (vertical, horizontal), (top, bottom, left, right) or 'same'"
+_PADDING_RULE = (
+    "be a non-negative integer, (vertical, horizontal), (top, bottom, left, right) or 'same'"
+)
 
 # Large enough for any image, small enough that no size computed from it leaves 64 bits.
 LARGEST_INTEGER = 2**31 - 1
@@ -105,9 +107,7 @@ def pool_window(size: object, stride: object, input_size: Pair) -> tuple[Pair, P
     """Return (size, stride) of a pooling: "global" is the whole input, stride None the size."""
     if isinstance(size, str):
         if size != "global":
-            raise invalid(
-                "size", "be a positive integer, a pair of them or 'global'", repr(size)
-            )
+            raise invalid("size", "be a positive integer, a pair of them or 'global'", repr(size))
         if stride is not None:
             raise invalid("stride", "be None when size is 'global'", repr(stride))
         return input_size, input_size
@@ -115,9 +115,7 @@ def pool_window(size: object, stride: object, input_size: Pair) -> tuple[Pair, P
     return window, window if stride is None else pair("stride", stride)
 
 
-def pool_padding(
-    padding: object, input_size: Pair, window: Pair, stride: Pair
-) -> Sides:
+def pool_padding(padding: object, input_size: Pair, window: Pair, stride: Pair) -> Sides:
     """Return a pooling's padding as (top, bottom, left, right), each side below the window's.
 
     A window that lay in the padding alone would have no winning unit and nothing to average.

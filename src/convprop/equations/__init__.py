@@ -1,0 +1,125 @@
+"""The article's equations, one short function each, as literal sums in NumPy.
+
+EQUATIONS maps each number to its function, its LaTeX and a sentence. The functions work on
+single maps with the article's letters, in any float or complex dtype; they are slow, and meant
+to be read and to be measured against. `general` holds the same sums for batches, channels,
+stride, padding, dilation and groups. Where the article's notation is loose, the docstring says
+what is meant and why. NumPy is all that is needed.
+
+The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
+"""
+
+from convprop.equations import general
+from convprop.equations.activations import (
+    KINDS,
+    activation,
+    activation_derivative,
+    leaky_relu,
+    leaky_relu_derivative,
+    relu,
+    relu_derivative,
+    scaled_tanh,
+    scaled_tanh_derivative,
+    sigmoid,
+    sigmoid_derivative,
+    softplus,
+    tanh_derivative,
+)
+from convprop.equations.backward import (
+    bias_gradient,
+    delta_by_definition,
+    input_delta,
+    input_delta_as_convolution,
+    input_delta_by_rotation,
+    input_delta_over_offsets,
+    input_delta_over_region,
+    input_derivative,
+    input_derivative_expanded,
+    weight_derivative,
+    weight_derivative_expanded,
+    weight_gradient,
+    weight_gradient_as_convolution,
+    weight_gradient_by_chain_rule,
+)
+from convprop.equations.correlation import (
+    convolution,
+    convolution_by_flipped_kernel,
+    convolve_grey_image,
+    convolve_image,
+    cross_correlation,
+    forward,
+    forward_as_convolution,
+    rot180,
+)
+from convprop.equations.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_delta,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_delta,
+    squared_error,
+    squared_error_delta,
+)
+from convprop.equations.pooling import (
+    average_pooling,
+    average_routing,
+    l2_pooling,
+    l2_routing,
+    max_pooling,
+    max_routing,
+)
+from convprop.equations.table import EQUATIONS, Equation
+
+__all__ = [
+    "EQUATIONS",
+    "KINDS",
+    "Equation",
+    "activation",
+    "activation_derivative",
+    "average_pooling",
+    "average_routing",
+    "bias_gradient",
+    "binary_cross_entropy",
+    "binary_cross_entropy_delta",
+    "convolution",
+    "convolution_by_flipped_kernel",
+    "convolve_grey_image",
+    "convolve_image",
+    "cross_correlation",
+    "delta_by_definition",
+    "forward",
+    "forward_as_convolution",
+    "general",
+    "input_delta",
+    "input_delta_as_convolution",
+    "input_delta_by_rotation",
+    "input_delta_over_offsets",
+    "input_delta_over_region",
+    "input_derivative",
+    "input_derivative_expanded",
+    "l2_pooling",
+    "l2_routing",
+    "leaky_relu",
+    "leaky_relu_derivative",
+    "max_pooling",
+    "max_routing",
+    "relu",
+    "relu_derivative",
+    "rot180",
+    "scaled_tanh",
+    "scaled_tanh_derivative",
+    "sigmoid",
+    "sigmoid_derivative",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_delta",
+    "softplus",
+    "squared_error",
+    "squared_error_delta",
+    "tanh_derivative",
+    "weight_derivative",
+    "weight_derivative_expanded",
+    "weight_gradient",
+    "weight_gradient_as_convolution",
+    "weight_gradient_by_chain_rule",
+]

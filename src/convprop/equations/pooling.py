@@ -1,0 +1,132 @@
+"""The pooling section: maximum, average and L2-norm of a block, and the routing of each.
+
+The article pools N x N blocks that do not overlap. Here a block is (rows, columns), blocks
+start `stride` apart (by default the block's own size) and the map may be padded by (top,
+bottom, left, right); where blocks overlap, a pixel gets the sum of what each routes to it. Maps
+are the last two axes of an array (..., H, W).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convprop.equations.arrays import Array, Indices, Pair, Sides
+from convprop.equations.general import NO_PADDING, crop, pad, places, window
+
+
+def max_pooling(
+    o: Array, size: Pair, stride: Pair | None = None, padding: Sides = NO_PADDING
+) -> tuple[Array, Indices]:
+    """Return each block's largest value and its winning unit, as the index i W + j of the map.
+
+    On a tie the first in row order wins. Padding has no unit, so it never wins; complex values
+    are compared by their real part.
+    """
+    stride = stride or size
+    unit = np.arange(o.shape[-2] * o.shape[-1]).reshape(o.shape[-2:])
+    values = pad(o, padding)
+    units = np.broadcast_to(pad(unit, padding, -1), values.shape)
+    count = places(o.shape[-2:], size, stride, padding)
+    best = np.zeros((*o.shape[:-2], *count), o.dtype)
+    winner = np.full(best.shape, -1)
+    for m, n in np.ndindex(size):
+        at = window(m, n, count, stride)
+        wins = (units[at] >= 0) & ((winner < 0) | (values[at].real > best.real))
+        best = np.where(wins, values[at], best)
+        winner = np.where(wins, units[at], winner)
+    return best, winner
+
+
+def max_routing(delta: Array, winner: Indices, input_size: Pair) -> Array:
+    """Assign each block's delta to its winning unit; every other unit gets zero."""
+    height, width = input_size
+    total = np.zeros((delta[..., 0, 0].size, height * width), delta.dtype)
+    of_map = np.arange(len(total))[:, np.newaxis]
+    blocks = (len(total), -1)
+    np.add.at(total, (of_map, winner.reshape(blocks)), delta.reshape(blocks))
+    return total.reshape(*delta.shape[:-2], height, width)
+
+
+def average_pooling(
+    o: Array,
+    size: Pair,
+    stride: Pair | None = None,
+    padding: Sides = NO_PADDING,
+    count_padding: bool = True,
+) -> Array:
+    """Return the sum of each block over its number of units.
+
+    count_padding says whether the padding, whose value is zero, counts among the units.
+    """
+    stride = stride or size
+    values = pad(o, padding)
+    count = places(o.shape[-2:], size, stride, padding)
+    total = np.zeros((*o.shape[:-2], *count), o.dtype)
+    for m, n in np.ndindex(size):
+        total = total + values[window(m, n, count, stride)]
+    return total / _units(o, size, stride, padding, count_padding)
+
+
+def average_routing(
+    delta: Array,
+    input_size: Pair,
+    size: Pair,
+    stride: Pair | None = None,
+    padding: Sides = NO_PADDING,
+    count_padding: bool = True,
+) -> Array:
+    """Assign each block's delta, over its number of units, to every unit of the block."""
+    stride = stride or size
+    total = pad(np.zeros((*delta.shape[:-2], *input_size), delta.dtype), padding)
+    share = delta / _units(crop(total, padding), size, stride, padding, count_padding)
+    for m, n in np.ndindex(size):
+        at = window(m, n, delta.shape[-2:], stride)
+        total[at] = total[at] + share
+    return crop(total, padding)
+
+
+def l2_pooling(
+    o: Array, size: Pair, stride: Pair | None = None, padding: Sides = NO_PADDING
+) -> Array:
+    """Return each block's norm, the square root of the sum of its units' squares."""
+    stride = stride or size
+    values = pad(o, padding)
+    count = places(o.shape[-2:], size, stride, padding)
+    total = np.zeros((*o.shape[:-2], *count), o.dtype)
+    for m, n in np.ndindex(size):
+        unit: Array = values[window(m, n, count, stride)]
+        total = total + unit * unit
+    return np.sqrt(total)
+
+
+def l2_routing(
+    delta: Array,
+    o: Array,
+    size: Pair,
+    stride: Pair | None = None,
+    padding: Sides = NO_PADDING,
+) -> Array:
+    """Assign to each unit the block's delta times o / norm, the norm's derivative.
+
+    The article names L2 pooling and gives no routing; this is the chain rule's. A block of
+    zeros has no derivative and routes zero.
+    """
+    stride = stride or size
+    norm = l2_pooling(o, size, stride, padding)
+    share = np.where(norm == 0, 0, delta / np.where(norm == 0, 1, norm))
+    values = pad(o, padding)
+    total = np.zeros_like(values)
+    for m, n in np.ndindex(size):
+        at = window(m, n, delta.shape[-2:], stride)
+        total[at] = total[at] + share * values[at]
+    return crop(total, padding)
+
+
+def _units(o: Array, size: Pair, stride: Pair, padding: Sides, count_padding: bool) -> Array:
+    """Return each block's number of units, (Ho, Wo)."""
+    exists = pad(np.ones(o.shape[-2:], int), padding, int(count_padding))
+    count = places(o.shape[-2:], size, stride, padding)
+    units = np.zeros(count, int)
+    for m, n in np.ndindex(size):
+        units += exists[window(m, n, count, stride)]
+    return units.astype(o.real.dtype)
