@@ -50,7 +50,7 @@ def as_images(
     parameter : str
         The name in the messages.
     data_format : "NCHW" or "NHWC", optional
-        The layout of four axes, where neither of the two rules above decides.
+        The layout of four axes, where ``input_shape`` is unknown and lengths do not decide.
 
     Returns
     -------
@@ -75,7 +75,10 @@ def as_images(
         raise invalid(parameter, "hold integers or floating-point numbers", f"dtype {array.dtype}")
     if array.ndim == 0 or array.shape[0] == 0:
         raise invalid(parameter, "hold at least one image", f"shape {array.shape}")
-    array = _channels_first(array, input_shape, parameter, data_format)
+    if input_shape is None:
+        array = _channels_first(array, data_format, parameter)
+    else:
+        array = _with_input_shape(array, input_shape, parameter)
     if array.size == 0:
         raise invalid(parameter, "have no axis of length 0", f"shape {array.shape}")
     if array.dtype.kind == "f":
@@ -83,15 +86,8 @@ def as_images(
     return _exact_integers(array, np.dtype(dtype), parameter)
 
 
-def _channels_first(
-    array: Array,
-    input_shape: Shape | None,
-    parameter: str,
-    data_format: str | None,
-) -> Array:
+def _channels_first(array: Array, data_format: str | None, parameter: str) -> Array:
     """Return a view with axes (N, C, H, W)."""
-    if input_shape is not None:
-        return _with_input_shape(array, input_shape, parameter, data_format)
     if array.ndim == 3:
         return array[:, np.newaxis]
     if array.ndim != 4:
@@ -111,29 +107,23 @@ def _channels_first(
     return array if data_format == "NCHW" else array.transpose(0, 3, 1, 2)
 
 
-def _with_input_shape(
-    array: Array, input_shape: Shape, parameter: str, data_format: str | None
-) -> Array:
+def _with_input_shape(array: Array, input_shape: Shape, parameter: str) -> Array:
+    """Return a view with axes (N, C, H, W) whose last three lengths are ``input_shape``."""
     channels, height, width = input_shape
-    if array.shape[1:] == (channels, height, width) and data_format != "NHWC":
+    if array.shape[1:] == (channels, height, width):
         return array
-    if array.shape[1:] == (height, width, channels) and data_format != "NCHW":
+    if array.shape[1:] == (height, width, channels):
         return array.transpose(0, 3, 1, 2)
-    if channels == 1 and array.shape[1:] == (height, width):
-        return array[:, np.newaxis]
-    layouts = {
-        "NCHW": f"(N, {channels}, {height}, {width})",
-        "NHWC": f"(N, {height}, {width}, {channels})",
-    }
-    accepted = [text for name, text in layouts.items() if data_format in (None, name)]
+    rule = f"have shape (N, {channels}, {height}, {width}) or (N, {height}, {width}, {channels})"
+    one_image: list[tuple[int, ...]] = [(channels, height, width), (height, width, channels)]
     if channels == 1:
-        accepted.append(f"(N, {height}, {width})")
-    rule = ", ".join(accepted[:-1]) + " or " + accepted[-1] if accepted[1:] else accepted[0]
-    one_image = array.shape in ((channels, height, width), (height, width, channels)) or (
-        channels == 1 and array.shape == (height, width)
-    )
-    hint = " (one image: add a first axis, images[np.newaxis])" if one_image else ""
-    raise invalid(parameter, f"have shape {rule}", f"shape {array.shape}{hint}")
+        if array.shape[1:] == (height, width):
+            return array[:, np.newaxis]
+        rule = f"have shape (N, 1, {height}, {width}), (N, {height}, {width}, 1) or"
+        rule += f" (N, {height}, {width})"
+        one_image.append((height, width))
+    hint = " (one image: give images[np.newaxis])" if array.shape in one_image else ""
+    raise invalid(parameter, rule, f"shape {array.shape}{hint}")
 
 
 def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
@@ -146,7 +136,7 @@ def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
             raise invalid(
                 parameter, "be finite", f"{value} at (image, channel, row, column) {place}"
             )
-    limit = np.finfo(dtype).max
+    limit = float(np.finfo(dtype).max)
     if np.finfo(array.dtype).max > limit:
         largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array))
         if largest > limit:

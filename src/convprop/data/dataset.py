@@ -1,0 +1,190 @@
+"""A set of labelled images, its training and test parts, and how raw labels become classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.data.arrays import Array, Shape, stratified_split
+from convprop.errors import DataError
+
+
+def unusable(path: str | Path, rule: str, received: object) -> DataError:
+    """Return the error "<path> must <rule>, got <received>"."""
+    return DataError(f"{path} must {rule}, got {received}")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images.
+
+    Attributes
+    ----------
+    images : ndarray
+        (N, C, H, W), C-contiguous: uint8, float32 or float64.
+    labels : ndarray
+        int32 (N,): indices into ``class_names``.
+    class_names : list of str
+    name : str
+        Where the images came from, for messages.
+    image_names : list of str or None
+        Each image's file, where it has one.
+    """
+
+    images: Array
+    labels: NDArray[np.int32]
+    class_names: list[str]
+    name: str
+    image_names: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def subset(self, indices: NDArray[np.int64]) -> Dataset:
+        """Return the images of ``indices``, in that order."""
+        names = self.image_names
+        return replace(
+            self,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            image_names=None if names is None else [names[i] for i in indices],
+        )
+
+    def with_classes(self, class_names: Sequence[str]) -> Dataset:
+        """Return the same images with labels that index ``class_names``, say a model's.
+
+        Raises
+        ------
+        DataError
+            A label names a class that is not among ``class_names``.
+        """
+        position = {name: index for index, name in enumerate(class_names)}
+        present = [self.class_names[label] for label in np.unique(self.labels)]
+        unknown = [name for name in present if name not in position]
+        if unknown:
+            raise unusable(
+                self.name, f"hold only classes among {quoted(class_names)}", repr(unknown[0])
+            )
+        renumber = np.array([position.get(name, -1) for name in self.class_names], dtype=np.int32)
+        return replace(self, labels=renumber[self.labels], class_names=list(class_names))
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training and a test set of the same classes and image shape.
+
+    ``skipped`` names the files that could not be read and were left out.
+    """
+
+    train: Dataset
+    test: Dataset
+    skipped: list[str] = field(default_factory=list)
+
+
+def split_by_seed(whole: Dataset, test_fraction: float, seed: int) -> Split:
+    """Cut every class of ``whole`` in the same proportion."""
+    train, test = stratified_split(whole.labels, test_fraction, seed)
+    return Split(whole.subset(train), whole.subset(test))
+
+
+def quoted(names: Sequence[str], most: int = 10) -> str:
+    """Return "'a', 'b', 'c'", cut after ``most`` names."""
+    text = ", ".join(repr(name) for name in names[:most])
+    return text if len(names) <= most else f"{text}, ... ({len(names)} in all)"
+
+
+def encode_labels(
+    name: str,
+    train: Array,
+    test: Array | None,
+    class_names: Sequence[str] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32] | None, list[str]]:
+    """Turn raw labels into indices of ``class_names``.
+
+    Without ``class_names`` the classes are the distinct training labels in ascending order.
+    With them, integers are indices into them and strings are members.
+
+    Parameters
+    ----------
+    name : str
+        The source, for messages.
+    train, test : ndarray
+        Integers or strings, (N,) or (N, 1).
+
+    Raises
+    ------
+    DataError
+        Other dtypes or ranks, a class only the test set has, or one class only.
+    """
+    raw = [_one_axis(name, labels) for labels in (train, test) if labels is not None]
+    if len({labels.dtype.kind for labels in raw}) > 1:
+        raise unusable(name, "label both parts with integers or both with strings", "one of each")
+    if class_names is None:
+        known = np.unique(raw[0])
+        names = [str(value) for value in known]
+    else:
+        names = list(class_names)
+        if len(set(names)) < len(names):
+            raise unusable(name, "have class_names that differ", quoted(names))
+        known = np.array(names) if raw[0].dtype.kind == "U" else np.arange(len(names))
+    if len(known) < 2:
+        raise unusable(name, "have at least two classes", f"only {quoted(names)}")
+    encoded = [_positions(name, labels, known) for labels in raw]
+    if (encoded[0] == encoded[0][0]).all():
+        only = names[int(encoded[0][0])]
+        raise unusable(name, "have at least two classes in its training labels", f"only {only!r}")
+    return encoded[0], encoded[1] if len(encoded) > 1 else None, names
+
+
+def _one_axis(name: str, labels: Array) -> Array:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "buiUS":
+        raise unusable(
+            name,
+            "have labels that are integers or strings of shape (N,)",
+            f"dtype {labels.dtype} and shape {labels.shape}",
+        )
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8")
+    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+
+
+def _positions(name: str, labels: Array, known: Array) -> NDArray[np.int32]:
+    """Return where each label stands in ``known``."""
+    order = np.argsort(known, kind="stable")
+    place = np.minimum(np.searchsorted(known, labels, sorter=order), len(known) - 1)
+    positions = order[place]
+    wrong = known[positions] != labels
+    if wrong.any():
+        stray = labels[int(np.argmax(wrong))]
+        rule = f"have labels among {quoted([str(value) for value in known])}"
+        raise unusable(name, rule, repr(str(stray)))
+    return positions.astype(np.int32)
+
+
+def check_test_shape(path: str | Path, test: Array, train: Array) -> None:
+    """Refuse test images whose (C, H, W) is not the training images'."""
+    if test.shape[1:] != train.shape[1:]:
+        raise unusable(
+            path,
+            f"hold test images of shape {train.shape[1:]} (C, H, W), as the training images",
+            f"shape {test.shape[1:]}",
+        )
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what ``folder`` holds, hidden names left out, in the byte order of the names."""
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(visible, key=lambda path: os.fsencode(path.name))

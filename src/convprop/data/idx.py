@@ -1,0 +1,129 @@
+"""The idx format of the MNIST files: big-endian sizes, then unsigned bytes; gzipped or not.
+
+Format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.data.dataset import (
+    Dataset,
+    Split,
+    check_test_shape,
+    encode_labels,
+    split_by_seed,
+    unusable,
+)
+
+_UNSIGNED_BYTE = 0x08
+_GZIP_MAGIC = b"\x1f\x8b"
+# DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
+_DEFLATE_RATIO = 1032
+
+
+def find(folder: Path, part: str, content: str) -> Path | None:
+    """Return the file of a part ("train" or "t10k") and a content ("images" or "labels")."""
+    axes = 3 if content == "images" else 1
+    for joint in "-.":
+        for ending in ("", ".gz"):
+            path = folder / f"{part}-{content}{joint}idx{axes}-ubyte{ending}"
+            if path.is_file():
+                return path
+    return None
+
+
+def is_idx_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds any of the idx files :func:`load_folder` reads."""
+    return any(find(folder, p, c) for p in ("train", "t10k") for c in ("images", "labels"))
+
+
+def load_folder(folder: Path, name: str, test_fraction: float, seed: int) -> Split:
+    """Load train-* and t10k-* idx files; without t10k-* the training files are split."""
+    images, labels = _read_pair(folder, "train")
+    if find(folder, "t10k", "images") is None and find(folder, "t10k", "labels") is None:
+        encoded, _, class_names = encode_labels(name, labels, None)
+        return split_by_seed(Dataset(images, encoded, class_names, name), test_fraction, seed)
+    test_images, test_labels = _read_pair(folder, "t10k")
+    check_test_shape(name, test_images, images)
+    encoded, test_encoded, class_names = encode_labels(name, labels, test_labels)
+    assert test_encoded is not None
+    return Split(
+        Dataset(images, encoded, class_names, name),
+        Dataset(test_images, test_encoded, class_names, name),
+    )
+
+
+def _read_pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (N, 1, H, W) and labels (N,)."""
+    paths = []
+    for content, axes in (("images", 3), ("labels", 1)):
+        path = find(folder, part, content)
+        if path is None:
+            file_name = f"{part}-{content}-idx{axes}-ubyte"
+            raise unusable(folder, f"hold {file_name} or {file_name}.gz", "neither")
+        paths.append(path)
+    images, labels = read(paths[0], 3), read(paths[1], 1)
+    if len(labels) != len(images):
+        raise unusable(
+            paths[1], f"hold one label for each of the {len(images)} images", len(labels)
+        )
+    return images[:, np.newaxis], labels
+
+
+def read(path: Path, axes: int) -> NDArray[np.uint8]:
+    """Return the array of unsigned bytes with ``axes`` axes that an idx file holds.
+
+    Raises
+    ------
+    DataError
+        Not such a file, too short, too long, or damaged gzip data.
+    """
+    with path.open("rb") as raw:
+        start = raw.read(2)
+        raw.seek(0)
+        if start != _GZIP_MAGIC:
+            return _read_stream(raw, path, axes, path.stat().st_size)
+        try:
+            with gzip.GzipFile(fileobj=raw) as unzipped:
+                most = path.stat().st_size * _DEFLATE_RATIO
+                return _read_stream(cast(IO[bytes], unzipped), path, axes, most)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
+
+
+def _read_stream(stream: IO[bytes], path: Path, axes: int, most: int) -> NDArray[np.uint8]:
+    length = 4 + 4 * axes
+    header = stream.read(length)
+    magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
+    if header[:4] != magic:
+        rule = f"begin with {magic.hex()} (idx, unsigned bytes, {axes} axes)"
+        raise unusable(path, rule, header[:4].hex() or "an empty file")
+    if len(header) < length:
+        raise unusable(path, f"begin with an idx header of {length} bytes", f"{len(header)} bytes")
+    shape = struct.unpack(f">{axes}I", header[4:])
+    size = math.prod(shape)
+    if size == 0:
+        raise unusable(path, "have no axis of length 0", f"shape {shape}")
+    rule = f"hold {size} bytes after its header, for shape {shape}"
+    if size > most:
+        raise unusable(path, rule, "fewer")
+    array = np.empty(shape, dtype=np.uint8)
+    view = array.data.cast("B")
+    filled = 0
+    while filled < size:
+        got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not got:
+            raise unusable(path, rule, filled)
+        filled += got
+    if stream.read(1):
+        raise unusable(path, rule, "more")
+    return array

@@ -1,0 +1,66 @@
+"""The sets known by name: scikit-learn's digits, and MNIST from OpenML."""
+
+from __future__ import annotations
+
+import http.client
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+
+from convprop.data.dataset import Dataset, Split, encode_labels, split_by_seed, unusable
+
+_MNIST_TRAINING_IMAGES = 60_000
+
+
+def load_digits(test_fraction: float, seed: int) -> Split:
+    """Return 1797 handwritten digits, uint8 (N, 1, 8, 8) with values 0..16.
+
+    Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
+    Learning Repository, 1998; it comes with scikit-learn.
+    """
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    images = digits.images.astype(np.uint8)[:, np.newaxis]
+    labels, _, class_names = encode_labels("digits", digits.target, None)
+    return split_by_seed(Dataset(images, labels, class_names, "digits"), test_fraction, seed)
+
+
+def load_mnist() -> Split:
+    """Return MNIST's 60000 training and 10000 test images, uint8 (N, 1, 28, 28).
+
+    scikit-learn fetches them from OpenML once and keeps them in its cache.
+    """
+    from sklearn import datasets
+
+    try:
+        with warnings.catch_warnings():
+            # Of a retry: the error that follows says the same.
+            warnings.simplefilter("ignore", UserWarning)
+            images, labels = datasets.fetch_openml(
+                "mnist_784",
+                version=1,
+                as_frame=False,
+                return_X_y=True,
+                parser="pandas" if find_spec("pandas") else "liac-arff",
+                n_retries=1,
+            )
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise unusable(
+            "mnist",
+            "be fetched from OpenML or be in scikit-learn's cache (without a network, name a"
+            " folder that holds train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz,"
+            " t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz)",
+            f"an error: {error}",
+        ) from error
+    images = images.astype(np.uint8).reshape(-1, 1, 28, 28)
+    cut = _MNIST_TRAINING_IMAGES
+    train, test, class_names = encode_labels(
+        "mnist", labels[:cut].astype(np.int64), labels[cut:].astype(np.int64)
+    )
+    assert test is not None
+    return Split(
+        Dataset(images[:cut], train, class_names, "mnist"),
+        Dataset(images[cut:], test, class_names, "mnist"),
+    )

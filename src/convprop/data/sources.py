@@ -1,0 +1,84 @@
+"""From what a user names to a training and a test set."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from convprop.data import idx, image_folder, named, npz
+from convprop.data.dataset import Split, entries, unusable
+from convprop.data.image_files import check_size, resize_images
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    test_fraction: float = 0.2,
+    skip_unreadable: bool = False,
+) -> Split:
+    """Load a training and a test set.
+
+    Parameters
+    ----------
+    source : str or path-like
+        "digits", "mnist", or the path of a folder of idx files, an .npz file, or a folder with
+        one subfolder of images per class.
+    size : (H, W), optional
+        Stretch every image to this size.
+    seed : int
+        Chooses the test images of a source that has no test part of its own.
+    test_fraction : float
+        Their share of every class.
+    skip_unreadable : bool
+        Leave out image files that cannot be used, and list them in ``Split.skipped``.
+
+    Returns
+    -------
+    Split
+        uint8 pixels stay uint8; an .npz file may also hold float32 or float64 images.
+
+    Raises
+    ------
+    DataError
+        A source that does not exist or cannot be used; the message names the file.
+    InvalidInput
+        A size, a seed or a fraction out of range.
+    """
+    check_size(size)
+    split = _load(source, size, seed, test_fraction, skip_unreadable)
+    if size is None:
+        return split
+    train, test = (
+        replace(part, images=resize_images(part.images, size)) for part in (split.train, split.test)
+    )
+    return replace(split, train=train, test=test)
+
+
+def _load(
+    source: str | os.PathLike[str],
+    size: tuple[int, int] | None,
+    seed: int,
+    test_fraction: float,
+    skip_unreadable: bool,
+) -> Split:
+    name, path = str(source), Path(source)
+    if name == "digits":
+        return named.load_digits(test_fraction, seed)
+    if name == "mnist":
+        return named.load_mnist()
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return npz.load_file(path, name, test_fraction, seed)
+    if not path.is_dir():
+        raise unusable(
+            "data",
+            "be 'digits', 'mnist', a folder or an .npz file",
+            f"{name!r} ({'another kind of file' if path.exists() else 'which does not exist'})",
+        )
+    if idx.is_idx_folder(path):
+        return idx.load_folder(path, name, test_fraction, seed)
+    if not any(entry.is_dir() for entry in entries(path)):
+        raise unusable(path, "hold idx files, or one subfolder of images per class", "neither")
+    return image_folder.load_folder(path, name, size, test_fraction, seed, skip_unreadable)
