@@ -136,10 +136,9 @@ def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
             raise invalid(
                 parameter, "be finite", f"{value} at (image, channel, row, column) {place}"
             )
-    limit = float(np.finfo(dtype).max)
-    if np.finfo(array.dtype).max > limit:
+    if np.finfo(array.dtype).maxexp > np.finfo(dtype).maxexp:
         largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array))
-        if largest > limit:
+        if largest > float(np.finfo(dtype).max):
             raise invalid(parameter, f"fit in {dtype}", f"a value of magnitude {largest:.7g}")
     return np.ascontiguousarray(array, dtype=dtype)
 
