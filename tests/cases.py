@@ -1,0 +1,332 @@
+"""The one table of shapes that correctness, gradients and benchmarks all read.
+
+A case holds an operation's shapes and options as a user writes them; `arrays` makes its inputs,
+`options` are the keywords of convprop.ops, `resolved` those of convprop.equations.general.
+Cases with `benchmark` set are real layers' sizes: timed by benchmarks/, too large for the tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from convprop import geometry
+
+Pair = tuple[int, int]
+Dtype = type[np.float32] | type[np.float64]
+
+
+class ConvArrays(NamedTuple):
+    """o (N, C, H, W), w (K, C / groups, k1, k2), b (K,) or None, delta (N, K, Ho, Wo)."""
+
+    o: np.ndarray
+    w: np.ndarray
+    b: np.ndarray | None
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """A convolution."""
+
+    name: str
+    channels: int
+    kernels: int
+    kernel_size: Pair
+    input_size: Pair
+    images: int = 3
+    stride: int | Pair = 1
+    padding: int | tuple[int, ...] | Literal["same"] = 0
+    padding_value: float = 0.0
+    dilation: int | Pair = 1
+    groups: int = 1
+    flip_kernel: bool = False
+    bias: bool = True
+    benchmark: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords of ops.conv.forward and weight_gradient, as the case gives them."""
+        names = ("stride", "padding", "padding_value", "dilation", "groups", "flip_kernel")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def input_delta_options(self) -> dict[str, Any]:
+        """The keywords of ops.conv.input_delta, which has no use for the padding's value."""
+        return {name: value for name, value in self.options.items() if name != "padding_value"}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """`options` with stride and dilation as pairs and the padding as four sides."""
+        stride = geometry.pair("stride", self.stride)
+        dilation = geometry.pair("dilation", self.dilation)
+        padding = geometry.resolve_padding(
+            self.padding, self.input_size, self.kernel_size, stride, dilation
+        )
+        return self.options | {"stride": stride, "dilation": dilation, "padding": padding}
+
+    @property
+    def resolved_input_delta(self) -> dict[str, Any]:
+        """`input_delta_options`, resolved."""
+        return {name: self.resolved[name] for name in self.input_delta_options}
+
+    @property
+    def output_size(self) -> Pair:
+        """(Ho, Wo)."""
+        at = self.resolved
+        return geometry.output_size(
+            self.input_size, self.kernel_size, at["stride"], at["padding"], at["dilation"]
+        )
+
+    @property
+    def multiply_adds(self) -> int:
+        """The products of one forward pass over all images, the padding's included."""
+        outputs = self.images * self.kernels * np.prod(self.output_size)
+        return int(outputs * self.channels // self.groups * np.prod(self.kernel_size))
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> ConvArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        weights = (self.kernels, self.channels // self.groups, *self.kernel_size)
+        return ConvArrays(
+            _normal(random, (self.images, self.channels, *self.input_size), dtype),
+            _normal(random, weights, dtype),
+            _normal(random, (self.kernels,), dtype) if self.bias else None,
+            _normal(random, (self.images, self.kernels, *self.output_size), dtype),
+        )
+
+
+class PoolArrays(NamedTuple):
+    """o (N, C, H, W) and delta (N, C, Ho, Wo)."""
+
+    o: np.ndarray
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """A pooling."""
+
+    name: str
+    kind: Literal["max", "average", "l2"]
+    channels: int
+    size: int | Pair | Literal["global"]
+    input_size: Pair
+    images: int = 3
+    stride: int | Pair | None = None
+    padding: int | tuple[int, ...] | Literal["same"] = 0
+    count_padding: bool = True
+    ties: bool = False
+    benchmark: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of ops.pool after the kind, as the case gives them."""
+        names = ("size", "stride", "padding", "count_padding")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """`options` with size and stride as pairs and the padding as four sides."""
+        size, stride = geometry.pool_window(self.size, self.stride, self.input_size)
+        padding = geometry.pool_padding(self.padding, self.input_size, size, stride)
+        resolved = {"size": size, "stride": stride, "padding": padding}
+        return resolved | {"count_padding": self.count_padding}
+
+    @property
+    def output_size(self) -> Pair:
+        """(Ho, Wo)."""
+        at = self.resolved
+        return geometry.output_size(self.input_size, at["size"], at["stride"], at["padding"])
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> PoolArrays:
+        """Return the case's arrays, normal; with `ties`, o of a few whole numbers only."""
+        random = np.random.default_rng(seed)
+        o = _normal(random, (self.images, self.channels, *self.input_size), dtype)
+        delta = _normal(random, (self.images, self.channels, *self.output_size), dtype)
+        return PoolArrays(np.round(o) if self.ties else o, delta)
+
+
+class DenseArrays(NamedTuple):
+    """o (N, F), w (K, F), b (K,) or None, delta (N, K)."""
+
+    o: np.ndarray
+    w: np.ndarray
+    b: np.ndarray | None
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class DenseCase:
+    """A dense layer."""
+
+    name: str
+    features: int
+    units: int
+    images: int = 3
+    bias: bool = True
+    benchmark: bool = False
+
+    @property
+    def multiply_adds(self) -> int:
+        """The products of one forward pass over all images."""
+        return self.images * self.features * self.units
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> DenseArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        return DenseArrays(
+            _normal(random, (self.images, self.features), dtype),
+            _normal(random, (self.units, self.features), dtype),
+            _normal(random, (self.units,), dtype) if self.bias else None,
+            _normal(random, (self.images, self.units), dtype),
+        )
+
+
+class LossArrays(NamedTuple):
+    """y, targets (shares of one that sum to 1) and labels of N images with K outputs."""
+
+    y: np.ndarray
+    targets: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """The outputs that a loss is taken of."""
+
+    name: str
+    outputs: int
+    images: int = 3
+    scale: float = 1.0
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> LossArrays:
+        """Return outputs that reach about 3 `scale`, soft targets and labels."""
+        random = np.random.default_rng(seed)
+        y = (self.scale * random.standard_normal((self.images, self.outputs))).astype(dtype)
+        shares = random.random((self.images, self.outputs)) + 0.1
+        targets = (shares / shares.sum(axis=1, keepdims=True)).astype(dtype)
+        return LossArrays(y, targets, random.integers(self.outputs, size=self.images))
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...], dtype: Dtype) -> np.ndarray:
+    return random.standard_normal(shape).astype(dtype)
+
+
+CONVOLUTIONS: tuple[ConvCase, ...] = (
+    ConvCase("article", 1, 1, (3, 3), (6, 6), images=1),
+    ConvCase("one-pixel", 1, 1, (1, 1), (1, 1), images=1),
+    ConvCase("one-channel-odd", 1, 3, (3, 2), (7, 5)),
+    ConvCase("one-kernel", 4, 1, (2, 3), (5, 7)),
+    ConvCase("window-is-map", 3, 2, (5, 4), (5, 4)),
+    ConvCase("one-row", 2, 3, (1, 4), (1, 9)),
+    ConvCase("one-column", 2, 3, (4, 1), (9, 1)),
+    ConvCase("1x1", 5, 7, (1, 1), (4, 3)),
+    ConvCase("1x1-stride-2", 5, 3, (1, 1), (5, 6), stride=2),
+    ConvCase("no-bias", 3, 4, (3, 3), (6, 6), bias=False),
+    ConvCase("images-15", 3, 5, (3, 3), (7, 6), images=15, padding=1),
+    ConvCase("images-16", 3, 5, (3, 3), (7, 6), images=16, padding=1),
+    ConvCase("images-17", 3, 5, (3, 3), (7, 6), images=17, padding=1),
+    ConvCase("images-33", 3, 5, (3, 3), (7, 6), images=33, padding=1),
+    ConvCase("stride-2", 3, 4, (3, 3), (9, 9), stride=2),
+    ConvCase("stride-leaves-rest", 3, 4, (3, 3), (10, 8), stride=(3, 2)),
+    ConvCase("stride-over-window", 2, 3, (2, 1), (11, 9), stride=(3, 4)),
+    ConvCase("padding-1", 2, 3, (3, 3), (5, 6), padding=1),
+    ConvCase("padding-full", 2, 3, (3, 4), (5, 5), padding=(2, 3)),
+    ConvCase("padding-asymmetric", 3, 4, (3, 3), (6, 5), padding=(0, 2, 3, 1)),
+    ConvCase("padding-one-side", 2, 2, (3, 3), (4, 4), padding=(0, 0, 2, 0), stride=2),
+    ConvCase("padding-over-window", 2, 3, (2, 2), (3, 4), padding=(4, 3, 2, 5)),
+    ConvCase("padding-value", 3, 4, (3, 3), (5, 6), padding=(1, 2, 0, 1), padding_value=-1.5),
+    ConvCase("padding-value-stride", 2, 3, (3, 2), (6, 7), stride=2, padding=1, padding_value=0.5),
+    ConvCase("window-over-map", 2, 3, (5, 6), (3, 3), padding=2),
+    ConvCase("same", 3, 4, (3, 3), (7, 6), padding="same"),
+    ConvCase("same-even-window", 3, 4, (4, 2), (7, 6), padding="same"),
+    ConvCase("same-stride-2", 3, 4, (5, 3), (8, 7), stride=2, padding="same"),
+    ConvCase("dilation-2", 3, 4, (3, 3), (9, 8), dilation=2),
+    ConvCase("dilation-padding", 2, 3, (3, 2), (8, 8), dilation=(2, 3), padding=(2, 1, 0, 3)),
+    ConvCase("dilation-stride", 2, 3, (3, 3), (11, 12), dilation=(2, 3), stride=(2, 3), padding=1),
+    ConvCase("dilation-same", 2, 3, (3, 3), (7, 8), dilation=2, padding="same"),
+    ConvCase("groups-2", 4, 6, (3, 3), (6, 7), groups=2, padding=1),
+    ConvCase("groups-3-stride", 6, 3, (2, 3), (7, 7), groups=3, stride=2),
+    ConvCase("depthwise", 5, 5, (3, 3), (6, 6), groups=5, padding=1),
+    ConvCase("depthwise-multiplied", 3, 6, (3, 3), (7, 5), images=17, stride=2, padding=1,
+             groups=3),
+    ConvCase("flip", 2, 3, (3, 2), (6, 7), flip_kernel=True),
+    ConvCase("flip-everything", 4, 6, (3, 2), (9, 10), images=17, stride=(2, 1), groups=2,
+             padding=(1, 0, 2, 1), padding_value=0.25, dilation=(1, 2), flip_kernel=True),
+    ConvCase("everything", 6, 4, (3, 4), (12, 11), images=18, stride=(2, 3), groups=2,
+             padding=(3, 1, 0, 4), padding_value=-0.75, dilation=(2, 1)),
+    ConvCase("wide", 1, 2, (3, 3), (4, 70)),
+    ConvCase("many-channels", 19, 3, (3, 3), (5, 5)),
+    ConvCase("many-kernels", 3, 37, (3, 3), (5, 5), padding=1),
+    ConvCase("lenet-1", 1, 6, (5, 5), (28, 28), images=2, padding=2),
+    ConvCase("lenet5-1", 1, 6, (5, 5), (28, 28), images=64, padding=2, benchmark=True),
+    ConvCase("lenet5-2", 6, 16, (5, 5), (14, 14), images=64, benchmark=True),
+    ConvCase("lenet-theano-2", 20, 50, (5, 5), (12, 12), images=64, benchmark=True),
+    ConvCase("vgg-1", 3, 32, (3, 3), (32, 32), images=64, padding=1, benchmark=True),
+    ConvCase("vgg-2", 32, 32, (3, 3), (32, 32), images=64, padding=1, benchmark=True),
+    ConvCase("resnet-56", 64, 64, (3, 3), (56, 56), images=32, padding=1, benchmark=True),
+    ConvCase("resnet-14", 256, 256, (3, 3), (14, 14), images=32, padding=1, benchmark=True),
+    ConvCase("resnet-1x1", 64, 256, (1, 1), (56, 56), images=32, benchmark=True),
+    ConvCase("resnet-stem", 3, 64, (7, 7), (224, 224), images=16, stride=2, padding=3,
+             benchmark=True),
+    ConvCase("depthwise-28", 128, 128, (3, 3), (28, 28), images=64, padding=1, groups=128,
+             benchmark=True),
+)  # fmt: skip
+
+POOLINGS: tuple[PoolCase, ...] = (
+    *(
+        case
+        for kind in ("max", "average", "l2")
+        for case in (
+            PoolCase(f"{kind}-2x2", kind, 3, 2, (6, 8)),
+            PoolCase(f"{kind}-rest", kind, 2, (2, 3), (5, 7)),
+            PoolCase(f"{kind}-overlap", kind, 3, 3, (7, 9), images=17, stride=2),
+            PoolCase(f"{kind}-gaps", kind, 2, 2, (8, 9), stride=(3, 4)),
+            PoolCase(f"{kind}-padding", kind, 3, 3, (6, 7), images=16, stride=2, padding=1),
+            PoolCase(f"{kind}-sides", kind, 2, 3, (5, 6), stride=(1, 2), padding=(2, 0, 1, 2)),
+            PoolCase(f"{kind}-same", kind, 2, (3, 2), (7, 5), stride=2, padding="same"),
+            PoolCase(f"{kind}-global", kind, 4, "global", (5, 3), images=33),
+            PoolCase(f"{kind}-one-pixel", kind, 1, 1, (1, 1), images=1),
+            PoolCase(f"{kind}-window-over-map", kind, 2, 4, (2, 3), padding=(1, 1, 0, 1)),
+            PoolCase(f"{kind}-benchmark", kind, 32, 2, (32, 32), images=64, benchmark=True),
+        )
+    ),
+    PoolCase("max-ties", "max", 3, 3, (7, 8), images=15, stride=1, padding=1, ties=True),
+    PoolCase("average-uncounted", "average", 3, 3, (6, 7), stride=2, padding=1,
+             count_padding=False),
+    PoolCase("average-uncounted-sides", "average", 2, (2, 3), (5, 5), images=17, stride=1,
+             padding=(1, 0, 2, 1), count_padding=False),
+    PoolCase("l2-zeros", "l2", 3, (1, 2), (6, 6), ties=True),
+)  # fmt: skip
+
+DENSES: tuple[DenseCase, ...] = (
+    DenseCase("1-1", 1, 1, images=1),
+    DenseCase("7-3", 7, 3),
+    DenseCase("no-bias", 9, 4, bias=False),
+    DenseCase("images-15", 12, 10, images=15),
+    DenseCase("images-16", 12, 10, images=16),
+    DenseCase("images-17", 33, 5, images=17),
+    DenseCase("images-33", 5, 70, images=33),
+    DenseCase("deep-sum", 1000, 3, images=2),
+    DenseCase("lenet5-120", 400, 120, images=64, benchmark=True),
+    DenseCase("keras-128", 9216, 128, images=64, benchmark=True),
+)
+
+LOSSES: tuple[LossCase, ...] = (
+    LossCase("one-output", 1),
+    LossCase("10", 10),
+    LossCase("images-17", 3, images=17),
+    LossCase("images-33", 10, images=33),
+    LossCase("large-outputs", 5, images=16, scale=40.0),
+)
+
+CONV_CASES = tuple(case for case in CONVOLUTIONS if not case.benchmark)
+CONV_BENCHMARKS = tuple(case for case in CONVOLUTIONS if case.benchmark)
+POOL_CASES = tuple(case for case in POOLINGS if not case.benchmark)
+POOL_BENCHMARKS = tuple(case for case in POOLINGS if case.benchmark)
+DENSE_CASES = tuple(case for case in DENSES if not case.benchmark)
+DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
+LOSS_CASES = LOSSES
