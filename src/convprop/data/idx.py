@@ -28,6 +28,8 @@ _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
 # DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
 _DEFLATE_RATIO = 1032
+# gzip takes as much memory again as it is asked to fill.
+_CHUNK_BYTES = 1 << 20
 
 
 def find(folder: Path, part: str, content: str) -> Path | None:
@@ -120,7 +122,7 @@ def _read_stream(stream: IO[bytes], path: Path, axes: int, most: int) -> NDArray
     view = array.data.cast("B")
     filled = 0
     while filled < size:
-        got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        got = stream.readinto(view[filled : filled + _CHUNK_BYTES])  # type: ignore[attr-defined]
         if not got:
             raise unusable(path, rule, filled)
         filled += got
