@@ -1,0 +1,12 @@
+"""The engine's operations on NCHW arrays: forward, weight_gradient and input_delta of each.
+
+>>> from convprop import ops
+>>> x = ops.conv.forward(o, w, b, padding=1)
+
+Every function checks its arguments, computes in the arrays' own dtype (float32 or float64) and
+returns new arrays; results do not depend on the number of threads.
+"""
+
+from convprop.ops import activation, conv, dense, dropout, loss, pool
+
+__all__ = ["activation", "conv", "dense", "dropout", "loss", "pool"]

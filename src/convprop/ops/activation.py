@@ -1,0 +1,61 @@
+"""Activations: o = f(x) (Eq. 8), and the factor f'(x) of the deltas (Eq. 19).
+
+kind is "relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh" (1.7159 tanh(2x/3)), "softplus"
+or "identity"; slope is the leaky ReLU's below zero, and only its. Arrays have any shape, dtype
+float32 or float64. InvalidInput names the parameter, the rule and what was received.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from convprop._native import engine
+from convprop.described import non_negative
+from convprop.errors import invalid
+from convprop.ops.arrays import Array, checked, require_shape
+
+Kind = Literal["relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh", "softplus", "identity"]
+KINDS: tuple[Kind, ...] = (
+    "relu",
+    "leaky_relu",
+    "sigmoid",
+    "tanh",
+    "scaled_tanh",
+    "softplus",
+    "identity",
+)
+
+
+def forward(x: Array, kind: Kind, slope: float = 0.01) -> Array:
+    """Return f(x), in x's shape."""
+    x = checked("x", x, "")
+    return engine.activation_forward(x, _known(kind), slope=non_negative("slope", slope))
+
+
+def input_delta(delta: Array, o: Array, kind: Kind, slope: float = 0.01) -> Array:
+    """Return dE/dx = delta f'(x), in o's shape.
+
+    f' is computed from the output o = f(x), which every one of these functions allows (of a
+    leaky ReLU's slope it asks that it is not negative). At the corner of a ReLU it is the
+    derivative from below: 0, or the slope.
+
+    Parameters
+    ----------
+    delta : ndarray
+        dE/do.
+    o : ndarray
+        f(x), the shape and dtype of delta.
+    """
+    delta = checked("delta", delta, "")
+    o = checked("o", o, "", ("delta", delta))
+    if delta.ndim != o.ndim:
+        raise invalid("delta", f"have shape {o.shape}", delta.shape)
+    require_shape("delta", delta, *o.shape)
+    return engine.activation_input_delta(delta, o, _known(kind), slope=non_negative("slope", slope))
+
+
+def _known(kind: object) -> Kind:
+    for name in KINDS:
+        if kind == name:
+            return name
+    raise invalid("kind", f"be one of {', '.join(KINDS)}", repr(kind))

@@ -1,0 +1,52 @@
+"""The checks that every operation makes of its arrays before the engine sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from convprop.errors import invalid
+
+Array = npt.NDArray[Any]  # float32 or float64
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def checked(
+    parameter: str, value: object, axes: str, like: tuple[str, Array] | None = None
+) -> Array:
+    """Return value as the engine takes it: C-contiguous, float32 or float64, not empty.
+
+    Parameters
+    ----------
+    parameter : str
+        The array's name in messages.
+    axes : str
+        The names of its axes, such as "(N, C, H, W)"; "" allows any number of them.
+    like : (name, array), optional
+        An array of the same call, whose dtype it must have.
+    """
+    if not isinstance(value, np.ndarray):
+        raise invalid(parameter, "be a NumPy array", type(value).__name__)
+    if value.dtype not in FLOATS:
+        raise invalid(parameter, "have dtype float32 or float64", value.dtype)
+    if like is not None and value.dtype != like[1].dtype:
+        raise invalid(parameter, f"have the dtype of {like[0]}, {like[1].dtype}", value.dtype)
+    if axes and value.ndim != axes.count(",") + (axes[-2] != ","):
+        raise invalid(parameter, f"have the axes {axes}", f"shape {value.shape}")
+    if value.ndim == 0 or value.size == 0:
+        raise invalid(parameter, "hold at least one value", f"shape {value.shape}")
+    return np.ascontiguousarray(value)
+
+
+def require_shape(parameter: str, value: Array, *expected: int | str) -> None:
+    """Raise InvalidInput unless value has the expected lengths; a name allows any length."""
+    fits = all(
+        isinstance(want, str) or want == length
+        for want, length in zip(expected, value.shape, strict=True)
+    )
+    if not fits:
+        lengths = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
+        raise invalid(parameter, f"have shape ({lengths})", value.shape)

@@ -1,0 +1,202 @@
+"""Convolution of a batch with a bank of kernels, and its two gradients.
+
+Arrays are NCHW, float32 or float64, all of one dtype. Every function takes
+
+stride : int or (rows, columns), default 1
+    Distance between the windows of neighbouring outputs.
+padding : int, (vertical, horizontal), (top, bottom, left, right) or "same", default 0
+    Rows and columns of `padding_value` put round the input; "same" gives ceil(input / stride)
+    outputs, the smaller half of the padding before.
+dilation : int or (rows, columns), default 1
+    Distance between neighbouring pixels of one window.
+groups : int, default 1
+    Channel group g meets kernel group g alone; divides C and K.
+flip_kernel : bool, default False
+    False is the cross-correlation of Eq. 7, as in every framework; True the convolution of
+    Eq. 2, which reads the kernel from its end.
+
+and raises InvalidInput, which names the parameter, the rule and what was received. For the
+sums themselves see `convprop.equations.general`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NamedTuple
+
+from convprop._native import engine
+from convprop.described import flag, number
+from convprop.errors import invalid
+from convprop.geometry import (
+    Padding,
+    Pair,
+    Sides,
+    output_size,
+    pair,
+    positive_integer,
+    resolve_padding,
+)
+from convprop.ops.arrays import Array, checked, require_shape
+
+Lengths = int | tuple[int, int]
+
+
+def forward(
+    o: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: Lengths = 1,
+    padding: Padding = 0,
+    padding_value: float = 0.0,
+    dilation: Lengths = 1,
+    groups: int = 1,
+    flip_kernel: bool = False,
+) -> Array:
+    """Return x, the convolved input plus bias (Eq. 4, 7).
+
+    Parameters
+    ----------
+    o : (N, C, H, W)
+    w : (K, C / groups, k1, k2)
+    b : (K,), optional
+
+    Returns
+    -------
+    x : (N, K, Ho, Wo)
+    """
+    o = checked("o", o, "(N, C, H, W)")
+    w = checked("w", w, "(K, C / groups, k1, k2)", ("o", o))
+    at = _geometry(o.shape[2:], w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels=o.shape[1], kernels=len(w))
+    require_shape("w", w, "K", o.shape[1] // at.groups, "k1", "k2")
+    if b is not None:
+        b = checked("b", b, "(K,)", ("o", o))
+        require_shape("b", b, len(w))
+    return engine.conv_forward(o, w, b, padding_value=_value(padding_value), **at.options)
+
+
+def weight_gradient(
+    o: Array,
+    delta: Array,
+    *,
+    kernel_size: Lengths,
+    stride: Lengths = 1,
+    padding: Padding = 0,
+    padding_value: float = 0.0,
+    dilation: Lengths = 1,
+    groups: int = 1,
+    flip_kernel: bool = False,
+) -> Array:
+    """Return dE/dw, the gradient of the weights (Eq. 13), summed over the images.
+
+    Parameters
+    ----------
+    o : (N, C, H, W)
+    delta : (N, K, Ho, Wo)
+        dE/dx.
+    kernel_size : int or (k1, k2)
+
+    Returns
+    -------
+    gradient : (K, C / groups, k1, k2)
+    """
+    o = checked("o", o, "(N, C, H, W)")
+    delta = checked("delta", delta, "(N, K, Ho, Wo)", ("o", o))
+    size = pair("kernel_size", kernel_size)
+    at = _geometry(o.shape[2:], size, stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels=o.shape[1], kernels=delta.shape[1])
+    require_shape("delta", delta, len(o), "K", *at.output_size)
+    return engine.conv_weight_gradient(
+        o, delta, kernel_size=size, padding_value=_value(padding_value), **at.options
+    )
+
+
+def bias_gradient(delta: Array) -> Array:
+    """Return dE/db (K,): delta (N, K, Ho, Wo) summed over images and pixels."""
+    return engine.bias_gradient(checked("delta", delta, "(N, K, Ho, Wo)"))
+
+
+def input_delta(
+    delta: Array,
+    w: Array,
+    *,
+    input_size: Lengths,
+    stride: Lengths = 1,
+    padding: Padding = 0,
+    dilation: Lengths = 1,
+    groups: int = 1,
+    flip_kernel: bool = False,
+) -> Array:
+    """Return dE/do, the delta carried back to the input (Eq. 20 without f').
+
+    The activation's factor f' is `ops.activation.input_delta`.
+
+    Parameters
+    ----------
+    delta : (N, K, Ho, Wo)
+        dE/dx.
+    w : (K, C / groups, k1, k2)
+    input_size : int or (H, W)
+
+    Returns
+    -------
+    delta : (N, C, H, W)
+    """
+    delta = checked("delta", delta, "(N, K, Ho, Wo)")
+    w = checked("w", w, "(K, C / groups, k1, k2)", ("delta", delta))
+    size = pair("input_size", input_size)
+    at = _geometry(size, w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels=w.shape[1] * at.groups, kernels=len(w))
+    require_shape("delta", delta, "N", len(w), *at.output_size)
+    return engine.conv_input_delta(delta, w, input_size=size, **at.options)
+
+
+class _Geometry(NamedTuple):
+    """The checked and resolved options of a call."""
+
+    stride: Pair
+    padding: Sides
+    dilation: Pair
+    groups: int
+    flip_kernel: bool
+    output_size: Pair
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The engine's keywords."""
+        return {name: value for name, value in self._asdict().items() if name != "output_size"}
+
+    def require_groups(self, channels: int, kernels: int) -> None:
+        """Raise InvalidInput unless the groups divide both."""
+        if channels % self.groups:
+            raise invalid("groups", f"divide the {channels} input channels", self.groups)
+        if kernels % self.groups:
+            raise invalid("groups", f"divide the {kernels} kernels", self.groups)
+
+
+def _geometry(
+    input_size: tuple[int, ...],
+    kernel_size: tuple[int, ...],
+    stride: object,
+    padding: object,
+    dilation: object,
+    groups: object,
+    flip_kernel: object,
+) -> _Geometry:
+    size, window = (input_size[0], input_size[1]), (kernel_size[0], kernel_size[1])
+    steps, spread = pair("stride", stride), pair("dilation", dilation)
+    sides = resolve_padding(padding, size, window, steps, spread)
+    return _Geometry(
+        steps,
+        sides,
+        spread,
+        positive_integer("groups", groups),
+        flag("flip_kernel", flip_kernel),
+        output_size(size, window, steps, sides, spread),
+    )
+
+
+def _value(padding_value: object) -> float:
+    rule = "be a finite number"
+    return number("padding_value", padding_value, rule, -sys.float_info.max)

@@ -1,0 +1,108 @@
+"""Pooling: a block of a map becomes one value, and its delta is routed back to the block.
+
+Arrays are NCHW, float32 or float64. Both functions take
+
+kind : "max", "average" or "l2"
+    The largest unit (the first in row order on a tie); the mean; the root of the sum of squares.
+size : int, (rows, columns) or "global"
+    The block; "global" is the whole map.
+stride : int or (rows, columns), optional
+    Distance between blocks; by default the size, so that they do not overlap.
+padding : int, (vertical, horizontal), (top, bottom, left, right) or "same", default 0
+    Smaller than the block on every side. Padding has no unit that could win, and value zero.
+count_padding : bool, default True
+    Whether the average divides by the block's size or by its units inside the map.
+
+and raises InvalidInput, which names the parameter, the rule and what was received. For the
+sums themselves see `convprop.equations`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from convprop._native import engine
+from convprop.described import flag
+from convprop.errors import invalid
+from convprop.geometry import Padding, Pair, PoolSize, output_size, pool_padding, pool_window
+from convprop.ops.arrays import Array, checked, require_shape
+
+Kind = Literal["max", "average", "l2"]
+KINDS = ("max", "average", "l2")
+
+
+def forward(
+    o: Array,
+    kind: Kind,
+    size: PoolSize,
+    stride: int | tuple[int, int] | None = None,
+    padding: Padding = 0,
+    count_padding: bool = True,
+) -> tuple[Array, npt.NDArray[np.int64] | None]:
+    """Return each block's value, and for "max" where its winning unit is.
+
+    Parameters
+    ----------
+    o : (N, C, H, W)
+
+    Returns
+    -------
+    x : (N, C, Ho, Wo)
+    winner : int64 (N, C, Ho, Wo) or None
+        The winning unit's index i W + j in its map; None for the other kinds.
+    """
+    o = checked("o", o, "(N, C, H, W)")
+    options, _ = _options(o, kind, size, stride, padding, count_padding)
+    return engine.pool_forward(o, kind, **options)
+
+
+def input_delta(
+    delta: Array,
+    o: Array,
+    kind: Kind,
+    size: PoolSize,
+    stride: int | tuple[int, int] | None = None,
+    padding: Padding = 0,
+    count_padding: bool = True,
+) -> Array:
+    """Return dE/do: each block's delta, routed to its units; overlapping blocks add up.
+
+    "max": all of it to the winning unit. "average": an equal share to each unit. "l2": to each
+    unit its o over the block's value, and zero for a block of zeros.
+
+    Parameters
+    ----------
+    delta : (N, C, Ho, Wo)
+    o : (N, C, H, W)
+        The input that was pooled.
+
+    Returns
+    -------
+    delta : (N, C, H, W)
+    """
+    delta = checked("delta", delta, "(N, C, Ho, Wo)")
+    o = checked("o", o, "(N, C, H, W)", ("delta", delta))
+    options, outputs = _options(o, kind, size, stride, padding, count_padding)
+    require_shape("delta", delta, *o.shape[:2], *outputs)
+    return engine.pool_input_delta(delta, o, kind, **options)
+
+
+def _options(
+    o: Array, kind: object, size: object, stride: object, padding: object, count_padding: object
+) -> tuple[dict[str, Any], Pair]:
+    """Return the engine's keywords and (Ho, Wo)."""
+    if kind not in KINDS:
+        raise invalid("kind", "be 'max', 'average' or 'l2'", repr(kind))
+    input_size = o.shape[2], o.shape[3]
+    window, steps = pool_window(size, stride, input_size)
+    sides = pool_padding(padding, input_size, window, steps)
+    options = {
+        "size": window,
+        "stride": steps,
+        "padding": sides,
+        "count_padding": flag("count_padding", count_padding),
+    }
+    return options, output_size(input_size, window, steps, sides)
