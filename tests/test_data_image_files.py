@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,6 +113,24 @@ def test_sixteen_bits(tmp_path, name):
         read_file(path)
 
 
+def test_sixteen_bits_of_colour(tmp_path):
+    def block(kind, content):
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + block(b"IHDR", struct.pack(">2I5B", 1, 1, 16, 2, 0, 0, 0))
+        + block(b"IDAT", zlib.compress(bytes(7)))
+        + block(b"IEND", b"")
+    )
+    with refuses(
+        DataError, f"{path} must have 8 bits a channel (others fit in an .npz file), got more"
+    ):
+        read_file(path)
+
+
 def test_floating_point_pixels(tmp_path):
     path = save(tmp_path / "a.tif", GREY.astype(np.float32))
     with refuses(
@@ -124,6 +145,15 @@ def test_several_frames(tmp_path, name):
     path = save(tmp_path / name, frames[0], save_all=True, append_images=frames[1:])
     with refuses(DataError, f"{path} must hold one picture, got 2 frames"):
         read_file(path)
+
+
+def test_the_first_picture_of_a_camera_file(tmp_path):
+    # Phones write a preview behind the photograph (MPO), under the name of a JPEG file.
+    photograph, preview = Image.new("RGB", (8, 8), (90, 0, 0)), Image.new("RGB", (4, 4))
+    path = save(
+        tmp_path / "a.jpg", photograph, format="MPO", save_all=True, append_images=[preview]
+    )
+    assert to_array(read_file(path)).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("factor", [1.5, 3.0])

@@ -59,7 +59,7 @@ def read_file(path: Path, channels: int | None = None) -> Image:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            # A file object, because Pillow maps a named raw TIFF with the sides of its turned image.
+            # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 wide = image.mode in _WIDE_MODES or ";16" in f"{image.mode} {image.tile}"
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
