@@ -171,6 +171,18 @@ def test_a_cut_archive(tmp_path):
         data.load(path)
 
 
+def test_a_later_version_of_zip(tmp_path):
+    path = save(tmp_path / "set.npz", images=BYTES, labels=LABELS)
+    raw = bytearray(path.read_bytes())
+    # The version needed to extract, in the last entry of the central directory.
+    raw[raw.rindex(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(raw)
+    with refuses(
+        DataError, f"{path} must be a complete .npz file, got an error: zip file version 9.9"
+    ):
+        data.load(path)
+
+
 def test_a_member_that_is_no_array(tmp_path):
     path = tmp_path / "set.npz"
     with zipfile.ZipFile(path, "w") as archive:

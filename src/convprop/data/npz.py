@@ -41,14 +41,16 @@ _UNREADABLE = (
 
 def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
     """Load an .npz file; without test arrays the training arrays are split."""
-    if not zipfile.is_zipfile(path):
-        raise unusable(path, "be a complete .npz file (a zip archive)", "something else")
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise unusable(path, "be a complete .npz file", f"an error: {error}") from error
-    with archive:
-        return _load_archive(archive, path, name, test_fraction, seed)
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise unusable(path, "be a complete .npz file (a zip archive)", "something else")
+        file.seek(0)
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except _UNREADABLE as error:
+            raise unusable(path, "be a complete .npz file", f"an error: {error}") from error
+        with archive:
+            return _load_archive(archive, path, name, test_fraction, seed)
 
 
 def _load_archive(
