@@ -1,0 +1,50 @@
+// NumPy arrays in and out. The Python side has checked shapes and values with messages of
+// its own; the checks here are the last defence of the memory behind them.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "layout.h"
+
+namespace nb = nanobind;
+
+namespace convprop {
+
+template <class T>
+using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+template <class T>
+using MutableArray = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+template <class T>
+using NewArray = nb::ndarray<nb::numpy, T>;
+
+inline void require(bool holds, const std::string& rule) {
+  if (!holds) throw nb::value_error(rule.c_str());
+}
+
+template <class T>
+NewArray<T> new_array(const std::vector<size_t>& shape) {
+  const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
+  T* data = new T[count ? count : 1];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return NewArray<T>(data, shape.size(), shape.data(), owner);
+}
+
+template <class E>
+E one_of(const std::string& name, const std::string& parameter, std::initializer_list<std::pair<const char*, E>> choices) {
+  for (const auto& [choice, value] : choices)
+    if (name == choice) return value;
+  throw nb::value_error(("unknown " + parameter + " " + name).c_str());
+}
+
+}  // namespace convprop

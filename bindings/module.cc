@@ -1,0 +1,8 @@
+// The engine as a Python module, one for each instruction set it is built for.
+#include "module.h"
+
+NB_MODULE(CONVPROP_MODULE, m) {
+  m.attr("isa") = CONVPROP_ISA;
+  convprop::define_ops(m);
+  convprop::define_plan(m);
+}

@@ -1,0 +1,349 @@
+// Single operations over NCHW arrays: to lanes, the kernel block by block, and back.
+#include "names.h"
+#include "module.h"
+
+namespace convprop {
+
+namespace {
+
+// An array's images in lanes, with a halo round each map.
+template <class T>
+struct LaneArray {
+  int images;
+  Buffer<T> memory;
+  Maps<T> maps;
+
+  LaneArray(int images_, Shape shape, const Halo& halo = {}, T fill = 0)
+      : images(images_), memory(Layout<T>{shape, halo, blocks_of(images_)}.size()), maps(Layout<T>{shape, halo, blocks_of(images_)}.in(memory.data())) {
+    if (fill != T(0)) std::fill_n(memory.data(), memory.bytes() / sizeof(T), fill);
+  }
+  LaneArray(const Array<T>& array, const Halo& halo = {}, T fill = 0) : LaneArray(int(array.shape(0)), shape_of(array), halo, fill) {
+    for_blocks([&](int b) { to_lanes(Batch<T, T>{array.data(), nullptr, images, nullptr, nullptr}, maps, b); });
+  }
+
+  static Shape shape_of(const Array<T>& array) {
+    require(array.ndim() == 4 || array.ndim() == 2, "arrays must have four or two axes");
+    const auto axis = [&](size_t a) { return a < array.ndim() ? int(array.shape(a)) : 1; };
+    return {axis(1), axis(2), axis(3)};
+  }
+
+  int blocks() const { return blocks_of(images); }
+
+  template <class F>
+  void for_blocks(const F& f) const {
+    const int threads = SharedPool::instance().threads(), count = blocks();
+    const auto work = [&](int thread) {
+      const Range mine = share(count, thread, threads);
+      for (int b = mine.begin; b < mine.end; b++) f(b);
+    };
+    SharedPool::instance().run(threads, work);
+  }
+
+  NewArray<T> array(bool two_axes = false) const {
+    std::vector<size_t> shape{size_t(images), size_t(maps.C), size_t(maps.H), size_t(maps.W)};
+    if (two_axes) shape.resize(2);
+    auto out = new_array<T>(shape);
+    for_blocks([&](int b) { from_lanes(maps, b, images, out.data()); });
+    return out;
+  }
+};
+
+using Pair = std::array<int, 2>;
+using Sides = std::array<int, 4>;
+
+template <class T>
+void check_weights(const ConvLayer<T>& layer, const Array<T>& w) {
+  require(w.ndim() == 4 && int(w.shape(0)) == layer.K && int(w.shape(1)) == layer.channels_each() &&
+              int(w.shape(2)) == layer.window.size[0] && int(w.shape(3)) == layer.window.size[1],
+          "w must have shape (K, C / groups, k1, k2)");
+}
+
+template <class T>
+NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, Pair stride, Sides padding, double padding_value,
+                         Pair dilation, int groups, bool flip) {
+  require(o.ndim() == 4 && w.ndim() == 4, "o and w must have four axes");
+  const Window window = window_of({int(w.shape(2)), int(w.shape(3))}, stride, padding, dilation);
+  const Shape in = LaneArray<T>::shape_of(o);
+  const ConvLayer<T> layer(in.C, in.H, in.W, int(w.shape(0)), window, groups, flip);
+  check_weights(layer, w);
+  require(!b || (b->ndim() == 1 && int(b->shape(0)) == layer.K), "b must have shape (K,)");
+  const LaneArray<T> input(o, input_halo(window), T(padding_value));
+  const LaneArray<T> x(input.images, {layer.K, layer.Ho, layer.Wo});
+  input.for_blocks([&](int block) {
+    layer.forward(input.maps, w.data(), b ? b->data() : nullptr, x.maps, block, {0, layer.K}, {});
+  });
+  return x.array();
+}
+
+// One sum a block, added up block after block: no thread count shows.
+template <class T>
+NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, Pair kernel_size, Pair stride, Sides padding, double padding_value,
+                                 Pair dilation, int groups, bool flip) {
+  require(o.ndim() == 4 && delta.ndim() == 4 && o.shape(0) == delta.shape(0), "o and delta must have four axes and as many images");
+  const Window window = window_of(kernel_size, stride, padding, dilation);
+  const Shape in = LaneArray<T>::shape_of(o);
+  const ConvLayer<T> layer(in.C, in.H, in.W, int(delta.shape(1)), window, groups, flip);
+  require(int(delta.shape(2)) == layer.Ho && int(delta.shape(3)) == layer.Wo, "delta must have the shape of the output");
+  const LaneArray<T> input(o, input_halo(window), T(padding_value)), error(delta);
+  auto dw = new_array<T>({size_t(layer.K), size_t(layer.channels_each()), size_t(kernel_size[0]), size_t(kernel_size[1])});
+  std::fill_n(dw.data(), layer.weights(), T(0));
+  const int threads = SharedPool::instance().threads();
+  const auto work = [&](int thread) {
+    const Range kernels = share(layer.K, thread, threads);
+    for (int block = 0; block < input.blocks(); block++) layer.weight_gradient(input.maps, error.maps, dw.data(), block, kernels);
+  };
+  SharedPool::instance().run(threads, work);
+  return dw;
+}
+
+template <class T>
+NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, Pair input_size, Pair stride, Sides padding, Pair dilation, int groups,
+                             bool flip) {
+  require(delta.ndim() == 4 && w.ndim() == 4, "delta and w must have four axes");
+  const Window window = window_of({int(w.shape(2)), int(w.shape(3))}, stride, padding, dilation);
+  const ConvLayer<T> layer(int(w.shape(1)) * groups, input_size[0], input_size[1], int(w.shape(0)), window, groups, flip);
+  check_weights(layer, w);
+  require(int(delta.shape(1)) == layer.K && int(delta.shape(2)) == layer.Ho && int(delta.shape(3)) == layer.Wo,
+          "delta must have the shape of the output");
+  const LaneArray<T> error(delta, delta_halo(window, input_size.data()));
+  const LaneArray<T> input(error.images, {layer.C, layer.H, layer.W});
+  error.for_blocks([&](int block) { layer.input_delta(error.maps, w.data(), input.maps, block, {0, layer.C}); });
+  return input.array();
+}
+
+template <class T>
+NewArray<T> bias_gradient(Array<T> delta) {
+  const LaneArray<T> error(delta);
+  const ConvLayer<T> layer(1, error.maps.H, error.maps.W, error.maps.C, {}, 1, false);
+  auto db = new_array<T>({size_t(layer.K)});
+  std::fill_n(db.data(), layer.K, T(0));
+  for (int block = 0; block < error.blocks(); block++) layer.bias_gradient(error.maps, db.data(), block, {0, layer.K});
+  return db;
+}
+
+template <class T>
+struct PoolRun {
+  using Int = typename Lanes<T>::Int;
+  LaneArray<T> o;
+  PoolLayer<T> layer;
+  LaneArray<T> x;
+  LaneArray<Int> winner;
+
+  PoolRun(const Array<T>& array, const std::string& kind, Pair size, Pair stride, Sides padding, bool count_padding)
+      : o(array),
+        layer(pooling_named(kind), o.maps.C, o.maps.H, o.maps.W, window_of(size, stride, padding, {1, 1}), count_padding),
+        x(o.images, {layer.C, layer.Ho, layer.Wo}),
+        winner(o.images, {layer.C, layer.Ho, layer.Wo}) {
+    o.for_blocks([&](int block) { layer.forward(o.maps, x.maps, winner.maps, block, {0, layer.C}); });
+  }
+};
+
+template <class T>
+nb::tuple pool_forward(Array<T> o, const std::string& kind, Pair size, Pair stride, Sides padding, bool count_padding) {
+  require(o.ndim() == 4, "o must have four axes");
+  const PoolRun<T> run(o, kind, size, stride, padding, count_padding);
+  if (run.layer.kind != Pooling::max) return nb::make_tuple(run.x.array(), nb::none());
+  auto winner = new_array<int64_t>({size_t(run.o.images), size_t(run.layer.C), size_t(run.layer.Ho), size_t(run.layer.Wo)});
+  for (int b = 0; b < run.o.blocks(); b++) from_lanes(run.winner.maps, b, run.o.images, winner.data());
+  return nb::make_tuple(run.x.array(), winner);
+}
+
+template <class T>
+NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& kind, Pair size, Pair stride, Sides padding,
+                             bool count_padding) {
+  require(o.ndim() == 4 && delta.ndim() == 4, "delta and o must have four axes");
+  const PoolRun<T> run(o, kind, size, stride, padding, count_padding);
+  const LaneArray<T> error(delta);
+  require(error.images == run.o.images && error.maps.C == run.layer.C && error.maps.H == run.layer.Ho && error.maps.W == run.layer.Wo,
+          "delta must have the shape of the output");
+  const LaneArray<T> input(run.o.images, {run.layer.C, run.layer.H, run.layer.W});
+  run.o.for_blocks([&](int block) {
+    run.layer.input_delta(error.maps, run.o.maps, run.x.maps, run.winner.maps, input.maps, block, {0, run.layer.C});
+  });
+  return input.array();
+}
+
+template <class T>
+NewArray<T> dense_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b) {
+  require(o.ndim() == 2 && w.ndim() == 2 && o.shape(1) == w.shape(1), "o must have shape (N, F) and w (K, F)");
+  const DenseLayer<T> layer{int(w.shape(1)), int(w.shape(0))};
+  require(!b || (b->ndim() == 1 && int(b->shape(0)) == layer.K), "b must have shape (K,)");
+  const LaneArray<T> input(o), x(input.images, {layer.K, 1, 1});
+  input.for_blocks([&](int block) {
+    layer.forward(input.maps, w.data(), b ? b->data() : nullptr, x.maps, {block, block + 1}, {0, layer.K}, {});
+  });
+  return x.array(true);
+}
+
+template <class T>
+NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
+  require(o.ndim() == 2 && delta.ndim() == 2 && o.shape(0) == delta.shape(0), "o must have shape (N, F) and delta (N, K)");
+  const DenseLayer<T> layer{int(o.shape(1)), int(delta.shape(1))};
+  const int images = int(o.shape(0));
+  const ptrdiff_t o_row = padded_to_lanes(layer.F);
+  const Buffer<T> padded(size_t(images) * o_row);
+  for (int n = 0; n < images; n++) std::copy_n(o.data() + ptrdiff_t(n) * layer.F, layer.F, padded.data() + n * o_row);
+  auto dw = new_array<T>({size_t(layer.K), size_t(layer.F)});
+  // Rows only reads through its pointer here.
+  const Rows<T> o_rows{padded.data(), o_row}, delta_rows{const_cast<T*>(delta.data()), layer.K};
+  const int threads = SharedPool::instance().threads();
+  const auto work = [&](int thread) { layer.weight_gradient(o_rows, delta_rows, images, dw.data(), share(layer.K, thread, threads)); };
+  SharedPool::instance().run(threads, work);
+  return dw;
+}
+
+template <class T>
+NewArray<T> dense_input_delta(Array<T> delta, Array<T> w) {
+  require(delta.ndim() == 2 && w.ndim() == 2 && delta.shape(1) == w.shape(0), "delta must have shape (N, K) and w (K, F)");
+  const DenseLayer<T> layer{int(w.shape(1)), int(w.shape(0))};
+  const LaneArray<T> error(delta), input(error.images, {layer.F, 1, 1});
+  error.for_blocks([&](int block) { layer.input_delta(error.maps, w.data(), input.maps, {block, block + 1}, {0, layer.F}); });
+  return input.array(true);
+}
+
+// f over every element of an array of any shape, sixteen at a time.
+template <class T, class F>
+NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
+  std::vector<size_t> shape(in[0].ndim());
+  for (size_t a = 0; a < shape.size(); a++) shape[a] = in[0].shape(a);
+  for (const auto& array : in) require(array.size() == in[0].size(), "the arrays must have one shape");
+  auto out = new_array<T>(shape);
+  const FlushSubnormals flush;
+  for (size_t e = 0; e < in[0].size(); e += LANES) {
+    const size_t count = std::min(size_t(LANES), in[0].size() - e);
+    T values[2][LANES] = {};
+    for (size_t a = 0; a < in.size(); a++) std::copy_n(in[a].data() + e, count, values[a]);
+    f(Lanes<T>::load(values[0]), Lanes<T>::load(values[1])).store(values[0]);
+    std::copy_n(values[0], count, out.data() + e);
+  }
+  return out;
+}
+
+template <class T>
+NewArray<T> activation_forward(Array<T> x, const std::string& kind, double slope) {
+  const ActivationLayer<T> layer{activation_named(kind), T(slope)};
+  return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return layer.forward(v); });
+}
+
+template <class T>
+NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& kind, double slope) {
+  const ActivationLayer<T> layer{activation_named(kind), T(slope)};
+  return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * layer.derivative(v); });
+}
+
+template <class T>
+NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int layer) {
+  require(o.ndim() >= 2 && rate >= 0 && rate < 1, "o must have two axes or more and rate lie in [0, 1)");
+  size_t units = 1;
+  for (size_t a = 1; a < o.ndim(); a++) units *= o.shape(a);
+  std::vector<size_t> shape(o.ndim());
+  for (size_t a = 0; a < shape.size(); a++) shape[a] = o.shape(a);
+  const int images = int(o.shape(0));
+  const LaneArray<T> out(images, {int(units), 1, 1});
+  auto array = new_array<T>(shape);
+  out.for_blocks([&](int block) {
+    to_lanes(Batch<T, T>{o.data(), nullptr, images, nullptr, nullptr}, out.maps, block);
+    DropoutLayer<T>{rate}.forward(out.maps, out.maps, block, {0, int(units)}, seed, step, layer);
+    from_lanes(out.maps, block, images, array.data());
+  });
+  return array;
+}
+
+template <class T>
+nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<int32_t>> labels, const std::string& kind,
+               std::optional<Array<double>> sample_weight) {
+  require(y.ndim() == 2 && y.shape(1) > 0, "y must have shape (N, K)");
+  const int images = int(y.shape(0)), K = int(y.shape(1));
+  require(values.has_value() != labels.has_value(), "targets must be values or labels");
+  require(!values || (values->ndim() == 2 && int(values->shape(0)) == images && int(values->shape(1)) == K), "targets must have y's shape");
+  require(!labels || (labels->ndim() == 1 && int(labels->shape(0)) == images), "labels must have shape (N,)");
+  require(!sample_weight || int(sample_weight->size()) == images, "sample_weight must have shape (N,)");
+  const LaneArray<T> outputs(y), delta(images, {K, 1, 1});
+  std::vector<T> factor(images, T(1));
+  for (int n = 0; sample_weight && n < images; n++) factor[n] = T(sample_weight->data()[n]);
+  std::vector<int> correct(images);
+  auto losses = new_array<double>({size_t(images)});
+  const Targets<T> targets{labels ? labels->data() : nullptr, values ? values->data() : nullptr, nullptr};
+  const LossLayer<T> layer{loss_named(kind), K};
+  outputs.for_blocks([&](int block) {
+    layer.forward(outputs.maps, targets, block, images, factor.data(), delta.maps, losses.data(), correct.data());
+  });
+  return nb::make_tuple(losses, delta.array(true));
+}
+
+template <class T>
+NewArray<T> softmax_of(Array<T> y) {
+  require(y.ndim() == 2 && y.shape(1) > 0, "y must have shape (N, K)");
+  const LaneArray<T> outputs(y), shares(outputs.images, {outputs.maps.C, 1, 1});
+  outputs.for_blocks([&](int block) { softmax(outputs.maps, shares.maps, block); });
+  return shares.array(true);
+}
+
+NewArray<uint64_t> random_bits_of(uint64_t seed, uint64_t stream, uint64_t count) {
+  auto out = new_array<uint64_t>({size_t(count)});
+  random_bits(seed, stream, out.data(), count);
+  return out;
+}
+
+template <class T>
+void define(nb::module_& m) {
+  using namespace nb::literals;
+  const Pair one{1, 1};
+  const Sides none{0, 0, 0, 0};
+  m.def("conv_forward", &conv_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none(),
+        "stride"_a = one, "padding"_a = none, "padding_value"_a = 0.0, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
+  m.def("conv_weight_gradient", &conv_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "kernel_size"_a,
+        "stride"_a = one, "padding"_a = none, "padding_value"_a = 0.0, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
+  m.def("conv_input_delta", &conv_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert(), "input_size"_a,
+        "stride"_a = one, "padding"_a = none, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
+  m.def("bias_gradient", &bias_gradient<T>, nb::arg("delta").noconvert());
+  m.def("pool_forward", &pool_forward<T>, nb::arg("o").noconvert(), "kind"_a, "size"_a, "stride"_a, "padding"_a = none,
+        "count_padding"_a = true);
+  m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "kind"_a, "size"_a,
+        "stride"_a, "padding"_a = none, "count_padding"_a = true);
+  m.def("dense_forward", &dense_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none());
+  m.def("dense_weight_gradient", &dense_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert());
+  m.def("dense_input_delta", &dense_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert());
+  m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "kind"_a, "slope"_a = 0.01);
+  m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "kind"_a,
+        "slope"_a = 0.01);
+  m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
+  m.def(
+      "loss",
+      [](Array<T> y, Array<T> targets, const std::string& kind, std::optional<Array<double>> sample_weight) {
+        return loss<T>(y, targets, std::nullopt, kind, sample_weight);
+      },
+      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none());
+  m.def(
+      "loss",
+      [](Array<T> y, Array<int32_t> targets, const std::string& kind, std::optional<Array<double>> sample_weight) {
+        return loss<T>(y, std::nullopt, targets, kind, sample_weight);
+      },
+      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none());
+  m.def("softmax", &softmax_of<T>, nb::arg("y").noconvert());
+  const auto unary = [&](const char* name, auto f) {
+    m.def(
+        name, [f](Array<T> x) { return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f(v); }); },
+        nb::arg("x").noconvert());
+  };
+  unary("exp", [](const Lanes<T>& v) { return exp(v); });
+  unary("log", [](const Lanes<T>& v) { return log(v); });
+  unary("tanh", [](const Lanes<T>& v) { return tanh(v); });
+  unary("sigmoid", [](const Lanes<T>& v) { return sigmoid(v); });
+}
+
+}  // namespace
+
+void define_ops(nb::module_& m) {
+  using namespace nb::literals;
+  define<float>(m);
+  define<double>(m);
+  m.def("random_bits", &random_bits_of, "seed"_a, "stream"_a, "count"_a);
+  m.def("set_num_threads", [](int threads) {
+    require(threads >= 1 && threads <= 1024, "the number of threads must lie in 1 ... 1024");
+    SharedPool::instance().set_threads(threads);
+  });
+  m.def("get_num_threads", [] { return SharedPool::instance().threads(); });
+}
+
+}  // namespace convprop

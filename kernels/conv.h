@@ -1,0 +1,218 @@
+// Convolution, Eq. 4-7 and 10-22, over one block of sixteen images.
+//
+// Inputs and deltas have their halo written round them (geometry.h), so every sum runs over
+// the whole window. Weights are w[K][C / groups][k1][k2]; with `flip` the window is turned by
+// 180 degrees first (Eq. 6, a true convolution), else it is the cross-correlation of Eq. 7.
+//
+// Order of the sums: forward starts from the bias and runs over c, m, n; an input delta
+// starts from 0 and runs over k, m, n; a weight gradient runs over i, j in each lane, then
+// adds the lanes by halves (sum_of_lanes). m and n count positions in the window.
+#pragma once
+
+#include <numeric>
+
+#include "activation.h"
+#include "geometry.h"
+#include "layout.h"
+#include "products.h"
+
+namespace convprop {
+
+template <class T>
+struct ConvLayer {
+  int C, H, W;     // of the input
+  int K, Ho, Wo;   // of the output
+  Window window;
+  int groups = 1;
+  bool flip = false;
+
+  ConvLayer(int channels, int height, int width, int kernels, const Window& window_, int groups_, bool flip_)
+      : C(channels), H(height), W(width), K(kernels), window(window_), groups(groups_), flip(flip_) {
+    if (C < 1 || K < 1 || groups < 1 || C % groups || K % groups)
+      throw std::invalid_argument("groups must divide the channels and the kernels");
+    Ho = output_size(window, 0, H);
+    Wo = output_size(window, 1, W);
+  }
+
+  int channels_each() const { return C / groups; }
+  int kernels_each() const { return K / groups; }
+  int window_weights() const { return window.size[0] * window.size[1]; }
+  ptrdiff_t weights() const { return ptrdiff_t(K) * channels_each() * window_weights(); }
+
+  // Where w[k][c][m][n] lies: position (m, n) of the window counts from the far end when flipped.
+  ptrdiff_t weight_at(int k, int c, int m, int n) const {
+    const int place = m * window.size[1] + n;
+    return (ptrdiff_t(k) * channels_each() + c) * window_weights() + (flip ? window_weights() - 1 - place : place);
+  }
+  int direction() const { return flip ? -1 : 1; }
+
+  // x[k][i][j] = b[k] + sum over c, m, n of w[k][c][m][n] · o[c][i+m][j+n]   (Eq. 7)
+  // followed at once, row by row while it is in the cache, by the activation of Eq. 8.
+  void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int block, Range kernels,
+               const ActivationLayer<T>& activation) const {
+    for (int i = 0; i < Ho; i++)
+      for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
+        const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
+        Products<T> row;
+        row.taps = {{channels_each(), window.size[0], window.size[1]},
+                    {o.channel, window.dilation[0] * o.row, ptrdiff_t(window.dilation[1]) * LANES},
+                    {window_weights(), direction() * window.size[1], direction()}};
+        row.o = o.at(block, g * channels_each(), i * window.stride[0] - window.before[0], -window.before[1]);
+        row.o_step = ptrdiff_t(window.stride[1]) * LANES;
+        row.w = w + weight_at(k0, 0, 0, 0);
+        row.w_kernel = ptrdiff_t(channels_each()) * window_weights();
+        row.start = b ? b + k0 : nullptr;
+        row.x = x.at(block, k0, i, 0);
+        row.x_kernel = x.channel;
+        row.x_step = LANES;
+        products(row, k1 - k0, Wo);
+        if (activation.kind != Activation::identity)
+          for (int k = k0; k < k1; k++) activation.forward(x.at(block, k, i, 0), x.at(block, k, i, 0), Wo);
+      }
+  }
+
+  // The window positions m whose product reaches input row i': those where s divides
+  // i' + before - m·d. They lie `step` apart, and each is `rows` output rows above the last.
+  struct Phase {
+    int first, count, step, rows;
+  };
+
+  Phase phase(int axis, int position) const {
+    const int s = window.stride[axis], d = window.dilation[axis], u = position + window.before[axis];
+    const int step = s / std::gcd(s, d);
+    for (int m = 0; m < std::min(step, window.size[axis]); m++)
+      if ((u - m * d) % s == 0) return {m, (window.size[axis] - m + step - 1) / step, step, step * d / s};
+    return {0, 0, step, 0};
+  }
+
+  // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
+  // that is, the cross-correlation of the padded delta with the rotated kernel (Eq. 22). With a
+  // stride, input pixels of one phase are a dense sum over the weights that reach them.
+  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels) const {
+    for (int i = 0; i < H; i++) {
+      const Phase rows = phase(0, i);
+      const int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
+      for (int j = 0; j < std::min(window.stride[1], W); j++) {
+        const Phase columns = phase(1, j);
+        // Exact where a window position is found; the floor never matters where none is.
+        const int left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
+        for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
+          const int c0 = std::max(channels.begin, g * channels_each()), c1 = std::min(channels.end, (g + 1) * channels_each());
+          const int turns = rows.count > 0 && columns.count > 0 ? kernels_each() : 0;
+          Products<T> row;
+          row.taps = {{turns, rows.count, columns.count},
+                      {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
+                      {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
+          row.o = delta.at(block, g * kernels_each(), top, left);
+          row.o_step = LANES;
+          row.w = w + weight_at(g * kernels_each(), c0 - g * channels_each(), rows.first, columns.first);
+          row.w_kernel = window_weights();
+          row.start = nullptr;
+          row.x = delta_in.at(block, c0, i, j);
+          row.x_kernel = delta_in.channel;
+          row.x_step = ptrdiff_t(window.stride[1]) * LANES;
+          products(row, c1 - c0, (W - j + window.stride[1] - 1) / window.stride[1]);
+        }
+      }
+    }
+  }
+
+  // dw[k][c][m][n] += sum over i, j and the lanes of delta[k][i][j] · o[c][i+m][j+n]   (Eq. 13)
+  void weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const;
+
+  // db[k] += sum over i, j and the lanes of delta[k][i][j]
+  void bias_gradient(const Maps<T>& delta, T* db, int block, Range kernels) const {
+    for (int k = kernels.begin; k < kernels.end; k++) {
+      Lanes<T> sum = T(0);
+      for (int i = 0; i < Ho; i++)
+        for (int j = 0; j < Wo; j++) sum = sum + Lanes<T>::load(delta.at(block, k, i, j));
+      db[k] += sum_of_lanes(sum);
+    }
+  }
+
+ private:
+  template <int KERNELS, int TAPS>
+  void gradient_tile(const T* o, ptrdiff_t o_row, ptrdiff_t o_step, const ptrdiff_t* tap, const T* delta, ptrdiff_t delta_row,
+                     ptrdiff_t delta_channel, T (*dw)[6]) const {
+    Lanes<T> sum[KERNELS][TAPS];
+    ptrdiff_t offset[TAPS];
+#pragma GCC unroll 8
+    for (int t = 0; t < TAPS; t++) offset[t] = tap[t];
+#pragma GCC unroll 8
+    for (int k = 0; k < KERNELS; k++)
+#pragma GCC unroll 8
+      for (int t = 0; t < TAPS; t++) sum[k][t] = T(0);
+    for (int i = 0; i < Ho; i++) {
+      const T* pixel = o + i * o_row;
+      const T* d = delta + i * delta_row;
+      for (int j = 0; j < Wo; j++, pixel += o_step, d += LANES) {
+        Lanes<T> in[TAPS];
+#pragma GCC unroll 8
+        for (int t = 0; t < TAPS; t++) in[t] = Lanes<T>::load(pixel + offset[t]);
+#pragma GCC unroll 8
+        for (int k = 0; k < KERNELS; k++) {
+          const Lanes<T> error = Lanes<T>::load(d + k * delta_channel);
+#pragma GCC unroll 8
+          for (int t = 0; t < TAPS; t++) sum[k][t] = fma(error, in[t], sum[k][t]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int k = 0; k < KERNELS; k++)
+#pragma GCC unroll 8
+      for (int t = 0; t < TAPS; t++) dw[k][t] = sum_of_lanes(sum[k][t]);
+  }
+
+  template <int KERNELS>
+  void gradient_tile(int taps, const T* o, ptrdiff_t o_row, ptrdiff_t o_step, const ptrdiff_t* tap, const T* delta,
+                     ptrdiff_t delta_row, ptrdiff_t delta_channel, T (*dw)[6]) const {
+#define CONVPROP_TAPS(N)                                                                                              \
+  if constexpr (N <= Tile<T>::pixels_beside(KERNELS))                                                                \
+    if (taps == N) return gradient_tile<KERNELS, N>(o, o_row, o_step, tap, delta, delta_row, delta_channel, dw);
+    CONVPROP_TAPS(1) CONVPROP_TAPS(2) CONVPROP_TAPS(3) CONVPROP_TAPS(4) CONVPROP_TAPS(5) CONVPROP_TAPS(6)
+#undef CONVPROP_TAPS
+  }
+};
+
+template <class T>
+void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
+  const int taps = channels_each() * window_weights();
+  for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
+    const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
+    const int kernel_tiles = (k1 - k0 + Tile<T>::KERNELS - 1) / Tile<T>::KERNELS;
+    const int widest = Tile<T>::pixels_beside((k1 - k0 + kernel_tiles - 1) / kernel_tiles);
+    const int tap_tiles = (taps + widest - 1) / widest;
+    const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
+    for (int tt = 0, t = 0; tt < tap_tiles; tt++) {
+      const int t_count = (taps - t + tap_tiles - tt - 1) / (tap_tiles - tt);
+      ptrdiff_t tap[6], place[6];
+      for (int u = 0; u < t_count; u++) {
+        const int c = (t + u) / window_weights(), m = (t + u) % window_weights() / window.size[1], n = (t + u) % window.size[1];
+        tap[u] = c * o.channel + m * window.dilation[0] * o.row + ptrdiff_t(n) * window.dilation[1] * LANES;
+        place[u] = weight_at(0, c, m, n);
+      }
+      for (int kt = 0, k = k0; kt < kernel_tiles; kt++) {
+        const int k_count = (k1 - k + kernel_tiles - kt - 1) / (kernel_tiles - kt);
+        T sums[6][6] = {};
+        const auto run = [&]<int KERNELS>() {
+          gradient_tile<KERNELS>(t_count, origin, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES, tap,
+                                 delta.at(block, k, 0, 0), delta.row, delta.channel, sums);
+        };
+        switch (k_count) {
+          case 1: run.template operator()<1>(); break;
+          case 2: if constexpr (Tile<T>::KERNELS >= 2) run.template operator()<2>(); break;
+          case 3: if constexpr (Tile<T>::KERNELS >= 3) run.template operator()<3>(); break;
+          case 4: if constexpr (Tile<T>::KERNELS >= 4) run.template operator()<4>(); break;
+          case 5: if constexpr (Tile<T>::KERNELS >= 5) run.template operator()<5>(); break;
+          case 6: if constexpr (Tile<T>::KERNELS >= 6) run.template operator()<6>(); break;
+        }
+        for (int q = 0; q < k_count; q++)
+          for (int u = 0; u < t_count; u++) dw[(k + q) * ptrdiff_t(taps) + place[u]] += sums[q][u];
+        k += k_count;
+      }
+      t += t_count;
+    }
+  }
+}
+
+}  // namespace convprop

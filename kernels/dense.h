@@ -1,0 +1,107 @@
+// The fully connected layer: matrix products with the batch in the lanes.
+//
+// A block's maps are one column of F features; w is [K][F] in their order (channels, rows,
+// columns). Forward and input delta are sums of products over a run of blocks at once. The
+// weight gradient is a sum over images, so it wants the features in the lanes: `rows_of`
+// turns each block round, and the sum is one chain over the images in the order of the batch.
+#pragma once
+
+#include "activation.h"
+#include "geometry.h"
+#include "layout.h"
+#include "products.h"
+
+namespace convprop {
+
+inline ptrdiff_t padded_to_lanes(ptrdiff_t count) { return (count + LANES - 1) / LANES * LANES; }
+
+// One row an image, padded to whole lanes: what the weight gradient reads.
+template <class T>
+struct Rows {
+  T* data;
+  ptrdiff_t row;
+};
+
+template <class T>
+struct DenseLayer {
+  int F, K;
+
+  ptrdiff_t weights() const { return ptrdiff_t(K) * F; }
+
+  // x[k] = b[k] + sum over f of w[k][f] · o[f], then the activation
+  void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, Range blocks, Range kernels,
+               const ActivationLayer<T>& activation) const {
+    Products<T> all;
+    all.taps = {{1, 1, F}, {0, 0, LANES}, {0, 0, 1}};
+    all.o = o.at(blocks.begin, 0, 0, 0);
+    all.o_step = o.block;
+    all.w = w + ptrdiff_t(kernels.begin) * F;
+    all.w_kernel = F;
+    all.start = b ? b + kernels.begin : nullptr;
+    all.x = x.at(blocks.begin, 0, 0, 0) + ptrdiff_t(kernels.begin) * LANES;
+    all.x_kernel = LANES;
+    all.x_step = x.block;
+    products(all, kernels.end - kernels.begin, blocks.end - blocks.begin);
+    if (activation.kind != Activation::identity)
+      for (int block = blocks.begin; block < blocks.end; block++) {
+        T* to = x.at(block, 0, 0, 0) + ptrdiff_t(kernels.begin) * LANES;
+        activation.forward(to, to, kernels.end - kernels.begin);
+      }
+  }
+
+  // delta_in[f] = sum over k of w[k][f] · delta[k]
+  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, Range blocks, Range features) const {
+    Products<T> all;
+    all.taps = {{1, 1, K}, {0, 0, LANES}, {0, 0, F}};
+    all.o = delta.at(blocks.begin, 0, 0, 0);
+    all.o_step = delta.block;
+    all.w = w + features.begin;
+    all.w_kernel = 1;
+    all.start = nullptr;
+    all.x = delta_in.at(blocks.begin, 0, 0, 0) + ptrdiff_t(features.begin) * LANES;
+    all.x_kernel = LANES;
+    all.x_step = delta_in.block;
+    products(all, features.end - features.begin, blocks.end - blocks.begin);
+  }
+
+  static void rows_of(const Maps<T>& maps, int block, const Rows<T>& rows, Range features) {
+    transpose(maps.at(block, 0, 0, 0) + ptrdiff_t(features.begin) * LANES, features.end - features.begin,
+              rows.data + ptrdiff_t(block) * LANES * rows.row + features.begin, rows.row);
+  }
+
+  // dw[k][f] = sum over the images n of delta[n][k] · o[n][f], for rows k of dw
+  void weight_gradient(const Rows<T>& o, const Rows<T>& delta, int images, T* dw, Range kernels) const {
+    Products<T> all;
+    all.taps = {{1, 1, images}, {0, 0, o.row}, {0, 0, delta.row}};
+    all.o = o.data;
+    all.o_step = LANES;
+    all.w = delta.data + kernels.begin;
+    all.w_kernel = 1;
+    all.start = nullptr;
+    all.x = dw + ptrdiff_t(kernels.begin) * F;
+    all.x_kernel = F;
+    all.x_step = LANES;
+    const int whole = F / LANES, rest = F % LANES;
+    products(all, kernels.end - kernels.begin, whole);
+    if (rest == 0) return;
+    all.o += ptrdiff_t(whole) * LANES;
+    for (int k = kernels.begin; k < kernels.end; k++) {
+      T last[LANES];
+      all.w = delta.data + k;
+      all.x = last;
+      products(all, 1, 1);
+      std::copy_n(last, rest, dw + ptrdiff_t(k) * F + ptrdiff_t(whole) * LANES);
+    }
+  }
+
+  // db[k] = sum over the images n of delta[n][k]
+  void bias_gradient(const Rows<T>& delta, int images, T* db, Range kernels) const {
+    for (int k = kernels.begin; k < kernels.end; k++) {
+      T sum = 0;
+      for (int n = 0; n < images; n++) sum += delta.data[n * delta.row + k];
+      db[k] = sum;
+    }
+  }
+};
+
+}  // namespace convprop

@@ -1,0 +1,227 @@
+// The sixteen-lane value: the same pixel of sixteen images.
+//
+// A Lanes<T> is held in as many machine vectors ("parts") as the instruction set needs:
+// one for float on AVX-512, two on AVX2, four on NEON. Every operation acts on each lane
+// alone and rounds once, so its bits do not depend on how many parts there are.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#else
+#error "convprop has been written for x86-64 and AArch64"
+#endif
+
+namespace convprop {
+
+inline constexpr int LANES = 16;
+
+#if defined(__AVX512F__)
+inline constexpr int VECTOR_BYTES = 64;
+inline constexpr int VECTOR_REGISTERS = 32;
+#elif defined(__AVX2__)
+inline constexpr int VECTOR_BYTES = 32;
+inline constexpr int VECTOR_REGISTERS = 16;
+#elif defined(__aarch64__)
+inline constexpr int VECTOR_BYTES = 16;
+inline constexpr int VECTOR_REGISTERS = 32;
+#else
+inline constexpr int VECTOR_BYTES = 16;
+inline constexpr int VECTOR_REGISTERS = 16;
+#endif
+
+#define CONVPROP_INLINE inline __attribute__((always_inline))
+
+template <class T>
+struct Lanes {
+  static constexpr int PARTS = LANES * int(sizeof(T)) / VECTOR_BYTES;
+  static constexpr int WIDTH = LANES / PARTS;
+  typedef T Part __attribute__((vector_size(VECTOR_BYTES)));
+  // The integer of T's size: what comparisons give (all ones or all zeros) and bit patterns are.
+  using Int = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+  Part part[PARTS];
+
+  Lanes() = default;
+  CONVPROP_INLINE Lanes(T value) {
+    for (int p = 0; p < PARTS; p++) part[p] = Part{} + value;
+  }
+  static CONVPROP_INLINE Lanes load(const T* from) {
+    Lanes a;
+    for (int p = 0; p < PARTS; p++) std::memcpy(&a.part[p], from + p * WIDTH, VECTOR_BYTES);
+    return a;
+  }
+  CONVPROP_INLINE void store(T* to) const {
+    for (int p = 0; p < PARTS; p++) std::memcpy(to + p * WIDTH, &part[p], VECTOR_BYTES);
+  }
+};
+
+template <class T>
+using IntLanes = Lanes<typename Lanes<T>::Int>;
+
+#define CONVPROP_LANEWISE(op)                                                 \
+  template <class T>                                                          \
+  CONVPROP_INLINE Lanes<T> operator op(const Lanes<T>& a, const Lanes<T>& b) { \
+    Lanes<T> r;                                                               \
+    for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = a.part[p] op b.part[p]; \
+    return r;                                                                 \
+  }
+CONVPROP_LANEWISE(+)
+CONVPROP_LANEWISE(-)
+CONVPROP_LANEWISE(*)
+CONVPROP_LANEWISE(/)
+CONVPROP_LANEWISE(&)
+CONVPROP_LANEWISE(|)
+CONVPROP_LANEWISE(^)
+#undef CONVPROP_LANEWISE
+
+#define CONVPROP_COMPARISON(op)                                                  \
+  template <class T>                                                             \
+  CONVPROP_INLINE IntLanes<T> operator op(const Lanes<T>& a, const Lanes<T>& b) { \
+    IntLanes<T> r;                                                               \
+    for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = (typename IntLanes<T>::Part)(a.part[p] op b.part[p]); \
+    return r;                                                                    \
+  }
+CONVPROP_COMPARISON(<)
+CONVPROP_COMPARISON(>)
+CONVPROP_COMPARISON(==)
+#undef CONVPROP_COMPARISON
+
+template <class T>
+CONVPROP_INLINE Lanes<T> operator-(const Lanes<T>& a) {
+  Lanes<T> r;
+  for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = -a.part[p];
+  return r;
+}
+
+// Each whole number divided by 2^count, rounded down.
+template <class Int>
+CONVPROP_INLINE Lanes<Int> operator>>(const Lanes<Int>& a, int count) {
+  Lanes<Int> r;
+  for (int p = 0; p < Lanes<Int>::PARTS; p++) r.part[p] = a.part[p] >> count;
+  return r;
+}
+
+// a where the mask is set, else b.
+template <class T>
+CONVPROP_INLINE Lanes<T> select(const IntLanes<T>& mask, const Lanes<T>& a, const Lanes<T>& b) {
+  Lanes<T> r;
+  for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = mask.part[p] ? a.part[p] : b.part[p];
+  return r;
+}
+
+template <class T>
+CONVPROP_INLINE Lanes<T> max(const Lanes<T>& a, const Lanes<T>& b) {
+  return select(a < b, b, a);
+}
+
+template <class T>
+CONVPROP_INLINE IntLanes<T> bits_of(const Lanes<T>& a) {
+  IntLanes<T> r;
+  std::memcpy(&r, &a, sizeof a);
+  return r;
+}
+
+template <class T>
+CONVPROP_INLINE Lanes<T> from_bits(const IntLanes<T>& a) {
+  Lanes<T> r;
+  std::memcpy(&r, &a, sizeof a);
+  return r;
+}
+
+template <class T>
+CONVPROP_INLINE Lanes<T> abs(const Lanes<T>& a) {
+  using Int = typename Lanes<T>::Int;
+  const Int sign = Int(1) << (sizeof(T) * 8 - 1);
+  return from_bits<T>(bits_of(a) & IntLanes<T>(Int(~sign)));
+}
+
+// a·b + c, rounded once. x86-64-v2 has no such instruction: that build rounds twice,
+// and the promise of equal bits leaves it out.
+#if defined(__AVX512F__)
+CONVPROP_INLINE __m512 fma_part(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
+CONVPROP_INLINE __m512d fma_part(__m512d a, __m512d b, __m512d c) { return _mm512_fmadd_pd(a, b, c); }
+// (the masked form, since GCC 12 warns of its own header in the plain one)
+CONVPROP_INLINE __m512 sqrt_part(__m512 a) { return _mm512_maskz_sqrt_ps(__mmask16(-1), a); }
+CONVPROP_INLINE __m512d sqrt_part(__m512d a) { return _mm512_maskz_sqrt_pd(__mmask8(-1), a); }
+#elif defined(__AVX2__)
+CONVPROP_INLINE __m256 fma_part(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+CONVPROP_INLINE __m256d fma_part(__m256d a, __m256d b, __m256d c) { return _mm256_fmadd_pd(a, b, c); }
+CONVPROP_INLINE __m256 sqrt_part(__m256 a) { return _mm256_sqrt_ps(a); }
+CONVPROP_INLINE __m256d sqrt_part(__m256d a) { return _mm256_sqrt_pd(a); }
+#elif defined(__x86_64__)
+CONVPROP_INLINE __m128 fma_part(__m128 a, __m128 b, __m128 c) { return a * b + c; }
+CONVPROP_INLINE __m128d fma_part(__m128d a, __m128d b, __m128d c) { return a * b + c; }
+CONVPROP_INLINE __m128 sqrt_part(__m128 a) { return _mm_sqrt_ps(a); }
+CONVPROP_INLINE __m128d sqrt_part(__m128d a) { return _mm_sqrt_pd(a); }
+#else
+CONVPROP_INLINE float32x4_t fma_part(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
+CONVPROP_INLINE float64x2_t fma_part(float64x2_t a, float64x2_t b, float64x2_t c) { return vfmaq_f64(c, a, b); }
+CONVPROP_INLINE float32x4_t sqrt_part(float32x4_t a) { return vsqrtq_f32(a); }
+CONVPROP_INLINE float64x2_t sqrt_part(float64x2_t a) { return vsqrtq_f64(a); }
+#endif
+
+template <class T>
+CONVPROP_INLINE Lanes<T> fma(const Lanes<T>& a, const Lanes<T>& b, const Lanes<T>& c) {
+  Lanes<T> r;
+  for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = (typename Lanes<T>::Part)fma_part(a.part[p], b.part[p], c.part[p]);
+  return r;
+}
+
+template <class T>
+CONVPROP_INLINE Lanes<T> sqrt(const Lanes<T>& a) {
+  Lanes<T> r;
+  for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = (typename Lanes<T>::Part)sqrt_part(a.part[p]);
+  return r;
+}
+
+// The sum of the sixteen lanes by halves: l + (l+8), then + (l+4), + (l+2), + (l+1).
+template <class T>
+CONVPROP_INLINE T sum_of_lanes(const Lanes<T>& a) {
+  typedef T Eight __attribute__((vector_size(8 * sizeof(T))));
+  typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+  typedef T Two __attribute__((vector_size(2 * sizeof(T))));
+  struct { Eight low, high; } e;
+  static_assert(sizeof e == sizeof a);
+  std::memcpy(&e, &a, sizeof a);
+  const Eight eight = e.low + e.high;
+  struct { Four low, high; } f;
+  std::memcpy(&f, &eight, sizeof f);
+  const Four four = f.low + f.high;
+  struct { Two low, high; } t;
+  std::memcpy(&t, &four, sizeof t);
+  const Two two = t.low + t.high;
+  return two[0] + two[1];
+}
+
+// Subnormal numbers count as zero while one of these lives: they carry nothing that
+// training needs and cost a hundred times a normal one. The caller's setting comes back.
+class FlushSubnormals {
+ public:
+#if defined(__x86_64__)
+  FlushSubnormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
+  ~FlushSubnormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#else
+  FlushSubnormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+    const uint64_t flush = saved_ | (uint64_t(1) << 24);
+    __asm__ volatile("msr fpcr, %0" : : "r"(flush));
+  }
+  ~FlushSubnormals() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
+
+ private:
+  uint64_t saved_;
+#endif
+  FlushSubnormals(const FlushSubnormals&) = delete;
+  FlushSubnormals& operator=(const FlushSubnormals&) = delete;
+};
+
+}  // namespace convprop

@@ -1,0 +1,113 @@
+// Pooling: one value for each window of a map, and the routing of its delta back.
+#pragma once
+
+#include <algorithm>
+
+#include "geometry.h"
+#include "layout.h"
+
+namespace convprop {
+
+enum class Pooling { max, average, l2 };
+
+template <class T>
+struct PoolLayer {
+  using Int = typename Lanes<T>::Int;
+
+  Pooling kind;
+  int C, H, W, Ho, Wo;
+  Window window;
+  bool count_padding;  // average: divide by the whole window, also where it hangs over the edge
+
+  PoolLayer(Pooling kind_, int channels, int height, int width, const Window& window_, bool count_padding_)
+      : kind(kind_), C(channels), H(height), W(width), window(window_), count_padding(count_padding_) {
+    Ho = output_size(window, 0, H);
+    Wo = output_size(window, 1, W);
+    for (int axis = 0; axis < 2; axis++)
+      if (std::max(window.before[axis], window.after[axis]) >= window.size[axis])
+        throw std::invalid_argument("the padding of a pool must be smaller than its window");
+  }
+
+  // The pixels under window (i, j), clipped to the map.
+  struct Region {
+    int top, bottom, left, right;
+    int pixels() const { return (bottom - top) * (right - left); }
+  };
+
+  Region region(int i, int j) const {
+    const int top = i * window.stride[0] - window.before[0], left = j * window.stride[1] - window.before[1];
+    return {std::max(top, 0), std::min(top + window.size[0], H), std::max(left, 0), std::min(left + window.size[1], W)};
+  }
+
+  T inverse_count(const Region& r) const {
+    return T(1) / T(count_padding ? window.size[0] * window.size[1] : std::max(r.pixels(), 1));
+  }
+
+  // Writes the outputs and, for max, where the winner of each lies: its index i·W + j in the
+  // map. The first pixel in row order wins a tie; a NaN wins over everything.
+  void forward(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int block, Range channels) const {
+    for (int c = channels.begin; c < channels.end; c++)
+      for (int i = 0; i < Ho; i++)
+        for (int j = 0; j < Wo; j++) {
+          const Region r = region(i, j);
+          if (kind == Pooling::max) {
+            Lanes<T> best = Lanes<T>::load(o.at(block, c, r.top, r.left));
+            Lanes<Int> where = Int(r.top * W + r.left);
+            for (int p = r.top; p < r.bottom; p++)
+              for (int q = r.left; q < r.right; q++) {
+                const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, p, q));
+                // Not "pixel > best": a NaN must win as well, and stay.
+                const Lanes<Int> wins = (best == best) & ((pixel > best) | ((pixel == pixel) ^ Lanes<Int>(Int(-1))));
+                best = select(wins, pixel, best);
+                where = select(wins, Lanes<Int>(Int(p * W + q)), where);
+              }
+            best.store(x.at(block, c, i, j));
+            where.store(winner.at(block, c, i, j));
+          } else {
+            Lanes<T> sum = T(0);
+            for (int p = r.top; p < r.bottom; p++)
+              for (int q = r.left; q < r.right; q++) {
+                const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, p, q));
+                sum = kind == Pooling::l2 ? fma(pixel, pixel, sum) : sum + pixel;
+              }
+            (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(inverse_count(r))).store(x.at(block, c, i, j));
+          }
+        }
+  }
+
+  // Max: all of delta to the winner. Average: an equal share to every pixel of the window.
+  // L2, x = sqrt(sum of o²): ∂x/∂o = o / x, and 0 where x is 0. Windows that overlap add up
+  // in row order.
+  void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
+                   int block, Range channels) const {
+    const bool apart = window.stride[0] >= window.size[0] && window.stride[1] >= window.size[1];
+    const bool covered = apart && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
+                         Ho * window.size[0] - window.before[0] >= H && Wo * window.size[1] - window.before[1] >= W;
+    for (int c = channels.begin; c < channels.end; c++) {
+      if (!covered)
+        for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), ptrdiff_t(W) * LANES, T(0));
+      for (int i = 0; i < Ho; i++)
+        for (int j = 0; j < Wo; j++) {
+          const Region r = region(i, j);
+          const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
+          Lanes<T> part = error * Lanes<T>(inverse_count(r));
+          Lanes<Int> where = Int(0);
+          if (kind == Pooling::max) where = Lanes<Int>::load(winner.at(block, c, i, j));
+          if (kind == Pooling::l2) {
+            const Lanes<T> norm = Lanes<T>::load(x.at(block, c, i, j));
+            part = select(norm > Lanes<T>(T(0)), error / norm, Lanes<T>(T(0)));
+          }
+          for (int p = r.top; p < r.bottom; p++)
+            for (int q = r.left; q < r.right; q++) {
+              Lanes<T> share = part;
+              if (kind == Pooling::max) share = select(where == Lanes<Int>(Int(p * W + q)), error, Lanes<T>(T(0)));
+              if (kind == Pooling::l2) share = part * Lanes<T>::load(o.at(block, c, p, q));
+              T* to = delta_in.at(block, c, p, q);
+              (apart ? share : Lanes<T>::load(to) + share).store(to);
+            }
+        }
+    }
+  }
+};
+
+}  // namespace convprop

@@ -1,0 +1,81 @@
+// Random numbers that are a function of their place: Philox4x32-10 of Salmon, Moraes, Dror
+// and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). No state, so neither
+// threads nor restarts show.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "layout.h"
+
+namespace convprop {
+
+// Four 32-bit words for each of sixteen counters that differ in words 0 and 1 only.
+struct RandomLanes {
+  uint32_t word[4][LANES];
+};
+
+inline void philox(RandomLanes& counter, uint64_t key) {
+  uint32_t key0 = uint32_t(key), key1 = uint32_t(key >> 32);
+  for (int round = 0; round < 10; round++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u)
+    for (int l = 0; l < LANES; l++) {
+      const uint64_t a = uint64_t(0xD2511F53u) * counter.word[0][l], b = uint64_t(0xCD9E8D57u) * counter.word[2][l];
+      const uint32_t x = counter.word[1][l], y = counter.word[3][l];
+      counter.word[0][l] = uint32_t(b >> 32) ^ x ^ key0;
+      counter.word[1][l] = uint32_t(b);
+      counter.word[2][l] = uint32_t(a >> 32) ^ y ^ key1;
+      counter.word[3][l] = uint32_t(a);
+    }
+}
+
+// The first `count` 64-bit numbers of a stream.
+inline void random_bits(uint64_t seed, uint64_t stream, uint64_t* out, uint64_t count) {
+  for (uint64_t first = 0; first < count; first += 2 * LANES) {
+    RandomLanes r;
+    for (int l = 0; l < LANES; l++) {
+      const uint64_t pair = first / 2 + l;
+      r.word[0][l] = uint32_t(pair);
+      r.word[1][l] = uint32_t(pair >> 32);
+      r.word[2][l] = uint32_t(stream);
+      r.word[3][l] = uint32_t(stream >> 32);
+    }
+    philox(r, seed);
+    for (uint64_t n = first; n < count && n < first + 2 * LANES; n++) {
+      const uint64_t l = (n - first) / 2, low = 2 * (n % 2);
+      out[n] = r.word[low][l] | uint64_t(r.word[low + 1][l]) << 32;
+    }
+  }
+}
+
+// Dropout of Srivastava et al. (2014), with the scaling by 1 / (1 - rate) at training time.
+// A unit's fate is a function of the seed, the step, the layer, its image's place in the
+// batch and its own place in the map; its delta meets the same mask.
+template <class T>
+struct DropoutLayer {
+  double rate;
+
+  void forward(const Maps<T>& o, const Maps<T>& x, int block, Range channels, uint64_t seed, uint64_t step, int layer) const {
+    const uint32_t dropped_below = uint32_t(rate * 4294967296.0);
+    const Lanes<T> scale = T(1 / (1 - rate));
+    const uint64_t key = seed ^ 0x64726F706F757421u;  // "dropout!": apart from every random_bits stream
+    const int pixels = o.H * o.W;
+    for (int unit = channels.begin * pixels; unit < channels.end * pixels;) {
+      RandomLanes r;
+      for (int l = 0; l < LANES; l++) {
+        r.word[0][l] = uint32_t(unit / 4);
+        r.word[1][l] = uint32_t(block * LANES + l);
+        r.word[2][l] = uint32_t(step);
+        r.word[3][l] = uint32_t(step >> 32) ^ uint32_t(layer) << 16;
+      }
+      philox(r, key);
+      for (int word = unit % 4; word < 4 && unit < channels.end * pixels; word++, unit++) {
+        const int c = unit / pixels, i = unit % pixels / o.W, j = unit % o.W;
+        alignas(VECTOR_BYTES) T kept[LANES];
+        for (int l = 0; l < LANES; l++) kept[l] = r.word[word][l] < dropped_below ? T(0) : T(1);
+        (Lanes<T>::load(o.at(block, c, i, j)) * scale * Lanes<T>::load(kept)).store(x.at(block, c, i, j));
+      }
+    }
+  }
+};
+
+}  // namespace convprop
