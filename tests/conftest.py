@@ -5,14 +5,19 @@ from pathlib import Path
 
 import pytest
 
-MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+BESIDE = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
-    """Return the folder of the real MNIST idx files, which lies beside the repository."""
-    if MNIST.is_dir():
-        return MNIST
+    """Return the folder of the real MNIST idx files.
+
+    It lies beside the repository unless CONVPROP_MNIST names another.
+    """
+    folder = Path(os.environ.get("CONVPROP_MNIST", BESIDE))
+    if folder.is_dir():
+        return folder
+    missing = f"the idx files of MNIST are not in {folder}; CONVPROP_MNIST may name their folder"
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{MNIST} does not exist")
-    pytest.skip(f"{MNIST} does not exist")
+        pytest.fail(missing)
+    pytest.skip(missing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import warnings
 from importlib.util import find_spec
 
@@ -32,6 +31,8 @@ def load_mnist() -> Split:
 
     scikit-learn fetches them from OpenML once and keeps them in its cache.
     """
+    from http.client import HTTPException
+
     from sklearn import datasets
 
     try:
@@ -46,7 +47,7 @@ def load_mnist() -> Split:
                 parser="pandas" if find_spec("pandas") else "liac-arff",
                 n_retries=1,
             )
-    except (OSError, ValueError, http.client.HTTPException) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise unusable(
             "mnist",
             "be fetched from OpenML or be in scikit-learn's cache (without a network, name a"
