@@ -3,13 +3,13 @@
 EQUATIONS maps each number to its function, its LaTeX and a sentence. The functions work on
 single maps with the article's letters, in any float or complex dtype; they are slow, and meant
 to be read and to be measured against. `general` holds the same sums for batches, channels,
-stride, padding, dilation and groups. Where the article's notation is loose, the docstring says
-what is meant and why. NumPy is all that is needed.
+stride, padding, dilation and groups, `network` for layers in a row. Where the article's
+notation is loose, the docstring says what is meant and why. NumPy is all that is needed.
 
 The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
 """
 
-from convprop.equations import general
+from convprop.equations import general, network
 from convprop.equations.activations import (
     KINDS,
     activation,
@@ -103,6 +103,7 @@ __all__ = [
     "leaky_relu_derivative",
     "max_pooling",
     "max_routing",
+    "network",
     "relu",
     "relu_derivative",
     "rot180",

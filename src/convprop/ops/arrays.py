@@ -34,7 +34,7 @@ def checked(
         raise invalid(parameter, "have dtype float32 or float64", value.dtype)
     if like is not None and value.dtype != like[1].dtype:
         raise invalid(parameter, f"have the dtype of {like[0]}, {like[1].dtype}", value.dtype)
-    if axes and value.ndim != axes.count(",") + (axes[-2] != ","):
+    if axes and value.ndim != len([name for name in axes.strip("()").split(",") if name]):
         raise invalid(parameter, f"have the axes {axes}", f"shape {value.shape}")
     if value.ndim == 0 or value.size == 0:
         raise invalid(parameter, "hold at least one value", f"shape {value.shape}")

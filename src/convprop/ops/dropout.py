@@ -41,6 +41,8 @@ def _masked(
     parameter: str, value: object, rate: object, seed: object, step: object, layer: object
 ) -> Array:
     array = checked(parameter, value, "")
+    if array.ndim < 2:
+        raise invalid(parameter, "have the axes (N, ...)", f"shape {array.shape}")
     share = below_one("rate", rate)
     return engine.dropout(
         array, share, seed_number(seed), _count("step", step), _count("layer", layer)
