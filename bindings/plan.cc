@@ -178,8 +178,6 @@ class PythonPlan {
   static void define(nb::module_& m, const char* name) {
     using namespace nb::literals;
     nb::class_<PythonPlan> c(m, name);
-    c.def(nb::init<std::array<int, 3>, const std::vector<nb::dict>&, const std::string&, int, const std::string&, const std::string&>(),
-          "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
     c.def("bind", &PythonPlan::bind, "parameters"_a);
     c.def("bind_optimizer", &PythonPlan::bind_optimizer, "kind"_a, "settings"_a, "state"_a);
     define_steps<uint8_t, Labels>(c);
@@ -289,8 +287,18 @@ class PythonPlan {
 }  // namespace
 
 void define_plan(nb::module_& m) {
+  using namespace nb::literals;
   PythonPlan<float>::define(m, "Plan32");
   PythonPlan<double>::define(m, "Plan64");
+  m.def(
+      "Plan",
+      [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
+         int batch_size, const std::string& mode, const std::string& reduction) {
+        return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
+                   ? nb::cast(new PythonPlan<double>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership)
+                   : nb::cast(new PythonPlan<float>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership);
+      },
+      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
 }
 
 }  // namespace convprop
