@@ -1,0 +1,51 @@
+"""convprop's single operations, as convprop.ops gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from convprop import ops
+from convprop._native import engine
+from shapes import CASES, Case, ConvCase, PoolCase
+
+Call = Callable[[], object]
+
+
+class Competitor:
+    """One computation of one case, called again and again."""
+
+    def __init__(self, threads: int, case: str, which: str) -> None:
+        engine.set_num_threads(threads)
+        self.call = _calls(CASES[case])[which]
+
+    def run(self, steps: int, after: Callable[[float], None]) -> None:
+        """Compute `steps` times; there is no loss to tell `after`."""
+        for _ in range(steps):
+            self.call()
+            after(0.0)
+
+
+def _calls(case: Case) -> dict[str, Call]:
+    """Return the case's computations by name."""
+    if isinstance(case, PoolCase):
+        o, delta = case.arrays(np.float32)
+        return {
+            "forward": lambda: ops.pool.forward(o, case.kind, **case.options),
+            "input_delta": lambda: ops.pool.input_delta(delta, o, case.kind, **case.options),
+        }
+    o, w, b, delta = case.arrays(np.float32)
+    if isinstance(case, ConvCase):
+        at = {"kernel_size": case.kernel_size, **case.options}
+        back = {"input_size": case.input_size, **case.input_delta_options}
+        return {
+            "forward": lambda: ops.conv.forward(o, w, b, **case.options),
+            "weight_gradient": lambda: ops.conv.weight_gradient(o, delta, **at),
+            "input_delta": lambda: ops.conv.input_delta(delta, w, **back),
+        }
+    return {
+        "forward": lambda: ops.dense.forward(o, w, b),
+        "weight_gradient": lambda: ops.dense.weight_gradient(o, delta),
+        "input_delta": lambda: ops.dense.input_delta(delta, w),
+    }

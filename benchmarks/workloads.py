@@ -1,0 +1,73 @@
+"""What is measured: the networks, their optimizers, and batches to train them on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import convprop as cp
+from job import Job
+
+Shape = tuple[int, int, int]
+# Every workload tells this many classes apart.
+CLASSES = 10
+# Images for this many steps are made: no turn has more.
+BATCHES = 100
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A preset on images of one shape, trained by one optimizer."""
+
+    name: str
+    input_shape: Shape
+    batches: tuple[int, ...]
+    optimizer: dict[str, Any]
+
+
+SGD = {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9}
+ADAM = {"kind": "adam", "learning_rate": 0.001}
+
+WORKLOADS = (
+    Workload("lenet5", (1, 28, 28), (128,), SGD),
+    Workload("cifar-tutorial", (3, 32, 32), (4, 64), {**SGD, "learning_rate": 0.001}),
+    Workload("keras-mnist", (1, 28, 28), (128,), ADAM),
+    Workload("lenet-theano", (1, 28, 28), (128,), SGD),
+    Workload("vgg-small", (3, 32, 32), (64,), ADAM),
+)
+
+
+def make_job(workload: Workload, batch: int) -> Job:
+    """Return the workload's training run: the preset's own first weights, synthetic images."""
+    net = cp.preset(workload.name, workload.input_shape, CLASSES)
+    inputs = list(zip(net.layers, net.shapes[:-1], strict=True))
+    images, labels = synthetic_images(batch * BATCHES, workload.input_shape)
+    # Forward, weight_gradient and input_delta each take a layer's multiply-adds, two operations
+    # to each; the first layer's input_delta is needed by nobody and counted for nobody.
+    counts = [la.multiply_adds(shape) for la, shape in inputs if la.parameter_shapes(shape)]
+    return Job(
+        preset=workload.name,
+        classes=CLASSES,
+        flops=2.0 * batch * (3 * sum(counts) - counts[0]),
+        layers=[layer.native(shape) for layer, shape in inputs],
+        input_shape=workload.input_shape,
+        batch=batch,
+        optimizer=workload.optimizer,
+        parameters=[value.copy() for value in net.parameters.values()],
+        images=images,
+        labels=labels,
+    )
+
+
+def synthetic_images(count: int, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 images (count, *shape) of one pattern a class under noise, and int32 labels.
+
+    Something that can be learnt, so that the losses which are compared move as in real training.
+    """
+    random = np.random.default_rng(0)
+    patterns = random.standard_normal((CLASSES, *shape), dtype=np.float32)
+    labels = random.integers(CLASSES, size=count).astype(np.int32)
+    noise = random.standard_normal((count, *shape), dtype=np.float32)
+    return 0.5 * patterns[labels] + noise, labels
