@@ -1,0 +1,72 @@
+"""Convolutional networks on the CPU: fast, exact to the bit, and open to the last product."""
+
+from importlib.metadata import version
+
+from convprop import equations, initializers, ops, schedules
+from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
+from convprop.layers import (
+    AveragePool,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Identity,
+    L2Pool,
+    LeakyReLU,
+    MaxPool,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
+from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from convprop.model_file import load
+from convprop.network import Network
+from convprop.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
+from convprop.presets import preset
+from convprop.threads import get_num_threads, set_num_threads
+from convprop.training import train
+
+__version__ = version("convprop")
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "AveragePool",
+    "BinaryCrossEntropy",
+    "Conv",
+    "ConvpropError",
+    "DataError",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "InvalidInput",
+    "L2Pool",
+    "LeakyReLU",
+    "MaxPool",
+    "ModelFileError",
+    "Network",
+    "RMSprop",
+    "ReLU",
+    "ScaledTanh",
+    "Sigmoid",
+    "SoftmaxCrossEntropy",
+    "Softplus",
+    "SquaredError",
+    "Tanh",
+    "TrainingDiverged",
+    "__version__",
+    "equations",
+    "get_num_threads",
+    "initializers",
+    "load",
+    "ops",
+    "preset",
+    "schedules",
+    "set_num_threads",
+    "train",
+]

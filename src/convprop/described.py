@@ -1,0 +1,137 @@
+"""Values that are described by their fields: checked numbers, and a dict form for files.
+
+Layers, losses, initialisers, optimizers and schedules are frozen dataclasses with a ``kind``.
+``to_dict`` gives what a model file holds of one; ``from_dict`` builds it again from a fixed
+table of classes, so that reading a file never evaluates or imports anything it names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from convprop.errors import InvalidInput, ModelFileError, invalid
+
+
+class Described:
+    """Base of the frozen dataclasses that can be written to and read from a model file."""
+
+    kind: ClassVar[str]
+
+    positional: ClassVar[tuple[str, ...]] = ()
+    """The fields that the repr shows without their names."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``kind`` and the fields that differ from their defaults, ready for JSON."""
+        description: dict[str, Any] = {"kind": self.kind}
+        for name, value in self._given():
+            description[name] = value.to_dict() if isinstance(value, Described) else value
+        return description
+
+    def _given(self) -> list[tuple[str, Any]]:
+        """Return the fields that have no default or differ from it."""
+        assert dataclasses.is_dataclass(self)
+        pairs = [(field, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        return [(field.name, value) for field, value in pairs if value != field.default]
+
+    def __repr__(self) -> str:
+        given = [
+            _short(value) if name in self.positional else f"{name}={_short(value)}"
+            for name, value in self._given()
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+    def _set(self, **values: Any) -> None:
+        """Replace fields by their checked and normalised values, in ``__post_init__`` only."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+def _short(value: object) -> str:
+    """Return repr(value), sizes and paddings that are alike in both directions as one number."""
+    if isinstance(value, tuple) and len(value) > 1:
+        if len(set(value)) == 1:
+            return repr(value[0])
+        if len(value) == 4 and value[0] == value[1] and value[2] == value[3]:
+            return repr(value[1:3])
+    return repr(value)
+
+
+T = TypeVar("T", bound=Described)
+
+
+def table(*classes: type[T]) -> dict[str, type[T]]:
+    """Return the classes by their ``kind``."""
+    return {cls.kind: cls for cls in classes}
+
+
+def from_dict(description: object, classes: Mapping[str, type[T]], what: str) -> T:
+    """Build what ``description`` says, a class of the table ``classes`` only.
+
+    Raises
+    ------
+    ModelFileError
+        Not a dict with a known ``kind``, an unknown or missing field, or a value that the
+        class refuses. ``what`` ("layer 3") begins the message.
+    """
+    if not isinstance(description, dict) or not isinstance(description.get("kind"), str):
+        raise ModelFileError(f"{what} must be an object with a kind, got {description!r:.80}")
+    cls = classes.get(description["kind"])
+    if cls is None:
+        known = ", ".join(classes)
+        raise ModelFileError(f"{what} must be one of {known}, got {description['kind']!r:.80}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = {name: value for name, value in description.items() if name != "kind"}
+    unknown = [name for name in given if name not in fields]
+    if unknown:
+        raise ModelFileError(f"{what} ({cls.kind}) has an unknown field {unknown[0]!r:.80}")
+    for name, field in fields.items():
+        if name not in given and field.default is dataclasses.MISSING:
+            raise ModelFileError(f"{what} ({cls.kind}) lacks its field {name!r}")
+    try:
+        return cls(**given)
+    except InvalidInput as error:
+        raise ModelFileError(f"{what} ({cls.kind}): {error}") from None
+
+
+def number(parameter: str, value: object, rule: str, low: float, high: float = math.inf) -> float:
+    """Return value as a float in ``low <= value < high``; the message says ``rule``."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        converted = float(value)
+        if low <= converted < high:
+            return converted
+    raise invalid(parameter, rule, repr(value))
+
+
+def positive(parameter: str, value: object) -> float:
+    """Return value as a finite float above 0."""
+    return number(parameter, value, "be a positive number", math.ulp(0.0))
+
+
+def non_negative(parameter: str, value: object) -> float:
+    """Return value as a finite float of at least 0."""
+    return number(parameter, value, "be a number of at least 0", 0.0)
+
+
+def below_one(parameter: str, value: object) -> float:
+    """Return value as a float in 0 <= value < 1."""
+    return number(parameter, value, "be a number with 0 <= value < 1", 0.0, 1.0)
+
+
+def flag(parameter: str, value: object) -> bool:
+    """Return value, which must be True or False."""
+    if not isinstance(value, bool):
+        raise invalid(parameter, "be True or False", repr(value))
+    return value
+
+
+def seed_number(seed: object) -> int:
+    """Return seed as an int in 0 .. 2**64 - 1, what the engine's random streams are keyed by."""
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 1 << 64:
+        return int(seed)
+    raise invalid("seed", "be an integer in 0..2**64 - 1", repr(seed))

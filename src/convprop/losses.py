@@ -1,0 +1,86 @@
+"""Losses: what training makes small, and what a network's raw outputs mean under each.
+
+Every loss is computed from the raw outputs y of the last layer, (N, K), by the engine;
+softmax and sigmoid are part of the loss, not layers, so that neither can overflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from numpy.typing import NDArray
+
+from convprop._native import engine
+from convprop.described import Described, table
+from convprop.errors import invalid
+
+Reduction = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True, repr=False)
+class Loss(Described):
+    """Base of the losses.
+
+    Parameters
+    ----------
+    reduction : "mean" or "sum"
+        Average the images' losses by their sample weights, or add them.
+    """
+
+    reduction: Reduction = "mean"
+
+    source: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.reduction not in ("mean", "sum"):
+            raise invalid("reduction", "be 'mean' or 'sum'", repr(self.reduction))
+
+    def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return what the loss makes of raw outputs (N, K): same shape and dtype."""
+        raise NotImplementedError
+
+
+class SquaredError(Loss):
+    """E = 1/2 sum_k (t_k - y_k)^2 for each image (Eq. 9); labels stand for one-hot targets."""
+
+    kind = "squared_error"
+    source = "Error, Eq. 9"
+
+    def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the outputs themselves."""
+        return outputs
+
+
+class SoftmaxCrossEntropy(Loss):
+    """E = -sum_k t_k log softmax(y)_k for each image; a label stands for a one-hot t.
+
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs",
+    Neurocomputing, 1990.
+    """
+
+    kind = "softmax_cross_entropy"
+    source = "Error (softmax cross-entropy in the place of Eq. 9)"
+
+    def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return softmax(y): each image's probabilities of its classes."""
+        return engine.softmax(outputs)
+
+
+class BinaryCrossEntropy(Loss):
+    """E = -sum_k t_k log s(y_k) + (1 - t_k) log(1 - s(y_k)) for each image, s the sigmoid.
+
+    Each output answers a question of its own with yes or no; labels stand for one-hot
+    targets, and for the target itself (0 or 1) where there is one output.
+    """
+
+    kind = "binary_cross_entropy"
+    source = "Error (binary cross-entropy in the place of Eq. 9)"
+
+    def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return sigmoid(y): the probability of each output's yes."""
+        return engine.sigmoid(outputs)
+
+
+LOSSES = table(SquaredError, SoftmaxCrossEntropy, BinaryCrossEntropy)
+"""The losses that a model file may name."""

@@ -1,0 +1,273 @@
+"""Model files: safetensors, with the network's description in the metadata.
+
+The tensors are the parameters by name. The metadata maps "convprop" to one JSON object:
+
+- format_version: 1
+- package_version: the convprop that wrote it
+- input_shape, dtype, loss, layers, seed: what `Network` takes
+- conventions: which of several customary definitions each layer follows (kernel as in the
+  article's Eq. 7 or Eq. 2, who wins a tie in a pooling, ...), for readers other than convprop
+- normalisation: null, or offset and scale for each channel, as exact decimal numbers
+- class_names, training_settings: null, or what is known
+
+Reading builds layers from a fixed table, runs no code that a file names, and compares every
+tensor's name, shape and dtype with the layers before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from convprop.described import from_dict
+from convprop.errors import InvalidInput, ModelFileError, invalid
+from convprop.layers import layer_from_dict, shape_text
+from convprop.losses import LOSSES
+from convprop.network import Network
+from convprop.stack import Stack, stack
+
+FORMAT_VERSION = 1
+METADATA_KEY = "convprop"
+
+# A header describes some dozens of layers; a file that claims more is no model of ours.
+LARGEST_HEADER = 1 << 20
+MOST_LAYERS = 1000
+
+_DTYPES = {"float32": "F32", "float64": "F64"}
+
+
+def save(
+    network: Network,
+    path: str | PathLike[str],
+    training_settings: dict[str, Any] | None = None,
+) -> None:
+    """Write a network to a file, whole or not at all.
+
+    Parameters
+    ----------
+    network : Network
+    path : path
+        A file of that name is replaced once the new one is safely on the disk.
+    training_settings : dict, optional
+        JSON-ready; None: those that `train` left in the network.
+
+    Raises
+    ------
+    InvalidInput
+        A path that cannot be written.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if training_settings is not None:
+        network.training_settings = training_settings
+    metadata = {METADATA_KEY: json.dumps(_describe(network), allow_nan=False)}
+    _replace(Path(path), to_bytes(dict(network.parameters), metadata))
+
+
+def _describe(network: Network) -> dict[str, Any]:
+    normalisation = network.normalisation
+    return {
+        "format_version": FORMAT_VERSION,
+        "package_version": version("convprop"),
+        "input_shape": list(network.input_shape),
+        "dtype": network.dtype.name,
+        "loss": network.loss.to_dict(),
+        "layers": [layer.to_dict() for layer in network.layers],
+        "conventions": _conventions(network.stack),
+        "seed": network.seed,
+        "normalisation": None
+        if normalisation is None
+        else {"offset": normalisation[0].tolist(), "scale": normalisation[1].tolist()},
+        "class_names": None if network.class_names is None else list(network.class_names),
+        "training_settings": network.training_settings,
+    }
+
+
+def _conventions(layers: Stack) -> dict[str, str]:
+    pairs = zip(layers.names, layers.layers, strict=True)
+    return {name: text for name, layer in pairs if (text := layer.convention()) is not None}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write the content beside the path, flush it to the disk, then rename it."""
+    # A link keeps pointing to its file; only the file is replaced.
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing ``path`` into the package's own."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise invalid("path", "name a file that can be written", f"{path} ({reason})") from None
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """Raise InvalidInput if `save` could not write to ``path``; leave nothing behind."""
+    target = Path(os.path.realpath(path))
+    with _explained(Path(path)):
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        trial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        with open(trial, "xb"):
+            pass
+        trial.unlink()
+
+
+def load(path: str | PathLike[str]) -> Network:
+    """Read a network from a file.
+
+    Raises
+    ------
+    ModelFileError
+        A file that is damaged, not written by convprop, or of a later format; the message
+        begins with its name.
+    OSError
+        A file that cannot be opened.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        _check_header_size(path)
+        with safe_open(path, framework="numpy") as file:
+            description = _description(file.metadata())
+            network = _network(description, file)
+            for name in network.parameters:
+                network.parameters[name] = file.get_tensor(name)
+    except SafetensorError as error:
+        raise ModelFileError(f"{path}: not a whole safetensors file ({error})") from None
+    except (ModelFileError, InvalidInput) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    return network
+
+
+def _check_header_size(path: Path) -> None:
+    """Refuse, before anything is read, a header that no model of ours has."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > LARGEST_HEADER:
+        raise ModelFileError(f"not a model file: a header of {length} bytes")
+
+
+def _description(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """Return the JSON object of the metadata, with every field present and none unknown."""
+    if not metadata or METADATA_KEY not in metadata:
+        raise ModelFileError("a safetensors file, but without convprop's description of a network")
+    try:
+        description = json.loads(metadata[METADATA_KEY], parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"the description is not valid JSON ({error})") from None
+    if not isinstance(description, dict):
+        raise ModelFileError("the description is not a JSON object")
+    written = description.get("format_version")
+    if written != FORMAT_VERSION:
+        writer = str(description.get("package_version"))[:40]
+        raise ModelFileError(
+            f"format version {written!r:.40}, written by convprop {writer};"
+            f" this one reads {FORMAT_VERSION}"
+        )
+    for name in _FIELDS:
+        if name not in description:
+            raise ModelFileError(f"the description lacks {name}")
+    for name in description:
+        if name not in _FIELDS:
+            raise ModelFileError(f"the description has an unknown field {name!r:.80}")
+    return description
+
+
+_FIELDS = (
+    "format_version",
+    "package_version",
+    "input_shape",
+    "dtype",
+    "loss",
+    "layers",
+    "conventions",
+    "seed",
+    "normalisation",
+    "class_names",
+    "training_settings",
+)
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _network(description: dict[str, Any], file: Any) -> Network:
+    """Build the described network, once the file's tensors are known to be its parameters."""
+    listed = description["layers"]
+    if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
+        raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
+    layers = [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)]
+    checked = stack(layers, description["input_shape"])
+    if description["conventions"] != _conventions(checked):
+        raise ModelFileError("conventions are not those of the layers")
+    dtype = description["dtype"]
+    if dtype not in ("float32", "float64"):
+        raise ModelFileError(f"dtype must be float32 or float64, got {dtype!r:.40}")
+    _check_tensors(checked, _DTYPES[dtype], file)
+    network = Network(
+        layers,
+        description["input_shape"],
+        from_dict(description["loss"], LOSSES, "loss"),
+        description["seed"],
+        dtype,
+    )
+    normalisation = description["normalisation"]
+    names, settings = description["class_names"], description["training_settings"]
+    if normalisation is not None:
+        if not isinstance(normalisation, dict) or normalisation.keys() != {"offset", "scale"}:
+            raise ModelFileError("normalisation must be null or hold an offset and a scale")
+        network.normalisation = normalisation["offset"], normalisation["scale"]
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise ModelFileError("class_names must be a list of strings or null")
+    if settings is not None and not isinstance(settings, dict):
+        raise ModelFileError("training_settings must be an object or null")
+    network.class_names = names
+    network.training_settings = settings
+    return network
+
+
+def _check_tensors(layers: Stack, dtype: str, file: Any) -> None:
+    """Compare names, shapes and dtypes in the file's header with the layers' parameters."""
+    expected, found = layers.parameter_shapes(), set(file.keys())
+    for name in expected:
+        if name not in found:
+            raise ModelFileError(f"the tensor {name} is missing")
+        tensor = file.get_slice(name)
+        shape = tuple(tensor.get_shape())
+        if shape != expected[name]:
+            wanted, got = shape_text(expected[name]), shape_text(shape)
+            raise ModelFileError(f"the tensor {name} must be {wanted}, got {got}")
+        if tensor.get_dtype() != dtype:
+            raise ModelFileError(f"the tensor {name} must be {dtype}, got {tensor.get_dtype()}")
+    for name in sorted(found - expected.keys()):
+        raise ModelFileError(f"the tensor {name!r:.80} belongs to no layer")

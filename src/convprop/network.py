@@ -1,0 +1,454 @@
+"""Networks: layers in order, their parameters by name, and what goes forward and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from convprop import summary as summaries
+from convprop._native import engine
+from convprop.data.arrays import as_images
+from convprop.described import seed_number
+from convprop.errors import invalid
+from convprop.initializers import GlorotUniform, HeUniform, Initializer
+from convprop.layers import Activation, Layer, LeakyReLU, ReLU, Shape
+from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.stack import Stack, stack
+from convprop.targets import as_targets, as_weights
+
+Array = NDArray[Any]
+
+# Enough blocks of sixteen images for many threads; the outputs do not depend on it.
+PREDICT_BATCH = 256
+
+
+class Parameters(Mapping[str, Array]):
+    """The live parameters by name: the arrays that training updates in place.
+
+    ``parameters["conv1.weight"] = values`` copies values into the array, which must have
+    its shape.
+    """
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        if name not in self._arrays:
+            raise invalid("parameter name", f"be one of {', '.join(self._arrays)}", repr(name))
+        array, given = self._arrays[name], np.asarray(values)
+        if given.shape != array.shape:
+            raise invalid(name, f"have shape {array.shape}", f"shape {given.shape}")
+        array[...] = given
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.items())
+        return f"Parameters({shapes})"
+
+
+class Evaluation(NamedTuple):
+    """What ``Network.evaluate`` measures; accuracy is None for targets that are no labels."""
+
+    loss: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """What went through one layer, forward and back.
+
+    Attributes
+    ----------
+    name : str
+    input, output : ndarray
+        (N, C, H, W) or (N, F).
+    delta : ndarray
+        dE/d(output), the shape of output: the article's delta where the layer is a Conv.
+    gradients : dict
+        dE/d(parameter), by "weight" and "bias".
+    """
+
+    name: str
+    input: Array
+    output: Array
+    delta: Array
+    gradients: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Backpropagation:
+    """The loss, every layer's pass, dE/d(normalised images), and all gradients by name."""
+
+    loss: float
+    layers: tuple[LayerPass, ...]
+    input_delta: Array
+    gradients: dict[str, Array]
+
+
+class Network:
+    """A convolutional network.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    input_shape : (C, H, W)
+    loss : Loss
+    seed : int
+        0 .. 2**64 - 1; of the first weights, and of training unless it is given another.
+    dtype : "float32" or "float64"
+
+    Attributes
+    ----------
+    layers, names, shapes : tuple
+        shapes[0] is the input's, shapes[l] that of layer l's output.
+    parameters : Parameters
+        By name ("conv1.weight", "conv1.bias", ...), live.
+    training_settings : dict or None
+        How it was trained; a model file keeps it.
+
+    Raises
+    ------
+    InvalidInput
+        A stack whose layers do not fit one another; the message traces the shapes.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        input_shape: Sequence[int],
+        loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008 - immutable
+        seed: int = 0,
+        dtype: DTypeLike = "float32",
+    ) -> None:
+        self.stack: Stack = stack(layers, input_shape)
+        self.loss = _checked_loss(loss, self.stack)
+        self.seed = seed_number(seed)
+        self.dtype: np.dtype[Any] = _float_dtype(dtype)
+        self.parameters = Parameters(_initialise(self.stack, self.seed, self.dtype))
+        self.training_settings: dict[str, Any] | None = None
+        self._normalisation: tuple[Array, Array] | None = None
+        self._class_names: tuple[str, ...] | None = None
+        self._plans: dict[str, tuple[tuple[int, int], Any]] = {}
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return self.stack.layers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names."""
+        return self.stack.names
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The input's shape and every layer's output shape."""
+        return self.stack.shapes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, rows, columns = self.stack.shapes[0]
+        return channels, rows, columns
+
+    @property
+    def outputs(self) -> int:
+        """K, the number of raw outputs."""
+        return self.stack.outputs
+
+    @property
+    def normalisation(self) -> tuple[Array, Array] | None:
+        """(offset, scale), float64 (C,): the network sees (pixel - offset) * scale. Or None."""
+        return self._normalisation
+
+    @normalisation.setter
+    def normalisation(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
+        if value is None:
+            self._normalisation = None
+            return
+        channels = self.input_shape[0]
+        try:
+            offset, scale = (np.array(part, dtype=np.float64) for part in value)
+            right = offset.shape == scale.shape == (channels,)
+        except (TypeError, ValueError):
+            right = False
+        if not right or not np.isfinite([offset, scale]).all():
+            rule = f"be an offset and a scale of {channels} finite numbers each"
+            raise invalid("normalisation", rule, repr(value))
+        self._normalisation = offset, scale
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes' names in the order of the outputs, or None."""
+        return self._class_names
+
+    @class_names.setter
+    def class_names(self, value: Iterable[str] | None) -> None:
+        names = None if value is None else tuple(map(str, value))
+        if names is not None and len(names) != max(self.outputs, 2):
+            rule = f"hold one name for each of the {max(self.outputs, 2)} classes"
+            raise invalid("class_names", rule, len(names))
+        self._class_names = names
+
+    def __repr__(self) -> str:
+        return f"Network({list(self.layers)}, input_shape={self.input_shape}, loss={self.loss})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Plans hold native memory and are made again when needed.
+        return self.__dict__ | {"_plans": {}}
+
+    def plan(self, mode: str, batch_size: int) -> Any:
+        """Return the engine's plan for a mode, bound to the parameters; the last one is kept."""
+        key = (batch_size, engine.get_num_threads())
+        kept = self._plans.get(mode)
+        if kept is None or kept[0] != key:
+            made = engine.Plan(
+                self.dtype.name,
+                self.input_shape,
+                self.stack.native(),
+                self.loss.kind,
+                batch_size,
+                mode,
+                reduction=self.loss.reduction,
+            )
+            made.bind(list(self.parameters.values()))
+            kept = self._plans[mode] = (key, made)
+        return kept[1]
+
+    def lane_normalisation(self) -> tuple[Array, Array]:
+        """Return offset and scale in the network's dtype, 0 and 1 where there are none."""
+        channels = self.input_shape[0]
+        offset, scale = self._normalisation or (np.zeros(channels), np.ones(channels))
+        return offset.astype(self.dtype), scale.astype(self.dtype)
+
+    def as_images(self, images: ArrayLike, parameter: str = "images") -> Array:
+        """Return images as the engine takes them; raise InvalidInput if they do not fit."""
+        return as_images(images, self.dtype, self.input_shape, parameter)
+
+    def as_targets(
+        self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
+    ) -> Array:
+        """Return targets as the engine takes them: int32 (N,) labels or floats (N, K)."""
+        return as_targets(targets, count, self.stack, self.loss, self.dtype, parameter, training)
+
+    def forward(self, images: ArrayLike) -> Array:
+        """Return the raw outputs of the last layer.
+
+        Parameters
+        ----------
+        images : array_like
+            (N, C, H, W), uint8 or floating; (N, H, W, C) and (N, H, W) are taken too.
+
+        Returns
+        -------
+        ndarray
+            (N, K), in the network's dtype.
+        """
+        return self._outputs(self.as_images(images), None)
+
+    def _outputs(self, images: Array, indices: NDArray[np.int64] | None) -> Array:
+        offset, scale = self.lane_normalisation()
+        outputs: Array = self.plan("predict", PREDICT_BATCH).predict(images, indices, offset, scale)
+        return outputs.reshape(len(outputs), self.outputs)
+
+    def predict(self, images: ArrayLike) -> Array:
+        """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
+        return self.loss.prediction(self.forward(images))
+
+    def predict_classes(self, images: ArrayLike) -> NDArray[np.int64]:
+        """Return each image's most probable class, (N,)."""
+        return self._classes(self.forward(images))
+
+    def _classes(self, outputs: Array) -> NDArray[np.int64]:
+        if self.outputs > 1:
+            return np.argmax(outputs, axis=1).astype(np.int64, copy=False)
+        threshold = 0.0 if isinstance(self.loss, BinaryCrossEntropy) else 0.5
+        return (outputs[:, 0] > threshold).astype(np.int64)
+
+    def evaluate(
+        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Evaluation:
+        """Return the (weighted) mean loss of the images, and the accuracy where there are labels.
+
+        Parameters
+        ----------
+        images : array_like
+            As for ``forward``.
+        targets : array_like
+            (N,) labels or (N, K) floats.
+        sample_weight : array_like, optional
+            (N,) numbers of at least 0.
+        """
+        checked = self.as_images(images)
+        labels = np.asarray(targets).ndim == 1
+        wanted = self.as_targets(targets, len(checked))
+        weights = as_weights(sample_weight, len(checked))
+        return self.measure(checked, wanted, weights, None, labels)
+
+    def measure(
+        self,
+        images: Array,
+        targets: Array,
+        weights: NDArray[np.float64] | None,
+        indices: NDArray[np.int64] | None,
+        labels: bool,
+    ) -> Evaluation:
+        """Evaluate checked arrays, or the rows ``indices`` of them."""
+        outputs = self._outputs(images, indices)
+        if indices is not None:
+            targets = targets[indices]
+            weights = None if weights is None else weights[indices]
+        losses, _ = engine.loss(outputs, targets, self.loss.kind, None)
+        loss = float(np.average(losses, weights=weights))
+        if not labels:
+            return Evaluation(loss, None)
+        right = self._classes(outputs) == targets.reshape(len(outputs)).astype(np.int64)
+        return Evaluation(loss, float(np.average(right, weights=weights)))
+
+    def backpropagate(
+        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Backpropagation:
+        """Carry images forward and the loss's gradient back, and keep everything.
+
+        Dropout is the identity. All images are one batch: every layer's arrays are in memory.
+
+        Parameters
+        ----------
+        images, targets, sample_weight
+            As for ``evaluate``.
+
+        Returns
+        -------
+        Backpropagation
+        """
+        loss, gradients, plan = self._pass(images, targets, sample_weight)
+        passes = tuple(
+            LayerPass(
+                name,
+                plan.output(index),
+                plan.output(index + 1),
+                plan.delta(index + 1),
+                _own(gradients, name),
+            )
+            for index, name in enumerate(self.names)
+        )
+        return Backpropagation(loss, passes, plan.delta(0), gradients)
+
+    def gradients(
+        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """Return dE/d(parameter) by name, as ``backpropagate`` does."""
+        return self._pass(images, targets, sample_weight)[1]
+
+    def _pass(
+        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[float, dict[str, Array], Any]:
+        checked = self.as_images(images)
+        count = len(checked)
+        wanted = self.as_targets(targets, count)
+        weights = as_weights(sample_weight, count)
+        plan = self.plan("inspect", count)
+        gradients = {name: np.empty_like(array) for name, array in self.parameters.items()}
+        loss, _ = plan.gradients(
+            checked,
+            None,
+            wanted,
+            weights,
+            *self.lane_normalisation(),
+            0,
+            self.seed,
+            list(gradients.values()),
+        )
+        return loss, gradients, plan
+
+    def summary(self) -> str:
+        """Return a table of layers, shapes, parameters, multiply-adds and memory."""
+        return summaries.summary(self)
+
+    def weights_sha256(self) -> str:
+        """Return a hash of every parameter's name, shape and bits."""
+        digest = hashlib.sha256()
+        for name, array in self.parameters.items():
+            digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+            digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a model file; see ``convprop.model_file.save``."""
+        from convprop import model_file
+
+        model_file.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Network:
+        """Read a model file; see ``convprop.model_file.load``."""
+        from convprop import model_file
+
+        return model_file.load(path)
+
+
+def _own(gradients: dict[str, Array], layer: str) -> dict[str, Array]:
+    return {
+        part: gradients[f"{layer}.{part}"]
+        for part in ("weight", "bias")
+        if f"{layer}.{part}" in gradients
+    }
+
+
+def _checked_loss(loss: object, layers: Stack) -> Loss:
+    if not isinstance(loss, Loss):
+        raise invalid("loss", "be one of convprop.losses", repr(loss))
+    if isinstance(loss, SoftmaxCrossEntropy) and layers.outputs < 2:
+        received = f"{layers.outputs}: {layers.trace()}"
+        raise invalid("outputs", "be at least 2 for SoftmaxCrossEntropy()", received)
+    return loss
+
+
+def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = None
+    if checked not in (np.float32, np.float64):
+        raise invalid("dtype", "be 'float32' or 'float64'", repr(dtype))
+    return checked
+
+
+def _initialise(layers: Stack, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """Return every parameter's first values by name; biases are 0."""
+    arrays: dict[str, Array] = {}
+    for position, (layer, name) in enumerate(zip(layers.layers, layers.names, strict=True)):
+        for part, shape in layer.parameter_shapes(layers.shapes[position]).items():
+            if part == "bias":
+                values = np.zeros(shape)
+            else:
+                initializer = getattr(layer, "initializer", None) or _customary(
+                    layers.layers[position + 1 :]
+                )
+                values = initializer.values(shape, seed, len(arrays))
+            arrays[f"{name}.{part}"] = values.astype(dtype)
+    return arrays
+
+
+def _customary(following: tuple[Layer, ...]) -> Initializer:
+    """Return He's initialiser where a ReLU comes before the next parameters, else Glorot's."""
+    for layer in following:
+        if isinstance(layer, ReLU | LeakyReLU):
+            return HeUniform()
+        if isinstance(layer, Activation) or layer.kind in ("conv", "dense"):
+            break
+    return GlorotUniform()

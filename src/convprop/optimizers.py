@@ -1,0 +1,172 @@
+"""Optimizers: the hyperparameters of each update rule, which the engine carries out.
+
+With g the gradient of the (reduced) loss and t the step, counted from 1, every rule below is
+PyTorch's, so its documentation's values can be used as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from convprop.described import Described, below_one, flag, non_negative, positive, table
+from convprop.errors import invalid
+
+
+@dataclass(frozen=True, repr=False)
+class Optimizer(Described):
+    """Base of the optimizers.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Positive; a schedule's factor multiplies it.
+    """
+
+    positional = ("learning_rate",)
+
+    learning_rate: float
+
+    slots: ClassVar[int]
+    """How many arrays of its own shape the rule keeps for each parameter."""
+
+    def __post_init__(self) -> None:
+        self._set(learning_rate=positive("learning_rate", self.learning_rate))
+
+    def settings(self) -> dict[str, float]:
+        """Return the hyperparameters that the engine takes, without the learning rate."""
+        description = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        del description["learning_rate"]
+        return {name: float(value) for name, value in description.items()}
+
+
+@dataclass(frozen=True, repr=False)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum.
+
+    g <- g + weight_decay w;  v <- momentum v + g (v = g at the first step);
+    w <- w - learning_rate v, or with nesterov w <- w - learning_rate (g + momentum v).
+
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964;
+    Nesterov momentum as in Sutskever, Martens, Dahl and Hinton, "On the importance of
+    initialization and momentum in deep learning", ICML 2013.
+    """
+
+    kind = "sgd"
+    slots = 1
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            momentum=below_one("momentum", self.momentum),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+        )
+        if flag("nesterov", self.nesterov) and self.momentum == 0.0:
+            raise invalid("momentum", "be above 0 when nesterov is True", self.momentum)
+
+
+@dataclass(frozen=True, repr=False)
+class Adam(Optimizer):
+    """Adaptive moments, with L2 weight decay added to the gradient.
+
+    g <- g + weight_decay w;  m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+    w <- w - learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
+
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, Algorithm 1.
+    """
+
+    kind = "adam"
+    slots = 2
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            beta1=below_one("beta1", self.beta1),
+            beta2=below_one("beta2", self.beta2),
+            epsilon=positive("epsilon", self.epsilon),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w <- w - learning_rate weight_decay w, then Adam's step.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, Algorithm 2.
+    """
+
+    kind = "adamw"
+
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True, repr=False)
+class RMSprop(Optimizer):
+    """Gradients divided by the root of their running mean square.
+
+    g <- g + weight_decay w;  s <- alpha s + (1 - alpha) g^2;
+    v <- momentum v + g / (sqrt(s) + epsilon);  w <- w - learning_rate v.
+
+    Tieleman and Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning, 2012.
+    """
+
+    kind = "rmsprop"
+    slots = 2
+
+    learning_rate: float = 1e-3
+    alpha: float = 0.99
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            alpha=below_one("alpha", self.alpha),
+            epsilon=positive("epsilon", self.epsilon),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+            momentum=below_one("momentum", self.momentum),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Adadelta(Optimizer):
+    """Steps in the parameters' own units, from running means of gradients and of steps.
+
+    g <- g + weight_decay w;  s <- rho s + (1 - rho) g^2;
+    d = sqrt(u + epsilon) / sqrt(s + epsilon) g;  u <- rho u + (1 - rho) d^2;
+    w <- w - learning_rate d.
+
+    Zeiler, "ADADELTA: an adaptive learning rate method", arXiv:1212.5701, Algorithm 1.
+    """
+
+    kind = "adadelta"
+    slots = 2
+
+    learning_rate: float = 1.0
+    rho: float = 0.9
+    epsilon: float = 1e-6
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(
+            rho=below_one("rho", self.rho),
+            epsilon=positive("epsilon", self.epsilon),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+        )
+
+
+OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta)
+"""The optimizers by their kind."""

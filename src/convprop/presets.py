@@ -1,0 +1,238 @@
+"""Networks known by name, each with the training that suits it.
+
+A preset takes the shape and the number of classes of the data where its windows fit them,
+and says what is too small where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from convprop.errors import InvalidInput, invalid
+from convprop.geometry import is_integer
+from convprop.layers import Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU, Shape, Tanh
+from convprop.network import Network
+from convprop.optimizers import SGD, Adam, Optimizer
+from convprop.schedules import Constant, Cosine, OneCycle, Schedule
+from convprop.stack import image_shape, stack
+
+_Build = Callable[[Shape, int], list[Layer]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named network and its customary data and training.
+
+    Attributes
+    ----------
+    about : str
+        One line: what it is and where it is from.
+    input_shape : (C, H, W)
+    classes : int
+        The data that it is known for.
+    build : callable
+        (input_shape, classes) -> layers.
+    """
+
+    name: str
+    about: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    build: _Build
+    optimizer: Optimizer
+    schedule: Schedule
+    batch_size: int
+    epochs: int
+
+
+def _digits(input_shape: Shape, classes: int) -> list[Layer]:
+    return [
+        Conv(32, 3, padding=1),
+        ReLU(),
+        MaxPool(2),
+        Conv(64, 3, padding=1),
+        ReLU(),
+        MaxPool(2),
+        Dropout(0.25),
+        Dense(classes),
+    ]
+
+
+def _lenet5(input_shape: Shape, classes: int) -> list[Layer]:
+    # The 28 x 28 digits were set in the middle of 32 x 32 ones; larger images need no margin.
+    margin = 2 if min(input_shape[1:]) < 32 else 0
+    return [
+        Conv(6, 5, padding=margin),
+        ReLU(),
+        MaxPool(2),
+        Conv(16, 5),
+        ReLU(),
+        MaxPool(2),
+        *_three_dense(classes),
+    ]
+
+
+def _three_dense(classes: int) -> list[Layer]:
+    return [Dense(120), ReLU(), Dense(84), ReLU(), Dense(classes)]
+
+
+def _lenet_theano(input_shape: Shape, classes: int) -> list[Layer]:
+    return [
+        Conv(20, 5),
+        MaxPool(2),
+        Tanh(),
+        Conv(50, 5),
+        MaxPool(2),
+        Tanh(),
+        Dense(500),
+        Tanh(),
+        Dense(classes),
+    ]
+
+
+def _keras_mnist(input_shape: Shape, classes: int) -> list[Layer]:
+    return [
+        Conv(32, 3),
+        ReLU(),
+        MaxPool(2),
+        Conv(64, 3),
+        ReLU(),
+        MaxPool(2),
+        Flatten(),
+        Dropout(0.5),
+        Dense(classes),
+    ]
+
+
+def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Layer]:
+    return [
+        Conv(6, 5),
+        ReLU(),
+        MaxPool(2),
+        Conv(16, 5),
+        ReLU(),
+        MaxPool(2),
+        *_three_dense(classes),
+    ]
+
+
+def _vgg_small(input_shape: Shape, classes: int) -> list[Layer]:
+    layers: list[Layer] = []
+    for kernels in (32, 64, 128):
+        for _ in range(2):
+            layers += [Conv(kernels, 3, padding=1), ReLU()]
+        layers.append(MaxPool(2))
+    return [*layers, Dense(128), ReLU(), Dense(classes)]
+
+
+_ALL = (
+    Preset(
+        "digits",
+        "two convolutions and one dense layer, for small images such as the 8x8 digits",
+        (1, 8, 8),
+        10,
+        _digits,
+        Adam(3e-3),
+        OneCycle(),
+        32,
+        15,
+    ),
+    Preset(
+        "lenet5",
+        "LeNet-5 with ReLU and max pooling, after LeCun, Bottou, Bengio and Haffner, 1998",
+        (1, 28, 28),
+        10,
+        _lenet5,
+        Adam(2e-3),
+        OneCycle(),
+        64,
+        5,
+    ),
+    Preset(
+        "lenet-theano",
+        "the LeNet of the Deep Learning Tutorials (deeplearning.net)",
+        (1, 28, 28),
+        10,
+        _lenet_theano,
+        SGD(0.1),
+        Constant(),
+        100,
+        10,
+    ),
+    Preset(
+        "keras-mnist",
+        "the simple MNIST convnet of Keras's code examples",
+        (1, 28, 28),
+        10,
+        _keras_mnist,
+        Adam(1e-3),
+        Cosine(),
+        128,
+        12,
+    ),
+    Preset(
+        "cifar-tutorial",
+        "the classifier of PyTorch's 60-minute tutorial",
+        (3, 32, 32),
+        10,
+        _cifar_tutorial,
+        SGD(0.02, momentum=0.9),
+        Cosine(),
+        64,
+        10,
+    ),
+    Preset(
+        "vgg-small",
+        "three pairs of 3x3 convolutions, after Simonyan and Zisserman, 2015",
+        (3, 32, 32),
+        10,
+        _vgg_small,
+        SGD(0.05, momentum=0.9, weight_decay=5e-4),
+        OneCycle(),
+        128,
+        15,
+    ),
+)
+
+PRESETS = {entry.name: entry for entry in _ALL}
+"""The presets by name."""
+
+NAMES = tuple(PRESETS)
+
+
+def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Network:
+    """Return a new network of the preset ``name`` for images of (C, H, W) and ``classes``.
+
+    Raises
+    ------
+    InvalidInput
+        No such preset, fewer than two classes, or images that are too small for its windows;
+        the message then says how large they must be, and traces the shapes.
+    """
+    entry = PRESETS.get(name)
+    if entry is None:
+        raise invalid("preset", f"be one of {', '.join(NAMES)}", repr(name))
+    if not is_integer(classes, 2):
+        raise invalid("classes", "be an integer of at least 2", repr(classes))
+    shape = image_shape(input_shape)
+    try:
+        return Network(entry.build(shape, classes), shape, seed=seed)
+    except InvalidInput as error:
+        smallest = _smallest(entry, shape[0], classes)
+        rule = f"be at least {smallest}x{smallest} for the preset {name}"
+        received = f"{shape[1]}x{shape[2]} ({error})"
+        raise invalid("images", rule, received) from None
+
+
+def _smallest(entry: Preset, channels: int, classes: int) -> int:
+    """Return the rows and columns of the smallest square image that the preset takes."""
+    size = 1
+    while True:
+        shape = (channels, size, size)
+        try:
+            stack(entry.build(shape, classes), shape)
+        except InvalidInput:
+            size += 1
+        else:
+            return size

@@ -1,0 +1,184 @@
+"""Schedules: the factor that multiplies the optimizer's learning rate, step by step.
+
+A schedule sees how far training has come and nothing else: ``factor(step, total_steps)``
+with steps counted from 1. The arithmetic is additions, multiplications and divisions of
+Python floats, and the engine's exp and log, so that every machine gets the same bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convprop._native import engine
+from convprop.described import Described, number, positive, table
+from convprop.errors import invalid
+
+
+class Schedule(Described):
+    """Base of the schedules."""
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return the learning rate's factor at ``step`` of 1..total_steps."""
+        raise NotImplementedError
+
+    @staticmethod
+    def progress(step: int, total_steps: int) -> float:
+        """Return how far training has come: 0 at the first step, 1 at the last."""
+        return (step - 1) / max(total_steps - 1, 1)
+
+
+@dataclass(frozen=True, repr=False)
+class Constant(Schedule):
+    """The optimizer's learning rate throughout."""
+
+    kind = "constant"
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return 1."""
+        return 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class Step(Schedule):
+    """Multiply by ``decay`` at each of the given parts of the training.
+
+    Parameters
+    ----------
+    at : sequence of float
+        Increasing, each above 0 and below 1: (0.5, 0.75) is after half of the steps and
+        after three quarters.
+    decay : float
+        Positive.
+    """
+
+    kind = "step"
+
+    at: Sequence[float] = (0.5, 0.75)
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        rule = "be increasing numbers above 0 and below 1"
+        if isinstance(self.at, str) or not isinstance(self.at, Sequence):
+            raise invalid("at", rule, repr(self.at))
+        at = tuple(number("at", part, rule, math.ulp(0.0), 1.0) for part in self.at)
+        if any(later <= earlier for earlier, later in itertools.pairwise(at)):
+            raise invalid("at", rule, repr(self.at))
+        self._set(at=at, decay=positive("decay", self.decay))
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return decay to the number of parts that are over."""
+        done = (step - 1) / total_steps
+        return math.prod(self.decay for part in self.at if done >= part)
+
+
+@dataclass(frozen=True, repr=False)
+class Exponential(Schedule):
+    """Fall from 1 to ``final`` by the same ratio at every step.
+
+    Parameters
+    ----------
+    final : float
+        Positive; the factor at the last step.
+    """
+
+    kind = "exponential"
+
+    final: float = 0.01
+
+    def __post_init__(self) -> None:
+        self._set(final=positive("final", self.final))
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return final ** progress."""
+        exponent = engine.log(np.array([self.final])) * self.progress(step, total_steps)
+        return float(engine.exp(exponent)[0])
+
+
+@dataclass(frozen=True, repr=False)
+class Cosine(Schedule):
+    """Fall from 1 to ``final`` along half a cosine wave.
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
+    Eq. 5, without restarts.
+
+    Parameters
+    ----------
+    final : float
+        At least 0, the factor at the last step.
+    """
+
+    kind = "cosine"
+
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(final=number("final", self.final, "be a number with 0 <= value < 1", 0.0, 1.0))
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return final + (1 - final) (1 + cos(pi progress)) / 2."""
+        return _anneal(1.0, self.final, self.progress(step, total_steps))
+
+
+@dataclass(frozen=True, repr=False)
+class OneCycle(Schedule):
+    """Rise from ``initial`` to 1, then fall to ``final``, along two half cosine waves.
+
+    Smith and Topin, "Super-convergence: very fast training of neural networks using large
+    learning rates", 2018 (arXiv:1708.07120), with the cosine form of its two phases that
+    became customary.
+
+    Parameters
+    ----------
+    initial, final : float
+        The factor at the first step and at the last, each above 0 and below 1.
+    rise : float
+        The part of the training that the rise takes, above 0 and below 1.
+    """
+
+    kind = "one_cycle"
+
+    initial: float = 0.04
+    final: float = 0.0001
+    rise: float = 0.3
+
+    def __post_init__(self) -> None:
+        rule = "be a number above 0 and below 1"
+        for name in ("initial", "final", "rise"):
+            value = number(name, getattr(self, name), rule, math.ulp(0.0), 1.0)
+            self._set(**{name: value})
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return the factor of the rise or of the fall, by the progress."""
+        progress = self.progress(step, total_steps)
+        if progress < self.rise:
+            return _anneal(self.initial, 1.0, progress / self.rise)
+        return _anneal(1.0, self.final, (progress - self.rise) / (1.0 - self.rise))
+
+
+def _anneal(start: float, end: float, progress: float) -> float:
+    """Return start at progress 0, end at progress 1, and half a cosine wave between."""
+    return end + (start - end) * _half_cosine(progress)
+
+
+def _half_cosine(t: float) -> float:
+    """Return (1 + cos(pi t)) / 2 for 0 <= t <= 1.
+
+    cos(x) = sum_n (-1)^n x^2n / (2n)!: for x <= pi/2 the term n = 12 is below 1e-19. The
+    second half follows from cos(pi - x) = -cos(x).
+    """
+    if t > 0.5:
+        return 1.0 - _half_cosine(1.0 - t)
+    square = (math.pi * t) * (math.pi * t)
+    total = 1.0
+    for n in range(12, 0, -1):
+        total = 1.0 - total * square / (2 * n * (2 * n - 1))
+    return 0.5 + 0.5 * total
+
+
+SCHEDULES = table(Constant, Step, Exponential, Cosine, OneCycle)
+"""The schedules by their kind."""

@@ -1,0 +1,64 @@
+"""The table that describes a network: shapes, parameters, multiply-adds and memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convprop.layers import shape_text
+
+if TYPE_CHECKING:
+    from convprop.network import Network
+
+WIDTH = 80
+_HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
+_LEFT = 2  # The first columns, which are words; the others are shapes and numbers.
+
+
+def summary(network: Network) -> str:
+    """Return the table, of at most 80 columns unless names or numbers alone take more.
+
+    Multiply-adds are those of one image's forward pass (a training step takes about three
+    times as many); memory is what one image's output of the layer takes.
+    """
+    stack, itemsize = network.stack, network.dtype.itemsize
+    words = [("input", "", shape_text(stack.shapes[0]))]
+    numbers = [(0, 0, math.prod(stack.shapes[0]) * itemsize)]
+    for layer, name, before, after in zip(
+        stack.layers, stack.names, stack.shapes[:-1], stack.shapes[1:], strict=True
+    ):
+        parameters = sum(map(math.prod, layer.parameter_shapes(before).values()))
+        words.append((name, repr(layer), shape_text(after)))
+        numbers.append((parameters, layer.multiply_adds(before), math.prod(after) * itemsize))
+    words.append(("total", "", ""))
+    parameters, adds, size = map(sum, zip(*numbers, strict=True))
+    numbers.append((parameters, adds, size))
+    rows = [
+        (*row, _number(parameters), _number(adds), f"{size:,} B")
+        for row, (parameters, adds, size) in zip(words, numbers, strict=True)
+    ]
+    title = (
+        f"{words[0][2]} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
+        f" {network.dtype}, {numbers[-1][0] * itemsize:,} B of parameters"
+    )
+    return "\n".join([title, "", *_table(rows)])
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return lines of aligned cells, with a rule below the headings and above the last row."""
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    room = WIDTH - sum(widths[:1] + widths[_LEFT:]) - 2 * (len(widths) - 1)
+    widths[1] = min(widths[1], max(room, 0))
+    lines = []
+    for row in (_HEADINGS, *rows):
+        described = row[1] if len(row[1]) <= widths[1] else row[1][: widths[1] - 1] + "…"
+        words = (f"{cell:<{w}}" for cell, w in zip((row[0], described), widths, strict=False))
+        numbers = zip(row[_LEFT:], widths[_LEFT:], strict=True)
+        lines.append("  ".join([*words, *(f"{cell:>{w}}" for cell, w in numbers)]).rstrip())
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

@@ -1,0 +1,77 @@
+"""What a network may be taught, and how much each image counts: checked arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convprop.data.arrays import as_labels
+from convprop.errors import invalid
+from convprop.losses import Loss, SquaredError
+from convprop.stack import Stack
+
+
+def as_targets(
+    targets: ArrayLike,
+    count: int,
+    stack: Stack,
+    loss: Loss,
+    dtype: np.dtype[Any],
+    parameter: str = "targets",
+    training: bool = False,
+) -> NDArray[Any]:
+    """Return targets as the engine takes them: int32 (N,) labels or floats (N, K).
+
+    Labels for a single output are the target 0 or 1 itself; they and floats (N,) for a single
+    output become (N, 1). ``training`` refuses labels that name one class only.
+    """
+    array = np.asarray(targets)
+    if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and array.dtype.kind == "f"):
+        floats = array if array.ndim == 2 else array[:, np.newaxis]
+        return _floats(floats, count, stack, loss, dtype, parameter)
+    classes = max(stack.outputs, 2)
+    labels = as_labels(array, count, classes, parameter, several_classes=training)
+    return labels.astype(dtype)[:, np.newaxis] if stack.outputs == 1 else labels
+
+
+def _floats(
+    array: NDArray[Any],
+    count: int,
+    stack: Stack,
+    loss: Loss,
+    dtype: np.dtype[Any],
+    parameter: str,
+) -> NDArray[Any]:
+    if array.shape != (count, stack.outputs):
+        rule = f"have shape ({count}, {stack.outputs}), a value for each image and output"
+        raise invalid(parameter, rule, f"shape {array.shape}, with {stack.trace()}")
+    if array.dtype.kind not in "buif":
+        raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
+    if not np.isfinite(array).all():
+        raise invalid(parameter, "be finite", "NaN or infinity")
+    if not isinstance(loss, SquaredError) and (array.min() < 0 or array.max() > 1):
+        outside = array.min() if array.min() < 0 else array.max()
+        raise invalid(parameter, f"lie in 0..1 for {loss}", outside)
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def as_weights(sample_weight: ArrayLike | None, count: int) -> NDArray[np.float64] | None:
+    """Return sample weights as float64 (N,): finite, none below 0, not all 0. None stays None."""
+    if sample_weight is None:
+        return None
+    array = np.asarray(sample_weight)
+    if array.shape != (count,):
+        raise invalid("sample_weight", f"have shape ({count},)", f"shape {array.shape}")
+    if array.dtype.kind not in "buif":
+        raise invalid("sample_weight", "be numbers", f"dtype {array.dtype}")
+    weights = np.ascontiguousarray(array, dtype=np.float64)
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        rule = "be finite and at least 0"
+        raise invalid("sample_weight", rule, f"{weights[index]} at index {index}")
+    if not weights.any():
+        raise invalid("sample_weight", "be above 0 for some image", "0 for all")
+    return weights

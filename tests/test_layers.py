@@ -1,0 +1,280 @@
+"""Layers: shapes, parameters, what they refuse, and the one error of a wrong stack."""
+
+import pytest
+from refusal import refuses
+
+import convprop as cp
+from convprop.errors import InvalidInput
+from convprop.layers import LAYERS, layer_from_dict
+from convprop.stack import stack
+
+
+@pytest.mark.parametrize(
+    ("layer", "input_shape", "output_shape"),
+    [
+        (cp.Conv(6, 5), (1, 28, 28), (6, 24, 24)),
+        (cp.Conv(6, 5, padding=2), (1, 28, 28), (6, 28, 28)),
+        (cp.Conv(4, (3, 2), stride=(2, 1), padding=(1, 0, 2, 1)), (3, 9, 10), (4, 4, 12)),
+        (cp.Conv(4, 3, padding="same", stride=2), (3, 9, 10), (4, 5, 5)),
+        (cp.Conv(4, 3, dilation=2), (3, 9, 10), (4, 5, 6)),
+        (cp.MaxPool(2), (6, 9, 9), (6, 4, 4)),
+        (cp.MaxPool(3, stride=2, padding=1), (6, 9, 9), (6, 5, 5)),
+        (cp.AveragePool("global"), (6, 9, 7), (6, 1, 1)),
+        (cp.L2Pool((2, 3)), (6, 9, 9), (6, 4, 3)),
+        (cp.Dense(120), (16, 5, 5), (120,)),
+        (cp.Flatten(), (16, 5, 5), (400,)),
+        (cp.Dropout(0.5), (16, 5, 5), (16, 5, 5)),
+        (cp.ReLU(), (84,), (84,)),
+    ],
+)
+def test_output_shape(layer, input_shape, output_shape):
+    assert layer.output_shape(input_shape) == output_shape
+
+
+def test_parameters_and_multiply_adds():
+    conv = cp.Conv(6, (3, 5), groups=2)
+    assert conv.parameter_shapes((4, 8, 8)) == {"weight": (6, 2, 3, 5), "bias": (6,)}
+    assert conv.multiply_adds((4, 8, 8)) == 6 * 2 * 3 * 5 * 6 * 4
+    dense = cp.Dense(10, bias=False)
+    assert dense.parameter_shapes((4, 8, 8)) == {"weight": (10, 256)}
+    assert dense.multiply_adds((4, 8, 8)) == 2560
+    assert cp.MaxPool(2).parameter_shapes((4, 8, 8)) == {}
+    assert cp.MaxPool(2).multiply_adds((4, 8, 8)) == 0
+
+
+def test_native_descriptions_are_resolved():
+    assert cp.Conv(6, 3, padding="same", flip_kernel=True).native((1, 8, 8)) == {
+        "kind": "conv",
+        "kernels": 6,
+        "kernel_size": (3, 3),
+        "stride": (1, 1),
+        "padding": (1, 1, 1, 1),
+        "padding_value": 0.0,
+        "dilation": (1, 1),
+        "groups": 1,
+        "bias": True,
+        "flip_kernel": True,
+    }
+    assert cp.AveragePool("global", count_padding=False).native((3, 4, 5)) == {
+        "kind": "pool",
+        "pool": "average",
+        "size": (4, 5),
+        "stride": (4, 5),
+        "padding": (0, 0, 0, 0),
+        "count_padding": False,
+    }
+    assert cp.LeakyReLU(0.2).native((3,)) == {
+        "kind": "activation",
+        "activation": "leaky_relu",
+        "slope": 0.2,
+    }
+
+
+def test_repr_shows_what_was_chosen():
+    assert repr(cp.Conv(6, 5)) == "Conv(6, 5)"
+    assert repr(cp.Conv(6, (3, 5), padding=2, stride=(2, 1))) == (
+        "Conv(6, (3, 5), stride=(2, 1), padding=2)"
+    )
+    assert repr(cp.Conv(6, 5, padding=(1, 2))) == "Conv(6, 5, padding=(1, 2))"
+    assert repr(cp.Conv(6, 5, initializer=cp.initializers.HeNormal(), name="stem")) == (
+        "Conv(6, 5, initializer=HeNormal(), name='stem')"
+    )
+    assert repr(cp.MaxPool("global")) == "MaxPool('global')"
+    assert repr(cp.Dropout(0.25)) == "Dropout(0.25)"
+    assert repr(cp.ReLU()) == "ReLU()"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cp.Conv(0, 5), "kernels must be a positive integer, got 0"),
+        (lambda: cp.Conv(2.0, 5), "kernels must be a positive integer, got 2.0"),
+        (lambda: cp.Conv(True, 5), "kernels must be a positive integer, got True"),
+        (
+            lambda: cp.Conv(6, -5),
+            "kernel_size must be a positive integer or a pair of them, got -5",
+        ),
+        (
+            lambda: cp.Conv(6, (5, 5, 5)),
+            "kernel_size must be a positive integer or a pair of them, got (5, 5, 5)",
+        ),
+        (
+            lambda: cp.Conv(6, 5, stride=0),
+            "stride must be a positive integer or a pair of them, got 0",
+        ),
+        (
+            lambda: cp.Conv(6, 5, dilation=(1, 0)),
+            "dilation must be a positive integer or a pair of them, got (1, 0)",
+        ),
+        (
+            lambda: cp.Conv(6, 5, padding=-1),
+            "padding must be a non-negative integer, (vertical, horizontal),"
+            " (top, bottom, left, right) or 'same', got -1",
+        ),
+        (
+            lambda: cp.Conv(6, 5, padding="valid"),
+            "padding must be a non-negative integer, (vertical, horizontal),"
+            " (top, bottom, left, right) or 'same', got 'valid'",
+        ),
+        (
+            lambda: cp.Conv(6, 5, padding_value=float("nan")),
+            "padding_value must be a finite number, got nan",
+        ),
+        (lambda: cp.Conv(6, 5, groups=0), "groups must be a positive integer, got 0"),
+        (lambda: cp.Conv(6, 5, groups=4), "groups must divide the 6 kernels, got 4"),
+        (lambda: cp.Conv(6, 5, bias=1), "bias must be True or False, got 1"),
+        (lambda: cp.Conv(6, 5, flip_kernel="no"), "flip_kernel must be True or False, got 'no'"),
+        (
+            lambda: cp.Conv(6, 5, initializer="he"),
+            "initializer must be None or one of convprop.initializers, got 'he'",
+        ),
+        (
+            lambda: cp.Dense(6, name="a.b"),
+            "name must be an identifier of at most 64 characters, got 'a.b'",
+        ),
+        (
+            lambda: cp.MaxPool(0),
+            "size must be a positive integer or a pair of them, got 0",
+        ),
+        (
+            lambda: cp.MaxPool("all"),
+            "size must be a positive integer, a pair of them or 'global', got 'all'",
+        ),
+        (
+            lambda: cp.MaxPool("global", stride=2),
+            "stride must be None when size is 'global', got 2",
+        ),
+        (
+            lambda: cp.MaxPool(2, padding=2),
+            "padding must be smaller than the 2x2 pooling window on every side, got 2",
+        ),
+        (
+            lambda: cp.AveragePool(2, count_padding=0),
+            "count_padding must be True or False, got 0",
+        ),
+        (lambda: cp.Dense(-1), "units must be a positive integer, got -1"),
+        (lambda: cp.Dropout(1.0), "rate must be a number with 0 <= value < 1, got 1.0"),
+        (lambda: cp.Dropout("half"), "rate must be a number with 0 <= value < 1, got 'half'"),
+        (lambda: cp.LeakyReLU(-0.1), "slope must be a number of at least 0, got -0.1"),
+    ],
+)
+def test_refuses(make, message):
+    with refuses(InvalidInput, message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "message"),
+    [
+        ([], (1, 8, 8), "layers must hold at least one layer, got none"),
+        (cp.ReLU(), (1, 8, 8), "layers must be a list of layers, got ReLU()"),
+        ([cp.Dense(3), "relu"], (1, 8, 8), "layers must hold layers, got 'relu' at 2"),
+        ([cp.ReLU], (1, 8, 8), "layers must hold layers, got the class ReLU at 1: ReLU()?"),
+        (
+            [cp.Dense(3, name="out"), cp.Dense(3, name="out")],
+            (1, 8, 8),
+            "layer names must be different, got 'out' 2 times",
+        ),
+        (
+            [cp.Conv(3, 3, name="conv2"), cp.Conv(3, 3)],
+            (1, 8, 8),
+            "layer names must be different, got 'conv2' 2 times",
+        ),
+        (
+            [cp.Dense(3)],
+            (28, 28),
+            "input_shape must be (channels, rows, columns), each a positive integer, got (28, 28)",
+        ),
+        (
+            [cp.Dense(3)],
+            (1, 28, 0),
+            "input_shape must be (channels, rows, columns), each a positive integer,"
+            " got (1, 28, 0)",
+        ),
+        (
+            [cp.Conv(6, 5), cp.ReLU(), cp.MaxPool(2), cp.Conv(16, 5), cp.ReLU(), cp.Dense(10)],
+            (1, 8, 8),
+            "window must fit into its padded input of 2x2, got 5x5, at conv2 = Conv(16, 5):"
+            " input 1x8x8 -> conv1 6x4x4 -> relu1 6x4x4 -> max_pool1 6x2x2 -> conv2",
+        ),
+        (
+            [cp.MaxPool(9)],
+            (1, 8, 8),
+            "window must fit into its padded input of 8x8, got 9x9, at max_pool1 = MaxPool(9):"
+            " input 1x8x8 -> max_pool1",
+        ),
+        (
+            [cp.Conv(6, 3, groups=2)],
+            (3, 8, 8),
+            "groups must divide the 3 input channels, got 2, at conv1 = Conv(6, 3, groups=2):"
+            " input 3x8x8 -> conv1",
+        ),
+        (
+            [cp.Dense(10), cp.ReLU(), cp.Conv(6, 3)],
+            (3, 8, 8),
+            "input must have channels, rows and columns, got 10 values in one row,"
+            " at conv1 = Conv(6, 3): input 3x8x8 -> dense1 10 -> relu1 10 -> conv1",
+        ),
+        (
+            [cp.Flatten(), cp.MaxPool("global")],
+            (3, 8, 8),
+            "input must have channels, rows and columns, got 192 values in one row,"
+            " at max_pool1 = MaxPool('global'): input 3x8x8 -> flatten1 192 -> max_pool1",
+        ),
+        (
+            [cp.Conv(64, 1, padding=10000)],
+            (3, 8, 8),
+            "output must have at most 2147483647 values for an image, got 64x20008x20008,"
+            " at conv1 = Conv(64, 1, padding=10000): input 3x8x8 -> conv1",
+        ),
+    ],
+)
+def test_wrong_stacks_get_one_error(layers, input_shape, message):
+    with refuses(InvalidInput, message):
+        cp.Network(layers, input_shape)
+
+
+def test_names_count_layers_of_a_kind():
+    layers = [cp.Conv(3, 3, name="stem"), cp.ReLU(), cp.Conv(3, 3), cp.ReLU(), cp.Dense(2)]
+    assert stack(layers, (1, 8, 8)).names == ("stem", "relu1", "conv2", "relu2", "dense1")
+
+
+def test_every_layer_survives_its_description():
+    layers = [
+        cp.Conv(
+            6,
+            (3, 5),
+            stride=2,
+            padding=(1, 0, 2, 1),
+            padding_value=0.5,
+            dilation=(1, 2),
+            groups=3,
+            bias=False,
+            flip_kernel=True,
+            initializer=cp.initializers.Constant(0.25),
+            name="stem",
+        ),
+        cp.MaxPool(3, stride=2, padding="same"),
+        cp.AveragePool("global", count_padding=False),
+        cp.L2Pool((2, 1), stride=1),
+        cp.Dense(5, bias=False, initializer=cp.initializers.HeNormal(), name="out"),
+        cp.Flatten(),
+        cp.Dropout(0.1),
+        cp.ReLU(),
+        cp.LeakyReLU(0.3),
+        cp.Sigmoid(),
+        cp.Tanh(),
+        cp.ScaledTanh(),
+        cp.Softplus(),
+        cp.Identity(),
+    ]
+    assert {layer.kind for layer in layers} == LAYERS.keys()
+    for layer in layers:
+        assert layer_from_dict(layer.to_dict(), "layer") == layer
+        assert layer.source
+
+
+def test_equal_layers_are_equal_however_they_were_written():
+    assert cp.Conv(6, 5, padding=1) == cp.Conv(6, [5, 5], padding=(1, 1, 1, 1))
+    assert hash(cp.Conv(6, 5, padding=1)) == hash(cp.Conv(6, [5, 5], padding=(1, 1)))
+    assert cp.ReLU() != cp.Tanh()
