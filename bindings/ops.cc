@@ -105,7 +105,7 @@ NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, Pair input_size, Pair s
   check_weights(layer, w);
   require(int(delta.shape(1)) == layer.K && int(delta.shape(2)) == layer.Ho && int(delta.shape(3)) == layer.Wo,
           "delta must have the shape of the output");
-  const LaneArray<T> error(delta, delta_halo(window, input_size.data()));
+  const LaneArray<T> error(delta, delta_halo(window, layer.W));
   const LaneArray<T> input(error.images, {layer.C, layer.H, layer.W});
   error.for_blocks([&](int block) { layer.input_delta(error.maps, w.data(), input.maps, block, {0, layer.C}); });
   return input.array();

@@ -1,7 +1,7 @@
 // Convolution, Eq. 4-7 and 10-22, over one block of sixteen images.
 //
-// Inputs and deltas have their halo written round them (geometry.h), so every sum runs over
-// the whole window. Weights are w[K][C / groups][k1][k2]; with `flip` the window is turned by
+// Inputs have their padding and deltas their halo written round them (geometry.h), so no
+// loop has an edge case. Weights are w[K][C / groups][k1][k2]; with `flip` the window is turned by
 // 180 degrees first (Eq. 6, a true convolution), else it is the cross-correlation of Eq. 7.
 //
 // Order of the sums: forward starts from the bias and runs over c, m, n; an input delta
@@ -82,7 +82,7 @@ struct ConvLayer {
     const int step = s / std::gcd(s, d);
     for (int m = 0; m < std::min(step, window.size[axis]); m++)
       if ((u - m * d) % s == 0) return {m, (window.size[axis] - m + step - 1) / step, step, step * d / s};
-    return {0, 0, step, 0};
+    return {0, 0, step, 1};
   }
 
   // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
@@ -90,8 +90,13 @@ struct ConvLayer {
   // stride, input pixels of one phase are a dense sum over the weights that reach them.
   void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels) const {
     for (int i = 0; i < H; i++) {
-      const Phase rows = phase(0, i);
-      const int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
+      Phase rows = phase(0, i);
+      int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
+      // Rows of delta beyond the map are zero: leave them out.
+      const int below = std::max(0, (top - (Ho - 1) + rows.rows - 1) / rows.rows);
+      rows.count = std::min(rows.count - below, top < 0 ? 0 : top / rows.rows + 1 - below);
+      rows.first += below * rows.step;
+      top -= below * rows.rows;
       for (int j = 0; j < std::min(window.stride[1], W); j++) {
         const Phase columns = phase(1, j);
         // Exact where a window position is found; the floor never matters where none is.

@@ -2,6 +2,7 @@
 // deltas need so that no loop has an edge case.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -39,18 +40,12 @@ inline Halo input_halo(const Window& window) {
   return {{window.before[0], window.before[1]}, {window.after[0], window.after[1]}};
 }
 
-// The deltas that Eq. 17 asks for, δ at (u - m·d) / s for 0 <= u - before < input size, reach
-// this far beyond the output map.
-inline Halo delta_halo(const Window& window, const int input_size[2]) {
-  Halo halo;
-  for (int axis = 0; axis < 2; axis++) {
-    const int s = window.stride[axis], farthest = (window.size[axis] - 1) * window.dilation[axis] - window.before[axis];
-    const int last = (input_size[axis] - 1 + window.before[axis]) / s;
-    const int output = output_size(window, axis, input_size[axis]);
-    halo.before[axis] = farthest > 0 ? (farthest + s - 1) / s : 0;
-    halo.after[axis] = last > output - 1 ? last - (output - 1) : 0;
-  }
-  return halo;
+// The deltas that Eq. 17 asks for in a row, δ at (u - n·d) / s for 0 <= u - before < input
+// width, reach this far beyond the output map. (Rows beyond it are left out of the sum.)
+inline Halo delta_halo(const Window& window, int input_width) {
+  const int s = window.stride[1], farthest = (window.size[1] - 1) * window.dilation[1] - window.before[1];
+  const int last = (input_width - 1 + window.before[1]) / s, output_width = output_size(window, 1, input_width);
+  return {{0, farthest > 0 ? (farthest + s - 1) / s : 0}, {0, std::max(0, last - (output_width - 1))}};
 }
 
 // The part-th of parts nearly equal ranges of 0 ... count.

@@ -90,12 +90,20 @@ CONVPROP_LANEWISE(^)
 CONVPROP_COMPARISON(<)
 CONVPROP_COMPARISON(>)
 CONVPROP_COMPARISON(==)
+CONVPROP_COMPARISON(<=)
 #undef CONVPROP_COMPARISON
 
 template <class T>
 CONVPROP_INLINE Lanes<T> operator-(const Lanes<T>& a) {
   Lanes<T> r;
   for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = -a.part[p];
+  return r;
+}
+
+template <class Int>
+CONVPROP_INLINE Lanes<Int> operator~(const Lanes<Int>& a) {
+  Lanes<Int> r;
+  for (int p = 0; p < Lanes<Int>::PARTS; p++) r.part[p] = ~a.part[p];
   return r;
 }
 

@@ -61,8 +61,7 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         out_shape = {layer.K, layer.Ho, layer.Wo};
         out = add_value(out_shape);
         values_[in].o_halo = input_halo(spec.window);
-        const int size[2] = {shape.H, shape.W};
-        values_[out].delta_halo = delta_halo(spec.window, size);
+        values_[out].delta_halo = delta_halo(spec.window, shape.W);
         ops_.push_back({ConvOp{layer, fused, weight, bias, T(spec.padding_value), {}, {}}, in, out});
         break;
       }

@@ -46,33 +46,29 @@ struct PoolLayer {
   // Writes the outputs and, for max, where the winner of each lies: its index i·W + j in the
   // map. The first pixel in row order wins a tie; a NaN wins over everything.
   void forward(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int block, Range channels) const {
-    for (int c = channels.begin; c < channels.end; c++)
-      for (int i = 0; i < Ho; i++)
-        for (int j = 0; j < Wo; j++) {
-          const Region r = region(i, j);
-          if (kind == Pooling::max) {
-            Lanes<T> best = Lanes<T>::load(o.at(block, c, r.top, r.left));
-            Lanes<Int> where = Int(r.top * W + r.left);
-            for (int p = r.top; p < r.bottom; p++)
-              for (int q = r.left; q < r.right; q++) {
-                const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, p, q));
-                // Not "pixel > best": a NaN must win as well, and stay.
-                const Lanes<Int> wins = (best == best) & ((pixel > best) | ((pixel == pixel) ^ Lanes<Int>(Int(-1))));
-                best = select(wins, pixel, best);
-                where = select(wins, Lanes<Int>(Int(p * W + q)), where);
-              }
-            best.store(x.at(block, c, i, j));
-            where.store(winner.at(block, c, i, j));
-          } else {
-            Lanes<T> sum = T(0);
-            for (int p = r.top; p < r.bottom; p++)
-              for (int q = r.left; q < r.right; q++) {
-                const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, p, q));
-                sum = kind == Pooling::l2 ? fma(pixel, pixel, sum) : sum + pixel;
-              }
-            (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(inverse_count(r))).store(x.at(block, c, i, j));
-          }
-        }
+    each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
+      const T* corner = o.at(block, c, r.top, r.left);
+      if (kind == Pooling::max) {
+        Lanes<T> best = Lanes<T>::load(corner);
+        Lanes<Int> where = Int(r.top * W + r.left);
+        for_pixels(r, [&](int p, int q) {
+          const Lanes<T> pixel = Lanes<T>::load(corner + p * o.row + q * LANES);
+          // "not <=" holds of a NaN as well, and nothing displaces one.
+          const Lanes<Int> wins = (best == best) & ~(pixel <= best);
+          best = select(wins, pixel, best);
+          where = select(wins, Lanes<Int>(Int((r.top + p) * W + r.left + q)), where);
+        });
+        best.store(x.at(block, c, i, j));
+        where.store(winner.at(block, c, i, j));
+      } else {
+        Lanes<T> sum = T(0);
+        for_pixels(r, [&](int p, int q) {
+          const Lanes<T> pixel = Lanes<T>::load(corner + p * o.row + q * LANES);
+          sum = kind == Pooling::l2 ? fma(pixel, pixel, sum) : sum + pixel;
+        });
+        (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(inverse_count(r))).store(x.at(block, c, i, j));
+      }
+    });
   }
 
   // Max: all of delta to the winner. Average: an equal share to every pixel of the window.
@@ -81,32 +77,52 @@ struct PoolLayer {
   void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
                    int block, Range channels) const {
     const bool apart = window.stride[0] >= window.size[0] && window.stride[1] >= window.size[1];
-    const bool covered = apart && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
-                         Ho * window.size[0] - window.before[0] >= H && Wo * window.size[1] - window.before[1] >= W;
-    for (int c = channels.begin; c < channels.end; c++) {
-      if (!covered)
-        for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), ptrdiff_t(W) * LANES, T(0));
+    const bool tiled = apart && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
+                       Ho * window.size[0] - window.before[0] >= H && Wo * window.size[1] - window.before[1] >= W;
+    for (int c = channels.begin; c < channels.end && !tiled; c++)
+      for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), ptrdiff_t(W) * LANES, T(0));
+    each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
+      const T* corner = o.at(block, c, r.top, r.left);
+      T* corner_in = delta_in.at(block, c, r.top, r.left);
+      const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
+      const auto route = [&](auto share_of) {
+        for_pixels(r, [&](int p, int q) {
+          T* to = corner_in + p * delta_in.row + q * LANES;
+          const Lanes<T> share = share_of(p, q);
+          (apart ? share : Lanes<T>::load(to) + share).store(to);
+        });
+      };
+      if (kind == Pooling::max) {
+        const Lanes<Int> where = Lanes<Int>::load(winner.at(block, c, i, j));
+        route([&](int p, int q) { return select(where == Lanes<Int>(Int((r.top + p) * W + r.left + q)), error, Lanes<T>(T(0))); });
+      } else if (kind == Pooling::average) {
+        const Lanes<T> part = error * Lanes<T>(inverse_count(r));
+        route([&](int, int) { return part; });
+      } else {
+        const Lanes<T> norm = Lanes<T>::load(x.at(block, c, i, j)), zero = T(0);
+        const Lanes<T> ratio = select(norm > zero, error / norm, zero);
+        route([&](int p, int q) { return ratio * Lanes<T>::load(corner + p * o.row + q * LANES); });
+      }
+    });
+  }
+
+ private:
+  // body(c, i, j, region, for_pixels) for every window; for_pixels(region, f) calls f(p, q) on
+  // its pixels, counted from its corner. Whole windows of 2×2 have it unrolled.
+  template <class Body>
+  void each_window(Range channels, const Body& body) const {
+    const auto any = [](const Region& r, const auto& f) {
+      for (int p = 0; p < r.bottom - r.top; p++)
+        for (int q = 0; q < r.right - r.left; q++) f(p, q);
+    };
+    const auto two_by_two = [](const Region&, const auto& f) { f(0, 0), f(0, 1), f(1, 0), f(1, 1); };
+    const bool whole = window.size[0] == 2 && window.size[1] == 2 && window.before[0] + window.before[1] + window.after[0] + window.after[1] == 0;
+    for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++)
         for (int j = 0; j < Wo; j++) {
-          const Region r = region(i, j);
-          const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
-          Lanes<T> part = error * Lanes<T>(inverse_count(r));
-          Lanes<Int> where = Int(0);
-          if (kind == Pooling::max) where = Lanes<Int>::load(winner.at(block, c, i, j));
-          if (kind == Pooling::l2) {
-            const Lanes<T> norm = Lanes<T>::load(x.at(block, c, i, j));
-            part = select(norm > Lanes<T>(T(0)), error / norm, Lanes<T>(T(0)));
-          }
-          for (int p = r.top; p < r.bottom; p++)
-            for (int q = r.left; q < r.right; q++) {
-              Lanes<T> share = part;
-              if (kind == Pooling::max) share = select(where == Lanes<Int>(Int(p * W + q)), error, Lanes<T>(T(0)));
-              if (kind == Pooling::l2) share = part * Lanes<T>::load(o.at(block, c, p, q));
-              T* to = delta_in.at(block, c, p, q);
-              (apart ? share : Lanes<T>::load(to) + share).store(to);
-            }
+          if (whole) body(c, i, j, region(i, j), two_by_two);
+          else body(c, i, j, region(i, j), any);
         }
-    }
   }
 };
 
