@@ -103,7 +103,11 @@ def backward(
             w = parameters[f"{name}.weight"]
             options = {option: at[option] for option in _CONV}
             gradients[f"{name}.weight"] = general.weight_gradient(
-                o, delta, kernel_size=at["kernel_size"], padding_value=at["padding_value"], **options
+                o,
+                delta,
+                kernel_size=at["kernel_size"],
+                padding_value=at["padding_value"],
+                **options,
             )
             gradients[f"{name}.bias"] = general.bias_gradient(delta)
             delta = general.input_delta(delta, w, input_size=o.shape[2:], **options)

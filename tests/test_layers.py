@@ -1,12 +1,12 @@
 """Layers: shapes, parameters, what they refuse, and the one error of a wrong stack."""
 
 import pytest
-from refusal import refuses
 
 import convprop as cp
 from convprop.errors import InvalidInput
 from convprop.layers import LAYERS, layer_from_dict
 from convprop.stack import stack
+from refusal import refuses
 
 
 @pytest.mark.parametrize(

@@ -336,17 +336,18 @@ class Network:
         Backpropagation
         """
         loss, gradients, plan = self._pass(images, targets, sample_weight)
-        passes = tuple(
-            LayerPass(
-                name,
-                plan.output(index),
-                plan.output(index + 1),
-                plan.delta(index + 1),
-                _own(gradients, name),
-            )
-            for index, name in enumerate(self.names)
+        # The engine gives a row of values as maps of one pixel.
+        outputs, deltas = (
+            [read(index).reshape(-1, *shape) for index, shape in enumerate(self.shapes)]
+            for read in (plan.output, plan.delta)
         )
-        return Backpropagation(loss, passes, plan.delta(0), gradients)
+        passes = tuple(
+            LayerPass(name, before, after, delta, _own(gradients, name))
+            for name, before, after, delta in zip(
+                self.names, outputs[:-1], outputs[1:], deltas[1:], strict=True
+            )
+        )
+        return Backpropagation(loss, passes, deltas[0], gradients)
 
     def gradients(
         self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None

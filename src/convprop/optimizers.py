@@ -6,7 +6,7 @@ PyTorch's, so its documentation's values can be used as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from convprop.described import Described, below_one, flag, non_negative, positive, table
@@ -35,9 +35,11 @@ class Optimizer(Described):
 
     def settings(self) -> dict[str, float]:
         """Return the hyperparameters that the engine takes, without the learning rate."""
-        description = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        del description["learning_rate"]
-        return {name: float(value) for name, value in description.items()}
+        return {
+            field.name: float(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "learning_rate"
+        }
 
 
 @dataclass(frozen=True, repr=False)
