@@ -17,7 +17,7 @@ from convprop.equations.arrays import Array
 Description = Mapping[str, Any]
 Parameters = tuple[Array | None, Array | None]
 
-_LOSSES = {
+LOSSES = {
     "squared_error": (losses.squared_error, losses.squared_error_delta),
     "softmax_cross_entropy": (losses.softmax_cross_entropy, losses.softmax_cross_entropy_delta),
     "binary_cross_entropy": (losses.binary_cross_entropy, losses.binary_cross_entropy_delta),
@@ -56,13 +56,13 @@ def backward(
 
 def loss(kind: str, y: Array, targets: Array, reduction: str = "mean") -> Array:
     """Return the mean or sum of the images' losses; y is the last output, targets (N, K)."""
-    total: Array = _LOSSES[kind][0](y.reshape(targets.shape), targets).sum()
+    total: Array = LOSSES[kind][0](y.reshape(targets.shape), targets).sum()
     return total / len(y) if reduction == "mean" else total
 
 
 def loss_delta(kind: str, y: Array, targets: Array, reduction: str = "mean") -> Array:
     """Return dE/dy of `loss`, (N, K)."""
-    delta = _LOSSES[kind][1](y.reshape(targets.shape), targets)
+    delta = LOSSES[kind][1](y.reshape(targets.shape), targets)
     return delta / len(y) if reduction == "mean" else delta
 
 

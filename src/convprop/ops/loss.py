@@ -29,7 +29,7 @@ from convprop.errors import invalid
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["squared_error", "softmax_cross_entropy", "binary_cross_entropy"]
-KINDS = ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
+KINDS: tuple[Kind, ...] = ("squared_error", "softmax_cross_entropy", "binary_cross_entropy")
 Reduction = Literal["mean", "sum"]
 Weights = npt.NDArray[np.float64]
 

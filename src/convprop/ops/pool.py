@@ -31,7 +31,7 @@ from convprop.geometry import Padding, Pair, PoolSize, output_size, pool_padding
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["max", "average", "l2"]
-KINDS = ("max", "average", "l2")
+KINDS: tuple[Kind, ...] = ("max", "average", "l2")
 
 
 def forward(

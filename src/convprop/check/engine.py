@@ -1,0 +1,162 @@
+"""The engine's operations against the equations, in float64 and in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from convprop import equations as eq
+from convprop import ops
+from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, LayerRun, check_layer
+from convprop.check.rows import Array, Row, difference, draw, ratio, worst
+from convprop.geometry import output_size
+
+Dtype = type[np.float32] | type[np.float64]
+
+_CONV: dict[str, Any] = {
+    "kind": "conv",
+    "stride": (1, 1),
+    "padding": (0, 0, 0, 0),
+    "padding_value": 0.0,
+    "dilation": (1, 1),
+    "groups": 1,
+    "flip_kernel": False,
+}
+# (images, channels, rows, columns), (kernels, k1, k2), options
+_CONVOLUTIONS: tuple[tuple[tuple[int, ...], tuple[int, int, int], dict[str, Any]], ...] = (
+    ((1, 1, 6, 6), (1, 3, 3), {}),
+    ((17, 1, 14, 14), (6, 5, 5), {"padding": (2, 2, 2, 2)}),
+    ((16, 6, 14, 14), (16, 5, 5), {}),
+    ((5, 3, 9, 8), (4, 2, 3), {"stride": (2, 3), "padding": (0, 2, 3, 1)}),
+    ((3, 8, 7, 7), (8, 3, 3), {"groups": 8, "padding": (1, 1, 1, 1)}),
+    (
+        (18, 4, 11, 12),
+        (6, 3, 2),
+        {
+            "stride": (2, 1),
+            "padding": (1, 0, 2, 1),
+            "padding_value": -0.5,
+            "dilation": (2, 3),
+            "groups": 2,
+            "flip_kernel": True,
+        },
+    ),
+)
+_POOLINGS: tuple[dict[str, Any], ...] = (
+    {"size": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0), "count_padding": True},
+    {"size": (3, 2), "stride": (2, 1), "padding": (1, 0, 1, 1), "count_padding": True},
+    {"size": (3, 3), "stride": (2, 2), "padding": (1, 1, 1, 1), "count_padding": False},
+    {"size": (9, 8), "stride": (9, 8), "padding": (0, 0, 0, 0), "count_padding": True},
+)
+# (images, features, units)
+_DENSES = ((1, 7, 3), (17, 400, 120), (33, 30, 10))
+
+
+def check_engine() -> list[Row]:
+    """Return the rows of both dtypes, each the worst of several shapes."""
+    rows: list[Row] = []
+    for dtype in (np.float64, np.float32):
+        group = f"engine and equations, {np.dtype(dtype).name}"
+        rows += worst(_rows(group, dtype))
+    return rows
+
+
+def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
+    for shape, kernels, options in _CONVOLUTIONS:
+        yield from check_layer(group, _convolution(shape, kernels, options, dtype), "conv")
+    for pool in ops.pool.KINDS:
+        for options in _POOLINGS:
+            yield from check_layer(group, _pooling(pool, options, dtype), f"{pool} pool")
+    for images, features, units in _DENSES:
+        yield from check_layer(group, _dense(images, features, units, dtype), "dense")
+    for activation in ops.activation.KINDS:
+        yield from check_layer(group, _activation(activation, dtype), activation)
+    for loss in ops.loss.KINDS:
+        yield from _loss(group, loss, dtype)
+
+
+def _convolution(
+    shape: tuple[int, ...], kernels: tuple[int, int, int], options: dict[str, Any], dtype: Dtype
+) -> LayerRun:
+    layer = _CONV | options | {"kernels": kernels[0], "kernel_size": kernels[1:]}
+    o = draw(20, *shape).astype(dtype)
+    w = draw(21, kernels[0], shape[1] // layer["groups"], *kernels[1:]).astype(dtype)
+    b = draw(22, kernels[0]).astype(dtype)
+    given = {name: layer[name] for name in ("stride", "padding", "dilation", "groups")}
+    given["flip_kernel"], value = layer["flip_kernel"], layer["padding_value"]
+    x = ops.conv.forward(o, w, b, padding_value=value, **given)
+    delta = draw(23, *x.shape).astype(dtype)
+    gradient = ops.conv.weight_gradient(
+        o, delta, kernel_size=kernels[1:], padding_value=value, **given
+    )
+    back = ops.conv.input_delta(delta, w, input_size=(shape[2], shape[3]), **given)
+    return LayerRun(layer, o, x, delta, back, w, b, gradient, ops.conv.bias_gradient(delta))
+
+
+def _pooling(kind: ops.pool.Kind, options: dict[str, Any], dtype: Dtype) -> LayerRun:
+    o = draw(24, 17, 2, 9, 8).astype(dtype)
+    size = output_size((9, 8), options["size"], options["stride"], options["padding"])
+    delta = draw(25, 17, 2, *size).astype(dtype)
+    x, _ = ops.pool.forward(o, kind, **options)
+    back = ops.pool.input_delta(delta, o, kind, **options)
+    return LayerRun({"kind": "pool", "pool": kind, **options}, o, x, delta, back)
+
+
+def _dense(images: int, features: int, units: int, dtype: Dtype) -> LayerRun:
+    o, w = draw(26, images, features).astype(dtype), draw(27, units, features).astype(dtype)
+    b, delta = draw(28, units).astype(dtype), draw(29, images, units).astype(dtype)
+    return LayerRun(
+        {"kind": "dense", "units": units},
+        o,
+        ops.dense.forward(o, w, b),
+        delta,
+        ops.dense.input_delta(delta, w),
+        w,
+        b,
+        ops.dense.weight_gradient(o, delta),
+        ops.dense.bias_gradient(delta),
+    )
+
+
+def _activation(kind: ops.activation.Kind, dtype: Dtype) -> LayerRun:
+    x, delta = (6 * draw(30, 5, 103)).astype(dtype), draw(31, 5, 103).astype(dtype)
+    o = ops.activation.forward(x, kind)
+    back = ops.activation.input_delta(delta, o, kind)
+    return LayerRun({"kind": "activation", "activation": kind}, x, o, delta, back)
+
+
+def _loss(group: str, kind: ops.loss.Kind, dtype: Dtype) -> Iterator[Row]:
+    y = (4 * draw(32, 17, 10)).astype(dtype)
+    targets, weights = np.abs(draw(33, 17, 10)).astype(dtype), np.abs(draw(34, 17))
+    exact, wanted = y.astype(np.float64), targets.astype(np.float64)
+    shares = weights / weights.sum()
+    error, slope = eq.network.LOSSES[kind]
+    right = float((shares * error(exact, wanted)).sum())
+    delta = slope(exact, wanted) * shares[:, np.newaxis]
+    yield Row(
+        group,
+        f"{kind}: loss",
+        difference(ops.loss.forward(y, targets, kind, weights), right),
+        loss_bound(dtype, exact, wanted, np.abs(right)),
+    )
+    yield Row(
+        group,
+        f"{kind}: delta",
+        difference(ops.loss.input_delta(y, targets, kind, weights), delta),
+        loss_bound(dtype, exact, wanted, np.abs(delta).max() / shares.max()),
+    )
+
+
+def loss_bound(dtype: Any, y: Array, targets: Array, size: float) -> float:
+    """Return the bound of a loss, or of one delta of it, whose own size is given.
+
+    K terms are added, each a difference of numbers as large as y and t, and each function of
+    them costs FUNCTION_TERMS roundings.
+    """
+    if dtype == np.float64:
+        return DOUBLE_BOUND
+    largest = max(1.0, float(np.abs(y).max()), float(np.abs(targets).max()))
+    terms = y.shape[1] + FUNCTION_TERMS
+    return float(terms * UNIT * max(1.0, ratio(largest, size)))

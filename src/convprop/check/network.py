@@ -1,0 +1,145 @@
+"""A whole network of the engine against the equations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from convprop import equations as eq
+from convprop.check.equations import STEP
+from convprop.check.layer import DOUBLE_BOUND, LayerRun, check_layer
+from convprop.check.rows import Array, Row, difference, draw, ratio
+from convprop.losses import SquaredError
+from convprop.network import Backpropagation, Network
+
+IMAGES = 3
+
+WHOLE = "engine and equations from end to end, float64"
+STEPS = "engine and complex steps, float64"
+LAYERS = "each layer and its equation, "
+
+
+def check_network(net: Network) -> list[Row]:
+    """Return the rows for a network, on images of random numbers and its own weights.
+
+    Three groups: a float64 copy of the network from end to end, the loss, every output, delta
+    and gradient; the same gradients against derivatives of the loss by complex steps; and, of
+    the network as it is, every layer against its equation from the engine's own input and
+    delta. That third one has float32's rounding layer by layer, where its bound is known: from
+    end to end, one rounding can turn a ReLU over.
+    """
+    images, targets = _images(net), _targets(net)
+    copy = _double(net)
+    run = copy.backpropagate(images, targets)
+    exact = _Exact(copy, images, targets)
+    rows = list(_end_to_end(run, exact)) + list(_complex_steps(run, exact))
+    if net.dtype == np.float32:
+        run = net.backpropagate(images.astype(np.float32), targets)
+    return rows + list(_layer_by_layer(net, run))
+
+
+def _images(net: Network) -> Array:
+    """Return float32-exact images that the network's normalisation takes to -1 .. 1."""
+    values = draw(40, IMAGES, *net.input_shape)
+    if net.normalisation is not None:
+        offset, scale = (part[:, np.newaxis, np.newaxis] for part in net.normalisation)
+        values = values / np.where(scale == 0, 1, scale) + offset
+    return values.astype(np.float32).astype(np.float64)
+
+
+def _targets(net: Network) -> Array:
+    """Return numbers for the squared error, else labels."""
+    if isinstance(net.loss, SquaredError):
+        return draw(41, IMAGES, net.outputs)
+    return np.arange(IMAGES) % max(net.outputs, 2)
+
+
+def _double(net: Network) -> Network:
+    copy = Network(net.layers, net.input_shape, net.loss, dtype="float64")
+    copy.normalisation = net.normalisation
+    for name, values in net.parameters.items():
+        copy.parameters[name] = values
+    return copy
+
+
+class _Exact:
+    """The network by the equations, in float64."""
+
+    def __init__(self, net: Network, images: Array, targets: Array) -> None:
+        self.names = net.names
+        self.layers = net.stack.native()
+        self.parameters = [_own(net, name) for name in net.names]
+        self.kind, self.reduction = net.loss.kind, net.loss.reduction
+        offset, scale = (part[:, np.newaxis, np.newaxis] for part in net.lane_normalisation())
+        self.outputs = eq.network.forward(self.layers, self.parameters, (images - offset) * scale)
+        wanted = net.as_targets(targets, len(images))
+        self.targets = wanted if wanted.ndim == 2 else np.eye(net.outputs)[wanted]
+        y = self.outputs[-1].reshape(self.targets.shape)
+        self.loss = eq.network.loss(self.kind, y, self.targets, self.reduction)
+        delta = eq.network.loss_delta(self.kind, y, self.targets, self.reduction)
+        self.deltas, self.gradients = eq.network.backward(
+            self.layers, self.parameters, self.outputs, delta
+        )
+
+    def slope(self, layer: int, part: int, direction: Array) -> float:
+        """Return the derivative of the loss as one parameter moves along a direction."""
+        moved = [
+            value if value is None or index != part else value + 1j * STEP * direction
+            for index, value in enumerate(self.parameters[layer])
+        ]
+        parameters = [(moved[0], moved[1]), *self.parameters[layer + 1 :]]
+        outputs = eq.network.forward(self.layers[layer:], parameters, self.outputs[layer])
+        y = outputs[-1].reshape(self.targets.shape)
+        loss = eq.network.loss(self.kind, y, self.targets, self.reduction)
+        return float(loss.imag / STEP)
+
+
+def _own(net: Network, name: str) -> tuple[Array | None, Array | None]:
+    return net.parameters.get(f"{name}.weight"), net.parameters.get(f"{name}.bias")
+
+
+def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
+    def row(name: str, got: Any, right: Any) -> Row:
+        return Row(WHOLE, name, difference(got, right), DOUBLE_BOUND)
+
+    yield row("loss", run.loss, exact.loss)
+    for index, layer in enumerate(run.layers):
+        yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
+        yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
+        for part, right in zip(("weight", "bias"), exact.gradients[index], strict=True):
+            if right is not None:
+                yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right)
+    yield row("delta of the images", run.input_delta, exact.deltas[0])
+
+
+def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
+    """Every parameter moves along a random direction at once: a wrong one shows in the sum."""
+    for index, layer in enumerate(run.layers):
+        for part, name in enumerate(("weight", "bias")):
+            gradient = layer.gradients.get(name)
+            if gradient is not None:
+                direction = draw(42, *gradient.shape)
+                terms = gradient * direction
+                off = abs(exact.slope(index, part, direction) - float(terms.sum()))
+                value = ratio(off, float(np.abs(terms).sum()))
+                yield Row(STEPS, f"{layer.name}: {name} gradient", value, DOUBLE_BOUND)
+
+
+def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
+    deltas = [run.input_delta, *(layer.delta for layer in run.layers)]
+    for index, (layer, description) in enumerate(zip(run.layers, net.stack.native(), strict=True)):
+        w, b = _own(net, layer.name)
+        arrays = LayerRun(
+            description,
+            layer.input,
+            layer.output,
+            layer.delta,
+            deltas[index],
+            w,
+            b,
+            layer.gradients.get("weight"),
+            layer.gradients.get("bias"),
+        )
+        yield from check_layer(LAYERS + net.dtype.name, arrays, layer.name)
