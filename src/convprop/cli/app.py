@@ -1,0 +1,98 @@
+"""The commands put together, and the one place where errors become exit statuses."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.text import Text
+
+from convprop import __version__
+from convprop.cli.check import check
+from convprop.cli.model import evaluate, predict, summary
+from convprop.cli.options import (
+    EXIT_BROKEN_PIPE,
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    UsageError,
+    usage_message,
+)
+from convprop.cli.terminal import Terminal
+from convprop.cli.train import train
+from convprop.errors import ConvpropError
+
+COMMANDS: dict[Callable[..., object], str] = {
+    train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
+    evaluate: "convprop evaluate lenet5.safetensors mnist",
+    predict: "convprop predict lenet5.safetensors three.png seven.png",
+    summary: "convprop summary lenet5",
+    check: "convprop check lenet5.safetensors",
+}
+"""The commands in the order of --help, each with an example."""
+
+
+def build_app() -> App:
+    """Return the command line; errors and Ctrl-C are left to the caller."""
+    app = App(
+        name="convprop",
+        help="Train convolutional networks on the CPU, and look at what they compute.",
+        help_epilogue="Example: convprop train digits --out digits.safetensors",
+        help_format="markdown",
+        version=f"convprop {__version__}",
+        default_parameter=Parameter(negative=(), show_default=False),
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for position, (command, example) in enumerate(COMMANDS.items()):
+        app.command(command, help_epilogue=f"Example: {example}", sort_key=position)
+    return app
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, of this process if None, and return its exit status.
+
+    0 is success, 1 a failure with a message on stderr, 2 wrong usage, 130 the end by Ctrl-C,
+    141 that of a reader of our output.
+    """
+    try:
+        status = build_app()(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must not raise again when the interpreter flushes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _failure("interrupted", EXIT_INTERRUPTED)
+    except CycloptsError as error:
+        return _failure(usage_message(error), EXIT_USAGE)
+    except UsageError as error:
+        return _failure(str(error), EXIT_USAGE)
+    except MemoryError as error:
+        return _failure(f"not enough memory: {error}".removesuffix(": "), EXIT_FAILURE)
+    except ConvpropError as error:
+        return _failure(str(error), EXIT_FAILURE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
+    return status if isinstance(status, int) else 0
+
+
+def _failure(message: str, status: int) -> int:
+    text = Text("error: ", style="bold red").append(message, style="not bold default")
+    Terminal(stderr=True).print(text, soft_wrap=True)
+    return status
+
+
+def main() -> None:
+    """Run this process's command line; the ``convprop`` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that the terminal's or the file's encoding lacks becomes "?".
+            stream.reconfigure(errors="replace")
+    sys.exit(run())

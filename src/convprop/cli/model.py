@@ -1,0 +1,251 @@
+"""``convprop evaluate``, ``predict`` and ``summary``: what a trained network does and is."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from cyclopts import Parameter
+from numpy.typing import NDArray
+
+from convprop import presets
+from convprop.cli.options import UsageError, unknown_name
+from convprop.cli.terminal import (
+    Terminal,
+    count,
+    loss_text,
+    percent,
+    print_json,
+)
+from convprop.data import Dataset, load, read_images
+from convprop.data.idx import is_idx_folder
+from convprop.errors import invalid
+from convprop.layers import shape_text
+from convprop.losses import SquaredError
+from convprop.network import Network
+from convprop.presets import PRESETS, Preset
+
+_MOST_CONFUSIONS = 3
+
+
+def evaluate(
+    model: Path,
+    data: str,
+    /,
+    *,
+    part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
+    skip_unreadable: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure a trained network on labelled images.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote.
+    data
+        digits, mnist, a folder with one subfolder of images per class, an .npz file, or a
+        folder of idx files. Image files are resized to what the model takes.
+    part
+        test (default): the images that training does not see; train: the others.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
+    json
+        Write the result as one line of JSON on stdout, and all else on stderr.
+    """
+    terminal = Terminal(stderr=json)
+    network = Network.load(model)
+    with terminal.reading(data):
+        split = load(data, size=_size(data, network), skip_unreadable=skip_unreadable)
+    terminal.skipped(split.skipped)
+    images = _fitted(split.test if part == "test" else split.train, network, model)
+    started = time.perf_counter()
+    loss, accuracy = network.evaluate(images.images, images.labels)
+    seconds = time.perf_counter() - started
+    predicted = network.predict_classes(images.images)
+    terminal.labelled("data", f"{data}: {count(len(images), f'{part} image')}")
+    terminal.labelled("result", f"accuracy {percent(accuracy)}", f"loss {loss_text(loss)}")
+    terminal.labelled("mistakes", *_mistakes(images, predicted))
+    terminal.labelled("time", f"{seconds:.2f} s", f"{len(images) / seconds:,.0f} images/s")
+    if json:
+        print_json(
+            {
+                "accuracy": accuracy,
+                "loss": loss,
+                "images": len(images),
+                "part": part,
+                "seconds": seconds,
+                "images_per_second": len(images) / seconds,
+                "class_names": images.class_names,
+                "confusion": _confusion(images, predicted).tolist(),
+                "weights_sha256": network.weights_sha256(),
+            }
+        )
+
+
+def _size(data: str, network: Network) -> tuple[int, int] | None:
+    """Return what to resize ``data`` to: files of images are, arrays have to fit."""
+    path = Path(data)
+    if path.is_dir() and not is_idx_folder(path):
+        return network.input_shape[1:]
+    return None
+
+
+def _fitted(images: Dataset, network: Network, model: Path) -> Dataset:
+    """Return ``images`` with labels that index the model's classes, or say what does not fit."""
+    if images.image_shape != network.input_shape:
+        rule = f"hold images of {shape_text(network.input_shape)} to fit {model}"
+        raise invalid(images.name, rule, shape_text(images.image_shape))
+    if network.class_names is not None:
+        return images.with_classes(network.class_names)
+    if len(images.class_names) > max(network.outputs, 2):
+        rule = f"have at most {max(network.outputs, 2)} classes to fit {model}"
+        raise invalid(images.name, rule, len(images.class_names))
+    return images
+
+
+def _confusion(images: Dataset, predicted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many images of each class (row) were taken for each class (column)."""
+    classes = len(images.class_names)
+    pairs = images.labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def _mistakes(images: Dataset, predicted: NDArray[np.int64]) -> list[str]:
+    """Say how many images were taken for another class, and which for which most often."""
+    confusion = _confusion(images, predicted)
+    np.fill_diagonal(confusion, 0)
+    names, classes = images.class_names, len(images.class_names)
+    worst = np.argsort(-confusion, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    pairs = [(*divmod(int(place), classes), int(confusion.flat[place])) for place in worst]
+    most = [f"{names[i]} for {names[j]} ({times}x)" for i, j, times in pairs if times]
+    return [f"{confusion.sum():,} of {len(images):,}", *(f"took {pair}" for pair in most)]
+
+
+def predict(
+    model: Path,
+    files: Annotated[list[Path], Parameter(required=True)],
+    /,
+    *,
+    json: bool = False,
+    csv: bool = False,
+    skip_unreadable: bool = False,
+) -> None:
+    """Say what images show: a label and its probability a line.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote.
+    files
+        Image files, or folders of them; they are resized to what the model takes.
+    json
+        One JSON object a line, with the probability of every class.
+    csv
+        Comma-separated values: file, label, probability.
+    skip_unreadable
+        Leave out files that cannot be read, and list them.
+    """
+    if json and csv:
+        raise UsageError("--json must not come with --csv")
+    network = Network.load(model)
+    skipped: list[str] = []
+    chunks = read_images(
+        files, network.input_shape, resize=True, skipped=skipped if skip_unreadable else None
+    )
+    predictions = (
+        prediction
+        for images, names in chunks
+        for prediction in _predictions(network, network.predict(images), names)
+    )
+    if json:
+        for prediction in predictions:
+            print_json(prediction._asdict())
+    elif csv:
+        _write_csv(predictions)
+    else:
+        width = max(map(len, _class_names(network)))
+        for file, label, probability, _ in predictions:
+            print(f"{label:<{width}}  {percent(probability):>8}  {file}")
+    Terminal(stderr=True).skipped(skipped)
+
+
+class _Prediction(NamedTuple):
+    """What a network says of one file; probabilities are None where its loss gives none."""
+
+    file: str
+    label: str
+    probability: float | None
+    probabilities: dict[str, float] | None
+
+
+def _class_names(network: Network) -> tuple[str, ...]:
+    return network.class_names or tuple(map(str, range(max(network.outputs, 2))))
+
+
+def _predictions(
+    network: Network, outputs: NDArray[Any], files: list[str]
+) -> Iterator[_Prediction]:
+    """Put what ``network.predict`` returned into words, a file at a time."""
+    if network.outputs == 1:
+        outputs = np.hstack([1 - outputs, outputs])
+    names = _class_names(network)
+    for file, values in zip(files, outputs.tolist(), strict=True):
+        best = values.index(max(values))
+        if isinstance(network.loss, SquaredError):
+            yield _Prediction(file, names[best], None, None)
+        else:
+            probabilities = dict(zip(names, values, strict=True))
+            yield _Prediction(file, names[best], values[best], probabilities)
+
+
+def _write_csv(predictions: Iterable[_Prediction]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("file", "label", "probability"))
+    writer.writerows(prediction[:3] for prediction in predictions)
+
+
+def summary(model: str, /) -> None:
+    """Show a network's layers, with the shape, size and cost of each.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote, or a preset.
+    """
+    terminal = Terminal()
+    network, entry = named_network(model)
+    terminal.print(network.summary(), soft_wrap=True)
+    terminal.print()
+    if entry is not None:
+        terminal.labelled("preset", entry.about)
+        terminal.labelled(
+            "training",
+            f"{count(entry.epochs, 'epoch')} in batches of {entry.batch_size}",
+            f"{entry.optimizer.kind} at {entry.optimizer.learning_rate:g}",
+        )
+        return
+    if network.class_names is not None:
+        terminal.labelled("classes", *network.class_names)
+    if settings := network.training_settings:
+        terminal.labelled("training", *(f"{name} {_kind(settings[name])}" for name in settings))
+    terminal.labelled("weights", network.weights_sha256())
+
+
+def _kind(setting: object) -> object:
+    return setting["kind"] if isinstance(setting, dict) and "kind" in setting else setting
+
+
+def named_network(model: str) -> tuple[Network, Preset | None]:
+    """Return the network of a preset for its customary data, or of a file."""
+    if entry := PRESETS.get(model):
+        return presets.preset(model, entry.input_shape, entry.classes), entry
+    path = Path(model)
+    if not path.exists() and not path.suffix and path.name == model:
+        raise UsageError(unknown_name("MODEL", "be a file or one of", PRESETS, model))
+    return Network.load(path), None

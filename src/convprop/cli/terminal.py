@@ -1,0 +1,97 @@
+"""What every command writes with: two consoles, labelled lines, numbers as people read them."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from itertools import zip_longest
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+LABEL_WIDTH = 10
+
+
+class Terminal(Console):
+    """A rich console that prints text as it is given and leaves a broken pipe to the caller."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError being handled, where rich would end the process itself."""
+        raise
+
+    def labelled(self, label: str, *parts: str) -> None:
+        """Print comma-separated parts after a label, folded between parts only."""
+        lines: list[str] = []
+        for part in parts:
+            longer = f"{lines[-1]}, {part}" if lines else part
+            if lines and len(longer) < self.width - LABEL_WIDTH:
+                lines[-1] = longer
+            else:
+                lines[-1:] = [f"{line}," for line in lines[-1:]]
+                lines.append(part)
+        for head, line in zip_longest([label], lines, fillvalue=""):
+            text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
+            self.print(text, soft_wrap=True)
+
+    def skipped(self, files: list[str]) -> None:
+        """List the files that were left out, if any."""
+        if files:
+            self.labelled("skipped", f"{count(len(files), 'unreadable file')}:")
+        for file in files:
+            self.labelled("", file)
+
+    def reading(self, source: str) -> AbstractContextManager[object]:
+        """Show on a terminal, for as long as it takes, that ``source`` is being read."""
+        if not self.is_terminal:
+            return nullcontext()
+        return self.status(f"reading {source}", spinner_style="dim")
+
+
+def print_json(record: dict[str, Any]) -> None:
+    """Write one object on one line of stdout; what JSON cannot hold, NaN and infinity, is null."""
+    print(json.dumps(_json_ready(record), allow_nan=False), flush=True)
+
+
+def _json_ready(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json_ready(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_json_ready(member) for member in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def percent(fraction: float | None) -> str:
+    """Return an accuracy or a probability as "98.71 %", and one that is not known as "-"."""
+    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def loss_text(loss: float) -> str:
+    """Return a loss in at most nine characters."""
+    return f"{loss:.4f}" if loss < 1000 else f"{loss:.3g}"
+
+
+def clock(seconds: float) -> str:
+    """Return a time as "0:07", "1:05" or "2:03:04"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 class" or "1,437 images"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
