@@ -1,0 +1,183 @@
+"""What holds for every convolution, whatever its shape: found by hypothesis, not listed.
+
+The forward pass is linear in the input and in the weights, and the two gradients are its
+adjoints: <conv(o), d> = <o, input_delta(d)> = <w, weight_gradient(o, d)>.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import cases
+from convprop import equations as eq
+from convprop import ops
+
+some = settings(max_examples=60, deadline=None, derandomize=True)
+
+CLOSE = 1e-13
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> cases.ConvCase:
+    """A convolution of any shape that fits, with any options."""
+    groups = draw(st.integers(1, 3))
+    case = cases.ConvCase(
+        name="any",
+        channels=groups * draw(st.integers(1, 3)),
+        kernels=groups * draw(st.integers(1, 3)),
+        kernel_size=(draw(st.integers(1, 4)), draw(st.integers(1, 4))),
+        input_size=(draw(st.integers(1, 9)), draw(st.integers(1, 9))),
+        images=draw(st.sampled_from([1, 2, 15, 16, 17, 33])),
+        stride=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        padding=draw(st.one_of(st.just("same"), st.tuples(*[st.integers(0, 3)] * 4))),
+        dilation=(draw(st.integers(1, 3)), draw(st.integers(1, 3))),
+        groups=groups,
+        flip_kernel=draw(st.booleans()),
+        bias=False,
+    )
+    at = case.resolved
+    outputs = eq.general.places(
+        case.input_size, case.kernel_size, at["stride"], at["padding"], at["dilation"]
+    )
+    assume(min(outputs) > 0)
+    return case
+
+
+def inner(a: np.ndarray, b: np.ndarray) -> float:
+    assert a.shape == b.shape
+    return float((a * b).sum())
+
+
+def run(case: cases.ConvCase, o: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return ops.conv.forward(o, w, **case.options)
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32))
+def test_gradients_are_the_adjoints(case: cases.ConvCase, seed: int):
+    o, w, _, d = case.arrays(seed=seed)
+    x = run(case, o, w)
+    back = ops.conv.input_delta(d, w, input_size=case.input_size, **case.input_delta_options)
+    gradient = ops.conv.weight_gradient(o, d, kernel_size=case.kernel_size, **case.options)
+    scale = float(np.linalg.norm(o) * np.linalg.norm(w) * np.linalg.norm(d))
+    assert abs(inner(x, d) - inner(o, back)) <= CLOSE * scale
+    assert abs(inner(x, d) - inner(w, gradient)) <= CLOSE * scale
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32))
+def test_padding_values_reach_the_weights_alone(case: cases.ConvCase, seed: int):
+    """With a value in the padding x is affine in o: its constant part is the padding's."""
+    o, w, _, d = case.arrays(seed=seed)
+    options = case.options | {"padding_value": 0.75}
+    x = ops.conv.forward(o, w, **options)
+    constant = ops.conv.forward(np.zeros_like(o), w, **options)
+    back = ops.conv.input_delta(d, w, input_size=case.input_size, **case.input_delta_options)
+    gradient = ops.conv.weight_gradient(o, d, kernel_size=case.kernel_size, **options)
+    border = np.sqrt(o.size + 36 * o.shape[0] * o.shape[1])
+    scale = float((np.linalg.norm(o) + border) * np.linalg.norm(w) * np.linalg.norm(d))
+    assert abs(inner(x - constant, d) - inner(o, back)) <= CLOSE * scale
+    assert abs(inner(x, d) - inner(w, gradient)) <= CLOSE * scale
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32), st.floats(-2, 2), st.floats(-2, 2))
+def test_linear_in_input_and_weights(case: cases.ConvCase, seed: int, a: float, b: float):
+    o, w, _, _ = case.arrays(seed=seed)
+    p, v, _, _ = case.arrays(seed=seed + 1)
+    size = float(np.abs(np.concatenate([o.ravel(), p.ravel()])).max())
+    scale = 4 * w[0].size * size * float(max(np.abs(w).max(), np.abs(v).max()))
+    by_input = a * run(case, o, w) + b * run(case, p, w)
+    by_weight = a * run(case, o, w) + b * run(case, o, v)
+    assert np.abs(run(case, a * o + b * p, w) - by_input).max() <= CLOSE * scale
+    assert np.abs(run(case, o, a * w + b * v) - by_weight).max() <= CLOSE * scale
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 3))
+def test_a_shifted_input_shifts_the_output(case: cases.ConvCase, seed: int, down: int, right: int):
+    """Rows and columns of zeros, a stride's worth each, put before the image as padding does."""
+    o, w, _, _ = case.arrays(seed=seed)
+    at = case.resolved
+    rows, columns = down * at["stride"][0], right * at["stride"][1]
+    sides = at["padding"]
+    options = case.options | {"padding": sides}
+    moved = np.pad(o, ((0, 0), (0, 0), (rows, 0), (columns, 0)))
+    x, shifted = (ops.conv.forward(image, w, **options) for image in (o, moved))
+    assert np.array_equal(shifted[:, :, down:, right:], x)
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32))
+def test_flipping_twice_is_not_flipping(case: cases.ConvCase, seed: int):
+    """A cross-correlation is the convolution with the rotated kernel, bit for bit."""
+    o, w, _, d = case.arrays(seed=seed)
+    rotated = np.ascontiguousarray(w[:, :, ::-1, ::-1])
+    other: dict[str, Any] = {"flip_kernel": not case.flip_kernel}
+    options = case.options | other
+    assert np.array_equal(run(case, o, w), ops.conv.forward(o, rotated, **options))
+    gradient = ops.conv.weight_gradient(o, d, kernel_size=case.kernel_size, **case.options)
+    flipped = ops.conv.weight_gradient(o, d, kernel_size=case.kernel_size, **options)
+    assert np.array_equal(gradient, flipped[:, :, ::-1, ::-1])
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32))
+def test_images_do_not_touch_one_another(case: cases.ConvCase, seed: int):
+    """Any image alone gives the bits it gives among others."""
+    o, w, _, d = case.arrays(seed=seed)
+    one = seed % case.images
+    size = {"input_size": case.input_size} | case.input_delta_options
+    assert np.array_equal(run(case, o, w)[one], run(case, o[one : one + 1], w)[0])
+    alone = ops.conv.input_delta(d[one : one + 1], w, **size)
+    assert np.array_equal(ops.conv.input_delta(d, w, **size)[one], alone[0])
+
+
+@some
+@given(convolutions(), st.integers(0, 2**32))
+def test_engine_is_the_equation(case: cases.ConvCase, seed: int):
+    o, w, _, d = case.arrays(seed=seed)
+    general = eq.general
+    scale = w[0].size * float(np.abs(o).max() * np.abs(w).max())
+    x = general.forward(o, w, **case.resolved)
+    assert np.abs(run(case, o, w) - x).max() <= CLOSE * scale
+    back = general.input_delta(d, w, input_size=case.input_size, **case.resolved_input_delta)
+    got = ops.conv.input_delta(d, w, input_size=case.input_size, **case.input_delta_options)
+    scale = w[:, 0].size * float(np.abs(d).max() * np.abs(w).max())
+    assert np.abs(got - back).max() <= CLOSE * scale
+
+
+@st.composite
+def poolings(draw: st.DrawFn) -> cases.PoolCase:
+    size = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    case = cases.PoolCase(
+        name="any",
+        kind=draw(st.sampled_from(["max", "average", "l2"])),
+        channels=draw(st.integers(1, 3)),
+        size=size,
+        input_size=(draw(st.integers(1, 9)), draw(st.integers(1, 9))),
+        images=draw(st.sampled_from([1, 2, 15, 16, 17, 33])),
+        stride=(draw(st.integers(1, 4)), draw(st.integers(1, 4))),
+        padding=tuple(draw(st.integers(0, length - 1)) for length in np.repeat(size, 2)),
+        count_padding=draw(st.booleans()),
+    )
+    outputs = eq.general.places(case.input_size, size, case.stride, case.padding)
+    assume(min(outputs) > 0)
+    return case
+
+
+@some
+@given(poolings(), st.integers(0, 2**32))
+def test_pooling_is_homogeneous(case: cases.PoolCase, seed: int):
+    """pool(2 o) = 2 pool(o) bit for bit; so <o, input_delta(d)> = <pool(o), d> (Euler)."""
+    o, d = case.arrays(seed=seed)
+    x, _ = ops.pool.forward(o, case.kind, **case.options)
+    doubled, _ = ops.pool.forward(2 * o, case.kind, **case.options)
+    assert np.array_equal(doubled, 2 * x)
+    back = ops.pool.input_delta(d, o, case.kind, **case.options)
+    scale = float(np.linalg.norm(o) * np.linalg.norm(back) + np.linalg.norm(x) * np.linalg.norm(d))
+    assert abs(inner(o, back) - inner(x, d)) <= CLOSE * scale

@@ -1,0 +1,371 @@
+"""Every operation of the engine against its equation, over the table of cases.
+
+In float64 within some roundings. In float32 at most twice the error of a naive float32 sum
+over the same terms, both measured against float64 from the same float32 inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cases
+from convprop import equations as eq
+from convprop import ops
+
+general = eq.general
+
+DOUBLE = 1e-14
+NAIVE_FACTOR = 2
+# Half a unit in the last place of float32: an error that every stored result may have.
+HALF_ULP = 2.0**-24
+
+Compared = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""The engine's result, the equation's in float64, and a naive float32 sum's."""
+
+
+def error(got: np.ndarray, right: np.ndarray) -> float:
+    """Return the largest difference, relative to the largest value."""
+    assert got.shape == right.shape
+    return float(np.max(np.abs(got - right), initial=0) / max(np.max(np.abs(right)), 1e-300))
+
+
+def naive_sum(terms: np.ndarray) -> np.ndarray:
+    """Add terms along axis 0, one after another, each sum rounded."""
+    total = np.zeros(terms.shape[1:], terms.dtype)
+    for term in terms:
+        total += term
+    return total
+
+
+def agrees(dtype: cases.Dtype, run: Callable[[int], Compared]) -> None:
+    """Assert the bound of the dtype; run takes a seed.
+
+    One seed for float64. A sum's float32 error is a matter of luck: the largest of eight draws
+    is compared with the largest of the naive sum's.
+    """
+    if dtype == np.float64:
+        got, right, _ = run(0)
+        assert got.dtype == np.float64
+        assert error(got, right) <= DOUBLE
+        return
+    draws = [run(seed) for seed in range(8)]
+    assert all(got.dtype == naive.dtype == np.float32 for got, _, naive in draws)
+    ours = max(error(got, right) for got, right, _ in draws)
+    naives = max(error(naive, right) for _, right, naive in draws)
+    assert ours <= NAIVE_FACTOR * naives + HALF_ULP
+
+
+def exact(a: np.ndarray | None) -> np.ndarray | None:
+    return None if a is None else a.astype(np.float64)
+
+
+both_dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=lambda d: d.__name__)
+
+
+def over(table: Sequence[Any]) -> Any:
+    return pytest.mark.parametrize("case", table, ids=lambda case: case.name)
+
+
+# Convolution
+
+
+def windows(case: cases.ConvCase, o: np.ndarray, value: float) -> np.ndarray:
+    """Return (G, C / G, k1, k2, N, Ho, Wo): what weight c, m, n of group g is multiplied by."""
+    at = case.resolved
+    padded = general.pad(o, at["padding"], value)
+    views = [
+        padded[general.window(m, n, case.output_size, at["stride"], at["dilation"])]
+        for m, n in np.ndindex(case.kernel_size)
+    ]
+    stacked = np.stack(views).reshape(*case.kernel_size, *views[0].shape)
+    by_channel = np.moveaxis(stacked, 3, 0)
+    return by_channel.reshape(case.groups, -1, *by_channel.shape[1:])
+
+
+def lying(case: cases.ConvCase, w: np.ndarray) -> np.ndarray:
+    """Return w as it lies on the image: turned round if the case flips kernels."""
+    return w[:, :, ::-1, ::-1] if case.flip_kernel else w
+
+
+def naive_forward(case: cases.ConvCase, arrays: cases.ConvArrays) -> np.ndarray:
+    """Each output as the bias and then c, m, n in order, product and sum rounded."""
+    o, w, b, _ = arrays
+    pixels = windows(case, o, case.padding_value)
+    banks = lying(case, w).reshape(case.groups, -1, *w.shape[1:])
+    shape = case.images, case.groups, case.kernels // case.groups, *case.output_size
+    x = np.zeros(shape, o.dtype)
+    if b is not None:
+        x += b.reshape(case.groups, -1, 1, 1)
+    for c, m, n in np.ndindex(*w.shape[1:]):
+        weight = banks[:, :, c, m, n][..., np.newaxis, np.newaxis]
+        x += weight * np.moveaxis(pixels[:, c, m, n], 0, 1)[:, :, np.newaxis]
+    return x.reshape(case.images, case.kernels, *case.output_size)
+
+
+def naive_weight_gradient(case: cases.ConvCase, arrays: cases.ConvArrays) -> np.ndarray:
+    """Each gradient as images and pixels in order, product and sum rounded."""
+    o, w, _, delta = arrays
+    pixels = windows(case, o, case.padding_value)
+    deltas = delta.reshape(case.images, case.groups, -1, *case.output_size)
+    gradient = np.zeros((case.groups, case.kernels // case.groups, *w.shape[1:]), o.dtype)
+    for image, i, j in np.ndindex(case.images, *case.output_size):
+        at_output = deltas[image, :, :, i, j][:, :, np.newaxis, np.newaxis, np.newaxis]
+        gradient += at_output * pixels[:, np.newaxis, :, :, :, image, i, j]
+    return lying(case, gradient.reshape(w.shape))
+
+
+def naive_input_delta(case: cases.ConvCase, arrays: cases.ConvArrays) -> np.ndarray:
+    """Each delta as k, m, n in order, product and sum rounded."""
+    o, w, _, delta = arrays
+    at = case.resolved
+    padded = general.pad(np.zeros_like(o), at["padding"])
+    parts = padded.reshape(case.images, case.groups, -1, *padded.shape[2:])
+    deltas = delta.reshape(case.images, case.groups, -1, *case.output_size)
+    banks = lying(case, w).reshape(case.groups, -1, *w.shape[1:])
+    for k, m, n in np.ndindex(banks.shape[1], *case.kernel_size):
+        pixel = general.window(m, n, case.output_size, at["stride"], at["dilation"])
+        weight = banks[:, k, :, m, n][..., np.newaxis, np.newaxis]
+        parts[pixel] += weight * deltas[:, :, k][:, :, np.newaxis]
+    return general.crop(padded, at["padding"])
+
+
+@both_dtypes
+@over(cases.CONV_CASES)
+def test_conv_forward(case: cases.ConvCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        arrays = case.arrays(dtype, seed)
+        o, w, b, _ = arrays
+        right = general.forward(exact(o), exact(w), exact(b), **case.resolved)
+        got = ops.conv.forward(o, w, b, **case.options)
+        return got, right, naive_forward(case, arrays)
+
+    agrees(dtype, run)
+
+
+@both_dtypes
+@over(cases.CONV_CASES)
+def test_conv_weight_gradient(case: cases.ConvCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        arrays = case.arrays(dtype, seed)
+        o, _, _, delta = arrays
+        size = case.kernel_size
+        right = general.weight_gradient(exact(o), exact(delta), kernel_size=size, **case.resolved)
+        got = ops.conv.weight_gradient(o, delta, kernel_size=size, **case.options)
+        return got, right, naive_weight_gradient(case, arrays)
+
+    agrees(dtype, run)
+
+
+@both_dtypes
+@over(cases.CONV_CASES)
+def test_conv_bias_gradient(case: cases.ConvCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        delta = case.arrays(dtype, seed).delta
+        naive = naive_sum(np.moveaxis(delta, 1, -1).reshape(-1, case.kernels))
+        return ops.conv.bias_gradient(delta), general.bias_gradient(exact(delta)), naive
+
+    agrees(dtype, run)
+
+
+@both_dtypes
+@over(cases.CONV_CASES)
+def test_conv_input_delta(case: cases.ConvCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        arrays = case.arrays(dtype, seed)
+        _, w, _, delta = arrays
+        size = case.input_size
+        got = ops.conv.input_delta(delta, w, input_size=size, **case.input_delta_options)
+        right = general.input_delta(
+            exact(delta), exact(w), input_size=size, **case.resolved_input_delta
+        )
+        return got, right, naive_input_delta(case, arrays)
+
+    agrees(dtype, run)
+
+
+def test_conv_of_a_view_and_of_a_read_only_array():
+    o, w, b, _ = cases.CONV_CASES[2].arrays()
+    expected = ops.conv.forward(o, w, b)
+    transposed = np.ascontiguousarray(o.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
+    assert not transposed.flags.c_contiguous
+    assert np.array_equal(ops.conv.forward(transposed, w, b), expected)
+    o.setflags(write=False)
+    assert np.array_equal(ops.conv.forward(o, w, b), expected)
+
+
+# Pooling
+
+
+def pool_layer(case: cases.PoolCase) -> dict[str, Any]:
+    return {"kind": "pool", "pool": case.kind, **case.resolved}
+
+
+@both_dtypes
+@over([case for case in cases.POOL_CASES if case.kind == "max"])
+def test_max_pool_forward(case: cases.PoolCase, dtype: cases.Dtype):
+    o, _ = case.arrays(dtype)
+    at = case.resolved
+    x, winner = ops.pool.forward(o, case.kind, **case.options)
+    right, expected = eq.max_pooling(o, at["size"], at["stride"], at["padding"])
+    assert winner is not None
+    assert winner.dtype == np.int64
+    assert np.array_equal(winner, expected)
+    assert x.dtype == dtype
+    assert np.array_equal(x, right)
+
+
+@both_dtypes
+@over([case for case in cases.POOL_CASES if case.kind != "max"])
+def test_pool_forward(case: cases.PoolCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        o, _ = case.arrays(dtype, seed)
+        x, winner = ops.pool.forward(o, case.kind, **case.options)
+        assert winner is None
+        right = eq.network.layer_forward(pool_layer(case), exact(o), None, None)
+        return x, right, eq.network.layer_forward(pool_layer(case), o, None, None)
+
+    agrees(dtype, run)
+
+
+@both_dtypes
+@over(cases.POOL_CASES)
+def test_pool_input_delta(case: cases.PoolCase, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        o, delta = case.arrays(dtype, seed)
+        back = ops.pool.input_delta(delta, o, case.kind, **case.options)
+        right = eq.network.layer_input_delta(pool_layer(case), exact(o), None, exact(delta))
+        return back, right, eq.network.layer_input_delta(pool_layer(case), o, None, delta)
+
+    agrees(dtype, run)
+
+
+# Dense
+
+
+def dense_runs(case: cases.DenseCase, dtype: cases.Dtype, seed: int) -> list[Compared]:
+    """Return forward, weight_gradient, bias_gradient and input_delta."""
+    o, w, b, delta = case.arrays(dtype, seed)
+    o64, w64, d64 = exact(o), exact(w), exact(delta)
+    bias = np.zeros(case.units, dtype) if b is None else b
+    first = np.broadcast_to(bias, (1, case.images, case.units))
+    products = o.T[:, :, np.newaxis] * w.T[:, np.newaxis, :]
+    return [
+        (
+            ops.dense.forward(o, w, b),
+            o64 @ w64.T + exact(bias),
+            naive_sum(np.concatenate([first, products])),
+        ),
+        (
+            ops.dense.weight_gradient(o, delta),
+            d64.T @ o64,
+            naive_sum(delta[:, :, np.newaxis] * o[:, np.newaxis, :]),
+        ),
+        (ops.dense.bias_gradient(delta), d64.sum(axis=0), naive_sum(delta)),
+        (
+            ops.dense.input_delta(delta, w),
+            d64 @ w64,
+            naive_sum(delta.T[:, :, np.newaxis] * w[:, np.newaxis, :]),
+        ),
+    ]
+
+
+@both_dtypes
+@pytest.mark.parametrize("part", range(4), ids=["forward", "weight", "bias", "input"])
+@over(cases.DENSE_CASES)
+def test_dense(case: cases.DenseCase, part: int, dtype: cases.Dtype):
+    agrees(dtype, lambda seed: dense_runs(case, dtype, seed)[part])
+
+
+# Activations
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", ops.activation.KINDS)
+@pytest.mark.parametrize("shape", [(1,), (16,), (5, 103), (17, 2, 3, 4)], ids=str)
+def test_activation(kind: Any, shape: tuple[int, ...], dtype: cases.Dtype):
+    random = np.random.default_rng(0)
+    x = (4 * random.standard_normal(shape)).astype(dtype)
+    delta = random.standard_normal(shape).astype(dtype)
+    o = ops.activation.forward(x, kind, slope=0.125)
+    back = ops.activation.input_delta(delta, o, kind, slope=0.125)
+    close = 8 * float(np.finfo(dtype).eps)
+    assert o.dtype == back.dtype == dtype
+    right = eq.activation(exact(x), kind, slope=0.125)
+    assert np.max(np.abs(o - right) / np.maximum(np.abs(right), 1e-3)) <= close
+    f_prime = eq.activation_derivative(exact(x), kind, slope=0.125)
+    # f' comes from the rounded output: its error is one of o, not of f' where f' is small.
+    assert np.max(np.abs(back - delta * f_prime) / np.abs(delta)) <= close
+
+
+@both_dtypes
+def test_activation_at_corners_and_extremes(dtype: cases.Dtype):
+    x = np.array([0.0, -0.0, 1e30, -1e30, 200, -200], dtype)
+    one = np.ones_like(x)
+    for kind in ops.activation.KINDS:
+        o = ops.activation.forward(x, kind, slope=0.25)
+        assert np.allclose(o, eq.activation(x, kind, slope=0.25), rtol=1e-6, atol=1e-30)
+        back = ops.activation.input_delta(one, o, kind, slope=0.25)
+        right = eq.activation_derivative(x, kind, slope=0.25)
+        assert np.allclose(back, right, rtol=1e-6, atol=1e-6)
+
+
+# Losses
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", ops.loss.KINDS)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@over(cases.LOSS_CASES)
+def test_loss(case: cases.LossCase, kind: Any, reduction: Any, dtype: cases.Dtype):
+    y, targets, labels = case.arrays(dtype)
+    weights = np.linspace(0.0, 2.0, case.images)
+    one_hot = np.eye(case.outputs, dtype=dtype)[labels]
+    loss, slope = eq.network.LOSSES[kind]
+    size = max(1.0, float(np.max(np.abs(y))))
+    close = (case.outputs + 8) * float(np.finfo(dtype).eps) * size
+    for given, wanted, counted in itertools.product(
+        (targets, labels, labels.astype(np.uint8)), (None, one_hot), (None, weights)
+    ):
+        want = exact(targets if given is targets else one_hot)
+        if wanted is not None and given is targets:
+            continue
+        counts = np.ones(case.images) if counted is None else counted
+        shares = counts / counts.sum() if reduction == "mean" else counts
+        right = float((shares * loss(exact(y), want)).sum())
+        delta = shares[:, np.newaxis] * slope(exact(y), want)
+        got = ops.loss.forward(y, given, kind, counted, reduction)
+        back = ops.loss.input_delta(y, given, kind, counted, reduction)
+        assert isinstance(got, float)
+        assert abs(got - right) <= close * max(abs(right), shares.sum())
+        assert back.dtype == dtype
+        assert np.max(np.abs(back - delta)) <= close * shares.max()
+
+
+# Dropout
+
+
+@both_dtypes
+def test_dropout_masks_and_scales(dtype: cases.Dtype):
+    o = np.random.default_rng(0).standard_normal((33, 3, 5, 7)).astype(dtype)
+    delta = np.ones_like(o)
+    for rate in (0.0, 0.25, 0.5, 0.9):
+        x = ops.dropout.forward(o, rate, seed=7, step=3, layer=2)
+        mask = ops.dropout.input_delta(delta, rate, seed=7, step=3, layer=2) != 0
+        scale = dtype(1 / (1 - rate))
+        assert np.allclose(x, o * mask * scale, rtol=4 * np.finfo(dtype).eps, atol=0)
+        spread = np.sqrt(rate * (1 - rate) / o.size)
+        assert abs(mask.mean() - (1 - rate)) <= 5 * spread
+
+
+def test_dropout_keys():
+    o = np.ones((17, 40))
+    first = ops.dropout.forward(o, 0.5, seed=1)
+    assert np.array_equal(first, ops.dropout.forward(o, 0.5, seed=1, step=1, layer=0))
+    for other in ({"seed": 2}, {"seed": 1, "step": 2}, {"seed": 1, "layer": 1}):
+        assert not np.array_equal(first, ops.dropout.forward(o, 0.5, **other))
+    assert np.array_equal(ops.dropout.forward(o[:5], 0.5, seed=1), first[:5])

@@ -1,0 +1,282 @@
+"""What bad arguments of an operation get: parameter, rule and value, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convprop import geometry, ops
+from convprop.errors import InvalidInput
+from refusal import refuses
+
+O = np.ones((2, 4, 6, 6))  # noqa: E741
+W = np.ones((6, 4, 3, 3))
+DELTA = np.ones((2, 6, 4, 4))
+Y = np.ones((3, 5))
+SIZES = "be a positive integer or a pair of them"
+PADDING = "be a non-negative integer, (vertical, horizontal), (top, bottom, left, right) or 'same'"
+
+
+def conv_forward(o: Any = O, w: Any = W, b: Any = None, **options: Any) -> Any:
+    return ops.conv.forward(o, w, b, **options)
+
+
+def conv_gradient(o: Any = O, delta: Any = DELTA, kernel_size: Any = 3, **options: Any) -> Any:
+    return ops.conv.weight_gradient(o, delta, kernel_size=kernel_size, **options)
+
+
+def conv_delta(delta: Any = DELTA, w: Any = W, input_size: Any = 6, **options: Any) -> Any:
+    return ops.conv.input_delta(delta, w, input_size=input_size, **options)
+
+
+def pool_forward(o: Any = O, kind: Any = "max", size: Any = 2, **options: Any) -> Any:
+    return ops.pool.forward(o, kind, size, **options)
+
+
+def loss(y: Any = Y, targets: Any = Y, kind: Any = "squared_error", **options: Any) -> Any:
+    return ops.loss.forward(y, targets, kind, **options)
+
+
+def dropout(o: Any = Y, rate: Any = 0.5, seed: Any = 0, **keys: Any) -> Any:
+    return ops.dropout.forward(o, rate, seed=seed, **keys)
+
+
+CASES: list[tuple[Callable[[], Any], str]] = [
+    # arrays
+    (lambda: conv_forward(o=[[1.0]]), "o must be a NumPy array, got list"),
+    (
+        lambda: conv_forward(o=np.ones((2, 4, 6, 6), int)),
+        "o must have dtype float32 or float64, got int64",
+    ),
+    (
+        lambda: conv_forward(o=O.astype(np.complex128)),
+        "o must have dtype float32 or float64, got complex128",
+    ),
+    (
+        lambda: conv_forward(w=W.astype(np.float32)),
+        "w must have the dtype of o, float64, got float32",
+    ),
+    (lambda: conv_forward(o=O[0]), "o must have the axes (N, C, H, W), got shape (4, 6, 6)"),
+    (
+        lambda: conv_forward(w=W[0]),
+        "w must have the axes (K, C / groups, k1, k2), got shape (4, 3, 3)",
+    ),
+    (lambda: conv_forward(o=O[:0]), "o must hold at least one value, got shape (0, 4, 6, 6)"),
+    (
+        lambda: conv_forward(w=W[:, :, :0]),
+        "w must hold at least one value, got shape (6, 4, 0, 3)",
+    ),
+    (lambda: conv_forward(b=np.ones((6, 1))), "b must have the axes (K,), got shape (6, 1)"),
+    # shapes that must fit one another
+    (lambda: conv_forward(w=W[:, :3]), "w must have shape (K, 4, k1, k2), got (6, 3, 3, 3)"),
+    (
+        lambda: conv_forward(groups=2),
+        "w must have shape (K, 2, k1, k2), got (6, 4, 3, 3)",
+    ),
+    (lambda: conv_forward(b=np.ones(5)), "b must have shape (6,), got (5,)"),
+    (
+        lambda: conv_gradient(delta=DELTA[:1]),
+        "delta must have shape (2, K, 4, 4), got (1, 6, 4, 4)",
+    ),
+    (
+        lambda: conv_gradient(padding=1),
+        "delta must have shape (2, K, 6, 6), got (2, 6, 4, 4)",
+    ),
+    (lambda: conv_delta(input_size=7), "delta must have shape (N, 6, 5, 5), got (2, 6, 4, 4)"),
+    (
+        lambda: conv_delta(w=W[:5]),
+        "delta must have shape (N, 5, 4, 4), got (2, 6, 4, 4)",
+    ),
+    (
+        lambda: ops.pool.input_delta(DELTA, O, "max", 2),
+        "delta must have shape (2, 4, 3, 3), got (2, 6, 4, 4)",
+    ),
+    (
+        lambda: ops.dense.forward(Y, np.ones((2, 4))),
+        "w must have shape (K, 5), got (2, 4)",
+    ),
+    (
+        lambda: ops.dense.weight_gradient(Y, np.ones((4, 2))),
+        "delta must have shape (3, K), got (4, 2)",
+    ),
+    (
+        lambda: ops.dense.input_delta(Y, np.ones((4, 2))),
+        "w must have shape (5, F), got (4, 2)",
+    ),
+    (
+        lambda: ops.activation.input_delta(Y, Y[:2], "relu"),
+        "delta must have shape (2, 5), got (3, 5)",
+    ),
+    (
+        lambda: ops.activation.input_delta(Y, Y[0], "relu"),
+        "delta must have shape (5,), got (3, 5)",
+    ),
+    # options of a convolution
+    (lambda: conv_forward(stride=0), f"stride must {SIZES}, got 0"),
+    (lambda: conv_forward(stride=(1, 2, 3)), f"stride must {SIZES}, got (1, 2, 3)"),
+    (lambda: conv_forward(stride=1.5), f"stride must {SIZES}, got 1.5"),
+    (lambda: conv_forward(stride=True), f"stride must {SIZES}, got True"),
+    (lambda: conv_forward(dilation=-1), f"dilation must {SIZES}, got -1"),
+    (lambda: conv_gradient(kernel_size=(3, 0)), f"kernel_size must {SIZES}, got (3, 0)"),
+    (lambda: conv_delta(input_size="6"), f"input_size must {SIZES}, got '6'"),
+    (lambda: conv_forward(padding=-1), f"padding must {PADDING}, got -1"),
+    (lambda: conv_forward(padding=(1, 2, 3)), f"padding must {PADDING}, got (1, 2, 3)"),
+    (lambda: conv_forward(padding="valid"), f"padding must {PADDING}, got 'valid'"),
+    (
+        lambda: conv_forward(padding=2**40),
+        f"padding must {PADDING}, got 1099511627776",
+    ),
+    (
+        lambda: conv_forward(padding_value=np.inf),
+        "padding_value must be a finite number, got inf",
+    ),
+    (
+        lambda: conv_forward(padding_value="0"),
+        "padding_value must be a finite number, got '0'",
+    ),
+    (lambda: conv_forward(groups=0), "groups must be a positive integer, got 0"),
+    (lambda: conv_forward(groups=3), "groups must divide the 4 input channels, got 3"),
+    (
+        lambda: conv_forward(w=np.ones((6, 1, 3, 3)), groups=4),
+        "groups must divide the 6 kernels, got 4",
+    ),
+    (lambda: conv_forward(flip_kernel=1), "flip_kernel must be True or False, got 1"),
+    (
+        lambda: conv_forward(o=O[:, :, :2]),
+        "window must fit into its padded input of 2x6, got 3x3",
+    ),
+    (
+        lambda: conv_forward(dilation=3, padding=(0, 0, 1, 0)),
+        "window must fit into its padded input of 6x7, got 7x7 with its dilation",
+    ),
+    # pooling
+    (lambda: pool_forward(kind="min"), "kind must be 'max', 'average' or 'l2', got 'min'"),
+    (lambda: pool_forward(size=0), f"size must {SIZES}, got 0"),
+    (
+        lambda: pool_forward(size="all"),
+        "size must be a positive integer, a pair of them or 'global', got 'all'",
+    ),
+    (
+        lambda: pool_forward(size="global", stride=1),
+        "stride must be None when size is 'global', got 1",
+    ),
+    (lambda: pool_forward(stride=(0, 1)), f"stride must {SIZES}, got (0, 1)"),
+    (
+        lambda: pool_forward(padding=2),
+        "padding must be smaller than the 2x2 pooling window on every side, got 2",
+    ),
+    (lambda: pool_forward(size=7), "window must fit into its padded input of 6x6, got 7x7"),
+    (
+        lambda: pool_forward(count_padding=None),
+        "count_padding must be True or False, got None",
+    ),
+    # activations
+    (
+        lambda: ops.activation.forward(Y, "swish"),  # type: ignore[arg-type]
+        "kind must be one of relu, leaky_relu, sigmoid, tanh, scaled_tanh, softplus, identity,"
+        " got 'swish'",
+    ),
+    (
+        lambda: ops.activation.forward(Y, "leaky_relu", slope=-0.1),
+        "slope must be a number of at least 0, got -0.1",
+    ),
+    (
+        lambda: ops.activation.forward(np.array(1.0), "relu"),
+        "x must hold at least one value, got shape ()",
+    ),
+    # losses
+    (
+        lambda: loss(kind="hinge"),
+        "kind must be one of squared_error, softmax_cross_entropy, binary_cross_entropy,"
+        " got 'hinge'",
+    ),
+    (lambda: loss(reduction="none"), "reduction must be 'mean' or 'sum', got 'none'"),
+    (lambda: loss(targets=Y[:2]), "targets must have shape (3, 5), got (2, 5)"),
+    (
+        lambda: loss(targets=Y * np.nan),
+        "targets must be finite, got NaN or infinity",
+    ),
+    (
+        lambda: loss(targets=np.array([0, 1])),
+        "targets must have shape (3,) if integers, got (2,)",
+    ),
+    (
+        lambda: loss(targets=np.array([0, 5, 1])),
+        "targets must be class indices in 0..4, got 5",
+    ),
+    (
+        lambda: loss(targets=np.array([0, -1, 1])),
+        "targets must be class indices in 0..4, got -1",
+    ),
+    (
+        lambda: loss(sample_weight=[1, 2]),
+        "sample_weight must have shape (3,), got shape (2,)",
+    ),
+    (
+        lambda: loss(sample_weight=["a", "b", "c"]),
+        "sample_weight must be numbers, got dtype <U1",
+    ),
+    (
+        lambda: loss(sample_weight=[1.0, -2.0, 1.0]),
+        "sample_weight must be finite and at least 0, got -2.0 at index 1",
+    ),
+    (
+        lambda: loss(sample_weight=np.zeros(3)),
+        "sample_weight must be above 0 for some image, got 0 for all",
+    ),
+    # dropout
+    (lambda: dropout(rate=1.0), "rate must be a number with 0 <= value < 1, got 1.0"),
+    (lambda: dropout(seed=-1), "seed must be an integer in 0..2**64 - 1, got -1"),
+    (lambda: dropout(step=-1), "step must be an integer in 0..2147483647, got -1"),
+    (lambda: dropout(layer=0.5), "layer must be an integer in 0..2147483647, got 0.5"),
+    (lambda: dropout(o=np.ones(3)), "o must have the axes (N, ...), got shape (3,)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), CASES, ids=[message for _, message in CASES])
+def test_message(call: Callable[[], Any], message: str):
+    with refuses(InvalidInput, message):
+        call()
+
+
+# Geometry: what the forms of a size and a padding resolve to.
+
+
+@pytest.mark.parametrize(
+    ("given", "sides"),
+    [
+        (2, (2, 2, 2, 2)),
+        ((1, 2), (1, 1, 2, 2)),
+        ([1, 2, 3, 4], (1, 2, 3, 4)),
+        (np.array([1, 2]), (1, 1, 2, 2)),
+        (np.int32(1), (1, 1, 1, 1)),
+        ("same", (0, 1, 1, 1)),
+    ],
+    ids=str,
+)
+def test_padding_forms(given: Any, sides: geometry.Sides):
+    assert geometry.resolve_padding(given, (8, 7), (3, 3), (2, 2), (1, 1)) == sides
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_same_gives_the_ceiling(length: int, window: int, stride: int, dilation: int):
+    size, steps, spread = (length, length), (stride, stride), (dilation, dilation)
+    sides = geometry.resolve_padding("same", size, (window, window), steps, spread)
+    outputs = geometry.output_size(size, (window, window), steps, sides, spread)
+    assert outputs == (-(-length // stride),) * 2
+    assert 0 <= sides[1] - sides[0] <= 1
+
+
+def test_pairs_and_windows():
+    assert geometry.pair("size", 3) == (3, 3)
+    assert geometry.pair("size", np.array([2, 3])) == (2, 3)
+    assert geometry.pool_window(2, None, (5, 6)) == ((2, 2), (2, 2))
+    assert geometry.pool_window((2, 3), 1, (5, 6)) == ((2, 3), (1, 1))
+    assert geometry.pool_window("global", None, (5, 6)) == ((5, 6), (5, 6))
+    assert geometry.output_size((6, 6), (3, 3), (1, 1), (0, 0, 0, 0)) == (4, 4)
