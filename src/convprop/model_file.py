@@ -17,6 +17,7 @@ tensor's name, shape and dtype with the layers before anything is allocated.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -131,7 +132,7 @@ def check_writable(path: str | PathLike[str]) -> None:
     target = Path(os.path.realpath(path))
     with _explained(Path(path)):
         if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         trial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with open(trial, "xb"):
             pass

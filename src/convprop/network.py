@@ -275,7 +275,8 @@ class Network:
 
     def _classes(self, outputs: Array) -> NDArray[np.int64]:
         if self.outputs > 1:
-            return np.argmax(outputs, axis=1).astype(np.int64, copy=False)
+            classes: NDArray[np.int64] = np.argmax(outputs, axis=1)
+            return classes
         threshold = 0.0 if isinstance(self.loss, BinaryCrossEntropy) else 0.5
         return (outputs[:, 0] > threshold).astype(np.int64)
 

@@ -1,0 +1,121 @@
+"""Presets: their layers, their sizes, what they adapt to, and what digits reaches."""
+
+import pytest
+
+import convprop as cp
+from convprop import data, presets
+from convprop.errors import InvalidInput
+from refusal import refuses
+
+# Parameters by the architectures' sources (or by hand: weights and biases of each layer).
+PARAMETERS = {
+    "lenet5": 156 + 2_416 + 48_120 + 10_164 + 850,
+    "lenet-theano": 520 + 25_050 + 400_500 + 5_010,
+    "keras-mnist": 320 + 18_496 + 16_010,
+    "cifar-tutorial": 456 + 2_416 + 48_120 + 10_164 + 850,
+    "vgg-small": 896 + 9_248 + 18_496 + 36_928 + 73_856 + 147_584 + 262_272 + 1_290,
+}
+
+
+def count(net: cp.Network) -> int:
+    return sum(array.size for array in net.parameters.values())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_sizes_are_those_of_the_source(name):
+    entry = presets.PRESETS[name]
+    assert count(cp.preset(name, entry.input_shape, entry.classes)) == PARAMETERS[name]
+
+
+def test_names():
+    assert presets.NAMES == (
+        "digits",
+        "lenet5",
+        "lenet-theano",
+        "keras-mnist",
+        "cifar-tutorial",
+        "vgg-small",
+    )
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 40, 33)])
+def test_presets_adapt(name, shape):
+    net = cp.preset(name, shape, 7, seed=3)
+    assert net.input_shape == shape
+    assert net.outputs == 7
+    assert net.seed == 3
+
+
+def test_lenet5_sets_small_images_in_a_margin():
+    assert cp.preset("lenet5", (1, 28, 28), 10).shapes[1] == (6, 28, 28)
+    assert cp.preset("lenet5", (1, 32, 32), 10).shapes[1] == (6, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [
+        ("lenet5", 12),
+        ("lenet-theano", 16),
+        ("keras-mnist", 10),
+        ("cifar-tutorial", 16),
+        ("vgg-small", 8),
+    ],
+)
+def test_smallest_images(name, smallest):
+    cp.preset(name, (1, smallest, smallest), 10)
+    with pytest.raises(InvalidInput) as caught:
+        cp.preset(name, (1, smallest - 1, smallest), 10)
+    beginning = (
+        f"images must be at least {smallest}x{smallest} for the preset {name},"
+        f" got {smallest - 1}x{smallest} (window must fit into its padded input of "
+    )
+    assert str(caught.value).startswith(beginning)
+
+
+def test_images_too_small_get_the_trace():
+    with refuses(
+        InvalidInput,
+        "images must be at least 12x12 for the preset lenet5, got 8x8 (window must fit into its"
+        " padded input of 4x4, got 5x5, at conv2 = Conv(16, 5): input 1x8x8 -> conv1 6x8x8 ->"
+        " relu1 6x8x8 -> max_pool1 6x4x4 -> conv2)",
+    ):
+        cp.preset("lenet5", (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("alexnet", (1, 28, 28), 10),
+            "preset must be one of digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial,"
+            " vgg-small, got 'alexnet'",
+        ),
+        (("lenet5", (1, 28, 28), 1), "classes must be an integer of at least 2, got 1"),
+        (("lenet5", (1, 28, 28), "ten"), "classes must be an integer of at least 2, got 'ten'"),
+        (
+            ("lenet5", (28, 28), 10),
+            "input_shape must be (channels, rows, columns), each a positive integer, got (28, 28)",
+        ),
+    ],
+)
+def test_refuses(arguments, message):
+    with refuses(InvalidInput, message):
+        cp.preset(*arguments)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_digits_are_learnt(seed):
+    split = data.load("digits", seed=seed)
+    entry = presets.PRESETS["digits"]
+    net = cp.preset("digits", split.train.images.shape[1:], 10, seed=seed)
+    cp.train(
+        net,
+        split.train.images,
+        split.train.labels,
+        optimizer=entry.optimizer,
+        schedule=entry.schedule,
+        epochs=entry.epochs,
+        batch_size=entry.batch_size,
+    )
+    assert net.evaluate(split.test.images, split.test.labels).accuracy >= 0.98
