@@ -19,16 +19,18 @@ IMAGES = 3
 WHOLE = "engine and equations from end to end, float64"
 STEPS = "engine and complex steps, float64"
 LAYERS = "each layer and its equation, "
+PLANS = "the plans for training and prediction"
 
 
 def check_network(net: Network) -> list[Row]:
     """Return the rows for a network, on images of random numbers and its own weights.
 
-    Three groups: a float64 copy of the network from end to end, the loss, every output, delta
-    and gradient; the same gradients against derivatives of the loss by complex steps; and, of
-    the network as it is, every layer against its equation from the engine's own input and
-    delta. That third one has float32's rounding layer by layer, where its bound is known: from
-    end to end, one rounding can turn a ReLU over.
+    Four groups: a float64 copy of the network from end to end, the loss, every output, delta
+    and gradient; the same gradients against derivatives of the loss by complex steps; of the
+    network as it is, every layer against its equation from the engine's own input and delta;
+    and the plans that training and prediction run, which fuse layers and reuse memory, against
+    all this, bit for bit. The third has float32's rounding layer by layer, where its bound is
+    known: from end to end, one rounding can turn a ReLU over.
     """
     images, targets = _images(net), _targets(net)
     copy = _double(net)
@@ -36,8 +38,9 @@ def check_network(net: Network) -> list[Row]:
     exact = _Exact(copy, images, targets)
     rows = list(_end_to_end(run, exact)) + list(_complex_steps(run, exact))
     if net.dtype == np.float32:
-        run = net.backpropagate(images.astype(np.float32), targets)
-    return rows + list(_layer_by_layer(net, run))
+        images = images.astype(np.float32)
+        run = net.backpropagate(images, targets)
+    return [*rows, *_layer_by_layer(net, run), *_plans(net, images, targets, run)]
 
 
 def _images(net: Network) -> Array:
@@ -143,3 +146,23 @@ def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
             layer.gradients.get("bias"),
         )
         yield from check_layer(LAYERS + net.dtype.name, arrays, layer.name)
+
+
+def _plans(net: Network, images: Array, targets: Array, run: Backpropagation) -> Iterator[Row]:
+    """Yield rows whose bound is zero. Step 0 is no training step, so nothing is dropped."""
+    gradients = {name: np.empty_like(value) for name, value in net.parameters.items()}
+    loss, _ = net.plan("train", IMAGES).gradients(
+        images,
+        None,
+        net.as_targets(targets, IMAGES),
+        None,
+        *net.lane_normalisation(),
+        0,
+        0,
+        list(gradients.values()),
+    )
+    yield Row(PLANS, "training: loss", difference(loss, run.loss), 0.0)
+    for name, gradient in gradients.items():
+        yield Row(PLANS, f"training: {name}", difference(gradient, run.gradients[name]), 0.0)
+    outputs = run.layers[-1].output.reshape(IMAGES, net.outputs)
+    yield Row(PLANS, "prediction: outputs", difference(net.forward(images), outputs), 0.0)
