@@ -223,7 +223,7 @@ def summary(model: str, /) -> None:
     terminal.print(network.summary(), soft_wrap=True)
     terminal.print()
     if entry is not None:
-        terminal.labelled("preset", entry.about)
+        terminal.labelled("preset", *entry.about.split(", "))
         terminal.labelled(
             "training",
             f"{count(entry.epochs, 'epoch')} in batches of {entry.batch_size}",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cyclopts import (
     CoercionError,
     CycloptsError,
     MissingArgumentError,
+    Token,
     UnusedCliTokensError,
-    ValidationError,
 )
 
 from convprop.errors import ConvpropError, invalid
@@ -24,59 +24,59 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-_TYPE_RULES = {int: "be a whole number", float: "be a number"}
-_SIZE = re.compile(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?")
-
 
 class UsageError(ConvpropError):
     """A command line that the rules of its single options do not catch."""
 
 
-def at_least(lowest: int) -> Callable[[Any, Any], None]:
-    """Return the rule of an option that is a whole number from ``lowest`` up."""
-
-    def validate(_: Any, value: int | None) -> None:
-        if value is not None and value < lowest:
-            raise ValueError(f"be at least {lowest}")
-
-    return validate
+def count_from_one(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a number of epochs, images or threads."""
+    return _whole(tokens[0].value, range(1, 2**31), "be a whole number of at least 1")
 
 
-def seed_range(_: Any, value: int) -> None:
-    """Refuse what is no key of the engine's random streams, which have 64 bits."""
-    if not 0 <= value < 2**64:
-        raise ValueError("be between 0 and 2**64 - 1")
+def seed_number(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a key of the engine's random streams, which has 64 bits."""
+    return _whole(tokens[0].value, range(2**64), "be a whole number from 0 to 2**64 - 1")
 
 
-def positive(_: Any, value: float | None) -> None:
-    """Refuse what is no learning rate."""
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise ValueError("be a finite number above 0")
+def _whole(text: str, allowed: range, rule: str) -> int:
+    if not text.isdecimal() or int(text) not in allowed:
+        raise ValueError(rule)
+    return int(text)
 
 
-def proper_fraction(_: Any, value: float | None) -> None:
-    """Refuse what is no part of the training set, or all of it."""
-    if value is not None and not 0 < value < 1:
-        raise ValueError("be above 0 and below 1")
+def positive_number(_: Any, tokens: Sequence[Token]) -> float:
+    """Read a learning rate."""
+    return _number(tokens[0].value, math.inf, "be a finite number above 0")
 
 
-def image_size(_: Any, text: str | None) -> None:
-    """Refuse what ``parse_size`` cannot read."""
-    if text is not None and not _SIZE.fullmatch(text):
+def proper_fraction(_: Any, tokens: Sequence[Token]) -> float:
+    """Read a part of the training set that is neither nothing nor all of it."""
+    return _number(tokens[0].value, 1.0, "be a number above 0 and below 1")
+
+
+def _number(text: str, limit: float, rule: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < limit:
+        raise ValueError(rule)
+    return value
+
+
+def image_size(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:
+    """Read "32" or "32x48" as (rows, columns)."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", tokens[0].value)
+    if match is None:
         raise ValueError("be a number of pixels, or rows and columns as in 32x48")
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Return the (rows, columns) of "32" or "32x48"."""
-    if text is None or not (match := _SIZE.fullmatch(text)):
-        return None
     return int(match[1]), int(match[2] or match[1])
 
 
 def unknown_name(parameter: str, rule: str, names: Iterable[str], received: str) -> str:
     """Return the message for a name that is none of ``names``, with the nearest one."""
     names = list(names)
-    close = difflib.get_close_matches(received, names, n=1)
+    close = difflib.get_close_matches(received, names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
     return str(invalid(parameter, f"{rule} {', '.join(names)}", received)) + hint
 
@@ -94,8 +94,6 @@ def _fault(error: CycloptsError) -> str:
     if argument is None:
         # An unknown command or option: cyclopts suggests the nearest one.
         return str(error).replace('"', "")
-    if isinstance(error, ValidationError):
-        return str(invalid(argument.name, error.exception_message, argument.tokens[-1].value))
     if isinstance(error, MissingArgumentError):
         rule = "have a value" if argument.name.startswith("-") else "be given"
         return str(invalid(argument.name, rule, "none"))
@@ -103,6 +101,6 @@ def _fault(error: CycloptsError) -> str:
         received = error.token.value
         if isinstance(choices := argument.parameter.choices, tuple):
             return unknown_name(argument.name, "be one of", choices, received)
-        if error.target_type in _TYPE_RULES:
-            return str(invalid(argument.name, _TYPE_RULES[error.target_type], received))
+        if error.msg is not None:
+            return str(invalid(argument.name, str(error.msg), received))
     return str(error)

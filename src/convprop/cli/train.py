@@ -44,15 +44,18 @@ def train(
     /,
     *,
     preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
-    epochs: Annotated[int | None, Parameter(validator=options.at_least(1))] = None,
-    batch_size: Annotated[int | None, Parameter(validator=options.at_least(1))] = None,
-    learning_rate: Annotated[float | None, Parameter(validator=options.positive)] = None,
+    epochs: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
+    batch_size: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
+    learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None,
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
-    seed: Annotated[int, Parameter(validator=options.seed_range)] = 0,
-    threads: Annotated[int | None, Parameter(validator=options.at_least(1))] = None,
-    validation: Annotated[float | None, Parameter(validator=options.proper_fraction)] = None,
+    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
+    threads: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
+    validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None,
     out: Path | None = None,
-    size: Annotated[str | None, Parameter(validator=options.image_size)] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
+    ] = None,
     skip_unreadable: bool = False,
     json: bool = False,
 ) -> int:
@@ -95,7 +98,7 @@ def train(
     if threads is not None:
         set_num_threads(threads)
     with terminal.reading(data):
-        split = load(data, size=options.parse_size(size), skip_unreadable=skip_unreadable)
+        split = load(data, size=size, skip_unreadable=skip_unreadable)
     suggested = PRESETS[preset or _preset_for(split.train.image_shape)]
     course = replace(
         suggested,
