@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import convprop as cp
-from convprop._native import engine
 from job import Job
 
 _OPTIMIZERS = {"sgd": cp.SGD, "adam": cp.Adam}
@@ -16,7 +15,7 @@ class Competitor:
     """The network of the job in a file, trained by convprop.train."""
 
     def __init__(self, threads: int, job: str) -> None:
-        engine.set_num_threads(threads)
+        cp.set_num_threads(threads)
         self.job = Job.load(Path(job))
         layers = cp.preset(self.job.preset, self.job.input_shape, self.job.classes).layers
         if not self.job.has_dropout:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+import convprop as cp
 from convprop import ops
-from convprop._native import engine
 from shapes import CASES, Case, ConvCase, PoolCase
 
 Call = Callable[[], object]
@@ -17,7 +17,7 @@ class Competitor:
     """One computation of one case, called again and again."""
 
     def __init__(self, threads: int, case: str, which: str) -> None:
-        engine.set_num_threads(threads)
+        cp.set_num_threads(threads)
         self.call = _calls(CASES[case])[which]
 
     def run(self, steps: int, after: Callable[[float], None]) -> None:

@@ -27,15 +27,21 @@ class Workload:
     optimizer: dict[str, Any]
 
 
-SGD = {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9}
-ADAM = {"kind": "adam", "learning_rate": 0.001}
+def _sgd(learning_rate: float) -> dict[str, Any]:
+    return {"kind": "sgd", "learning_rate": learning_rate, "momentum": 0.9}
 
+
+def _adam(learning_rate: float) -> dict[str, Any]:
+    return {"kind": "adam", "learning_rate": learning_rate}
+
+
+# Learning rates at which the first steps go steadily down on the images below.
 WORKLOADS = (
-    Workload("lenet5", (1, 28, 28), (128,), SGD),
-    Workload("cifar-tutorial", (3, 32, 32), (4, 64), {**SGD, "learning_rate": 0.001}),
-    Workload("keras-mnist", (1, 28, 28), (128,), ADAM),
-    Workload("lenet-theano", (1, 28, 28), (128,), SGD),
-    Workload("vgg-small", (3, 32, 32), (64,), ADAM),
+    Workload("lenet5", (1, 28, 28), (128,), _sgd(0.002)),
+    Workload("cifar-tutorial", (3, 32, 32), (4, 64), _sgd(0.001)),
+    Workload("keras-mnist", (1, 28, 28), (128,), _adam(0.001)),
+    Workload("lenet-theano", (1, 28, 28), (128,), _sgd(0.01)),
+    Workload("vgg-small", (3, 32, 32), (64,), _adam(0.0001)),
 )
 
 
