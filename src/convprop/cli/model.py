@@ -233,12 +233,16 @@ def summary(model: str, /) -> None:
     if network.class_names is not None:
         terminal.labelled("classes", *network.class_names)
     if settings := network.training_settings:
-        terminal.labelled("training", *(f"{name} {_kind(settings[name])}" for name in settings))
+        terminal.labelled("training", *map(_setting, settings, settings.values()))
     terminal.labelled("weights", network.weights_sha256())
 
 
-def _kind(setting: object) -> object:
-    return setting["kind"] if isinstance(setting, dict) and "kind" in setting else setting
+def _setting(name: str, value: object) -> str:
+    """Return "batch size 64" or "optimizer adam (learning rate 0.002)"."""
+    if isinstance(value, dict):
+        fields = ", ".join(f"{field} {value[field]}" for field in value if field != "kind")
+        value = f"{value.get('kind')} ({fields})" if fields else value.get("kind")
+    return f"{name} {value}".replace("_", " ")
 
 
 def named_network(model: str) -> tuple[Network, Preset | None]:

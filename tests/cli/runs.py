@@ -1,0 +1,53 @@
+"""Running commands as processes of their own, and small images to run them on."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Enough to learn the stripes in a fraction of a second.
+QUICK = ("--epochs", "3", "--batch-size", "16")
+
+
+def stripes(count: int, size: tuple[int, int] = (8, 8)) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 images (N, H, W) of noisy stripes that lie (0) or stand (1), and labels."""
+    random = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    lying = np.broadcast_to(200 * (np.arange(size[0]) % 2)[:, None], size)
+    standing = np.broadcast_to(200 * (np.arange(size[1]) % 2), size)
+    pure = np.where(labels[:, None, None] == 0, lying, standing)
+    return (pure + random.integers(0, 50, pure.shape)).astype(np.uint8), labels
+
+
+def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "convprop", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,
+    )
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "convprop", *map(str, arguments)],
+        text=True,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+def unfolded(text: str) -> str:
+    """Put labelled lines together that were folded to fit."""
+    return text.replace(",\n          ", ", ")
+
+
+def assert_fits(text: str) -> None:
+    """Expect plain lines of at most 80 columns."""
+    assert "\x1b" not in text
+    assert [line for line in text.splitlines() if len(line) > 80] == []

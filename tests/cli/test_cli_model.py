@@ -1,0 +1,185 @@
+"""`convprop evaluate`, `predict`, `summary` and `check`."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import assert_fits, run, stripes, unfolded
+
+import convprop as cp
+from convprop import data
+from convprop.check import Row
+from convprop.cli import app as cli
+from convprop.cli import check as check_command
+
+
+def test_evaluate(
+    capsys: pytest.CaptureFixture[str], model: Path, stripes_file: Path, stripes_folder: Path
+) -> None:
+    assert cli.run(["evaluate", str(model), str(stripes_file), "--json"]) == 0
+    shown = capsys.readouterr()
+    record = json.loads(shown.out)
+    network, test = cp.load(model), data.load(stripes_file).test
+    loss, accuracy = network.evaluate(test.images, test.labels)
+    assert (record["loss"], record["accuracy"], record["images"]) == (loss, accuracy, 20)
+    assert record["class_names"] == ["lying", "standing"]
+    assert np.trace(record["confusion"]) == accuracy * 20
+    assert np.sum(record["confusion"]) == 20
+
+    assert cli.run(["evaluate", str(model), str(stripes_folder), "--part", "train"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"data      {stripes_folder}: 16 train images\n")
+    assert re.search(r"^result    accuracy 100\.00 %, loss \d\.\d{4}$", shown.out, re.M)
+    assert "\nmistakes  0 of 16\n" in shown.out
+
+
+def test_evaluate_names_the_commonest_mistakes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    images, labels = stripes(40)
+    # The names are exchanged, and three of four images lie.
+    chosen = np.flatnonzero((labels == 0) | (np.arange(40) % 3 == 0))
+    names = ["standing", "lying"]
+    np.savez(tmp_path / "s.npz", images=images[chosen], labels=labels[chosen], class_names=names)
+    part = data.load(tmp_path / "s.npz").train
+    lying, standing = np.bincount(part.labels)
+    assert lying > standing
+    assert cli.run(["evaluate", str(model), str(tmp_path / "s.npz"), "--part", "train"]) == 0
+    mistakes = (
+        f"mistakes  {len(part)} of {len(part)}, took standing for lying ({lying}x),"
+        f" took lying for standing ({standing}x)"
+    )
+    assert mistakes in unfolded(capsys.readouterr().out)
+
+
+def test_data_that_does_not_fit_the_model_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    images, labels = stripes(20, (9, 8))
+    path = tmp_path / "s.npz"
+    np.savez(path, images=images, labels=labels)
+    assert cli.run(["evaluate", str(model), str(path)]) == 1
+    rule = f"{path} must hold images of 1x8x8 to fit {model}, got 1x9x8"
+    assert capsys.readouterr().err == f"error: {rule}\n"
+    np.savez(path, images=images[:, :8], labels=labels, class_names=["lying", "slanting"])
+    assert cli.run(["evaluate", str(model), str(path)]) == 1
+    rule = f"{path} must hold only classes among 'lying', 'standing', got 'slanting'"
+    assert capsys.readouterr().err == f"error: {rule}\n"
+
+
+def test_predict_prints_a_label_and_its_probability_a_line(
+    capsys: pytest.CaptureFixture[str], model: Path, stripes_folder: Path
+) -> None:
+    files = [stripes_folder / "standing" / "01.png", stripes_folder / "lying"]
+    arguments = ["predict", str(model), *map(str, files)]
+    assert cli.run(arguments) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert re.fullmatch(rf"standing  [ 1]\d\d\.\d\d %  {files[0]}", lines[0])
+    assert len(lines) == 11
+    assert all(re.match(r"lying     [ 1]\d\d\.\d\d %  ", line) for line in lines[1:])
+
+    assert cli.run([*arguments, "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["label"] for record in records] == ["standing"] + ["lying"] * 10
+    assert records[0]["file"] == str(files[0])
+    assert set(records[0]["probabilities"]) == {"lying", "standing"}
+    assert records[0]["probability"] == records[0]["probabilities"]["standing"]
+    assert sum(records[0]["probabilities"].values()) == pytest.approx(1)
+
+    assert cli.run([*arguments, "--csv"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == ["file", "label", "probability"]
+    assert rows[1] == [str(files[0]), "standing", str(records[0]["probability"])]
+    assert len(rows) == 12
+
+
+def test_predict_with_one_output_and_with_none_that_is_a_probability(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
+) -> None:
+    files = [str(stripes_folder / "lying" / "00.png"), str(stripes_folder / "standing" / "01.png")]
+    losses = cp.BinaryCrossEntropy(), cp.SquaredError()
+    for loss in losses:
+        net = cp.Network([cp.Dense(1)], (1, 8, 8), loss)
+        net.parameters["dense1.weight"] = np.tile([-0.01, 0.01], (1, 32))
+        net.save(tmp_path / "model.safetensors")
+        images, _ = next(data.read_images(files, net.input_shape, resize=True))
+        standing = net.predict(images)[:, 0]
+        assert cli.run(["predict", str(tmp_path / "model.safetensors"), *files, "--json"]) == 0
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [record["label"] for record in records] == [str(int(p > 0.5)) for p in standing]
+        if isinstance(loss, cp.SquaredError):
+            assert [record["probability"] for record in records] == [None, None]
+            assert cli.run(["predict", str(tmp_path / "model.safetensors"), *files]) == 0
+            assert re.match(r"\d +-  /", capsys.readouterr().out)
+        else:
+            wanted = np.maximum(standing, 1 - standing)
+            assert [record["probability"] for record in records] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_predict_names_a_file_that_cannot_be_read_or_skips_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, stripes_folder: Path
+) -> None:
+    bad, good = tmp_path / "bad.png", stripes_folder / "lying" / "00.png"
+    bad.write_bytes(b"no image")
+    arguments = ["predict", str(model), str(bad), str(good)]
+    assert cli.run(arguments) == 1
+    rule = f"{bad} must be a PNG, JPEG, BMP, TIFF or WebP image, got something else"
+    assert capsys.readouterr() == ("", f"error: {rule}\n")
+    assert cli.run([*arguments, "--skip-unreadable"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("lying ")
+    assert shown.err == f"skipped   1 unreadable file:\n          {bad}\n"
+
+
+def test_summary_of_a_model_and_of_a_preset(
+    capsys: pytest.CaptureFixture[str], model: Path
+) -> None:
+    assert cli.run(["summary", str(model)]) == 0
+    shown = capsys.readouterr().out
+    assert_fits(shown)
+    network = cp.load(model)
+    assert shown.startswith(network.summary() + "\n\nclasses   lying, standing\ntraining  preset ")
+    assert "optimizer adam (learning rate 0.003), schedule one cycle" in unfolded(shown)
+    assert shown.endswith(f"weights   {network.weights_sha256()}\n")
+
+    for name, preset in cp.presets.PRESETS.items():
+        assert cli.run(["summary", name]) == 0
+        shown = capsys.readouterr().out
+        assert_fits(shown)
+        assert f"preset    {preset.about}\n" in unfolded(shown)
+
+
+def test_check_proves_the_formulas_and_fits_the_terminal() -> None:
+    result = run("check")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_fits(result.stdout)
+    assert re.search(r"^  Eq\. 6 = Eq\. 7 +(0|\d\.\de-1\d) +1\.0e-14   ok$", result.stdout, re.M)
+    assert result.stdout.endswith("\nresult    all agree\n")
+
+
+def test_check_of_a_model_and_of_a_preset(capsys: pytest.CaptureFixture[str], model: Path) -> None:
+    for name in (str(model), "digits"):
+        assert cli.run(["check", name]) == 0
+        shown = capsys.readouterr().out
+        assert "  conv2: weight gradient" in shown
+        assert f"\nchecked   {name}, " in unfolded(shown)
+
+
+def test_check_fails_when_anything_differs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row("group", "good", 0.0, 0.0), Row("group", "bad", 2e-3, 1e-14)]
+    rows.append(Row("group", "worse", float("nan"), 1e-14))
+    monkeypatch.setattr(check_command, "check_machine", lambda: rows)
+    assert cli.run(["check"]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].split() == ["good", "0", "0", "ok"]
+    assert shown[2].split() == ["bad", "2.0e-03", "1.0e-14", "FAILS"]
+    assert shown[3].split() == ["worse", "nan", "1.0e-14", "FAILS"]
+    assert shown[-1] == "result    2 lines of 3 FAIL"

@@ -1,0 +1,162 @@
+"""`convprop train`: what it prints, its JSON, its defaults, and what it saves."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import QUICK, assert_fits, run, stripes
+
+import convprop as cp
+from convprop.cli import app as cli
+from convprop.cli import train as train_command
+
+
+def test_train_prints_plain_lines_where_there_is_no_terminal(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    os.link(stripes_file, tmp_path / "s.npz")
+    result = run("train", "s.npz", *QUICK, "--validation", "0.2", "--threads", "1", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_fits(result.stdout)
+    shown = result.stdout.splitlines()
+    assert shown[:4] == [
+        "data      s.npz: 80 training and 20 test images, 8x8 grey, 2 classes",
+        "network   digits (chosen for 8x8 images), 19,330 parameters",
+        "training  3 epochs in batches of 16, adam at 0.003, seed 0, 1 thread",
+        "    epoch       loss   accuracy  val. loss  val. accuracy    images/s      time",
+    ]
+    epoch = r" +{}/3 +\d+\.\d{{4}} +\d+\.\d\d % +\d+\.\d{{4}} +\d+\.\d\d % +[\d,]+ +\d+\.\d s"
+    for number, line in enumerate(shown[4:7], 1):
+        assert re.fullmatch(epoch.format(number), line)
+    assert re.fullmatch(r"test      accuracy 100\.00 %, loss \d\.\d{4} on 20 images", shown[7])
+    assert re.fullmatch(r"time      [\d.]+ s, [\d,]+ images/s, \d+ MB at the peak", shown[8])
+    assert re.fullmatch(r"weights   [0-9a-f]{64}", shown[9])
+    assert shown[10:] == ["saved     nothing (--out FILE saves the network)"]
+
+
+def test_json_is_the_only_line_on_stdout_and_says_what_was_done(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    options = ("--optimizer", "sgd", "--learning-rate", "0.02", "--seed", "7", "--threads", "2")
+    result = run("train", stripes_file, *QUICK, *options, "--json", "--out", out)
+    assert result.returncode == 0
+    line, rest = result.stdout.split("\n")
+    assert rest == ""
+    assert "epoch" in result.stderr
+    record = json.loads(line)
+    known = {
+        "epochs": 3,
+        "steps": 15,
+        "seed": 7,
+        "threads": 2,
+        "preset": "digits",
+        "parameters": 19330,
+        "optimizer": "sgd",
+        "learning_rate": 0.02,
+        "batch_size": 16,
+        "train_images": 80,
+        "test_images": 20,
+        "classes": 2,
+        "interrupted": False,
+        "version": cp.__version__,
+    }
+    assert {name: record[name] for name in known} == known
+    assert record["test_accuracy"] > 0.9
+    assert 0 < record["test_loss"] < 1
+    assert record["images_per_second"] == pytest.approx(240 / record["train_seconds"])
+    assert 10e6 < record["peak_memory_bytes"] < 1e9
+    assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]
+    assert record["isa"] in ("x86_64_v2", "x86_64_v3", "x86_64_v4", "generic")
+
+    network = cp.load(out)
+    assert network.weights_sha256() == record["weights_sha256"]
+    assert network.class_names == ("lying", "standing")
+    assert network.training_settings is not None
+    assert network.training_settings["preset"] == "digits"
+
+
+def trained(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, object]:
+    """Train in this process, with as many threads afterwards as before; return the JSON."""
+    threads = cp.get_num_threads()
+    try:
+        assert cli.run(["train", *map(str, arguments), "--json"]) == 0
+    finally:
+        cp.set_num_threads(threads)
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_weights_depend_on_the_seed_and_not_on_the_threads(
+    capsys: pytest.CaptureFixture[str], stripes_file: Path
+) -> None:
+    one, two, other = (
+        trained(capsys, stripes_file, *QUICK, *options)["weights_sha256"]
+        for options in (("--threads", "1"), ("--threads", "2"), ("--seed", "1"))
+    )
+    assert one == two != other
+
+
+def test_defaults_are_the_presets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    images, labels = stripes(40, (32, 32))
+    np.savez(tmp_path / "rgb.npz", images=np.stack([images] * 3, axis=-1), labels=labels)
+    record = trained(capsys, tmp_path / "rgb.npz", "--epochs", "1")
+    preset = cp.presets.PRESETS["cifar-tutorial"]
+    assert record["preset"] == preset.name
+    assert record["optimizer"] == preset.optimizer.kind
+    assert record["learning_rate"] == preset.optimizer.learning_rate
+    assert record["batch_size"] == preset.batch_size
+
+
+@pytest.mark.parametrize(
+    ("shape", "preset"),
+    [
+        ((1, 8, 8), "digits"),
+        ((3, 15, 40), "digits"),
+        ((1, 28, 28), "lenet5"),
+        ((3, 32, 32), "cifar-tutorial"),
+        ((1, 64, 64), "vgg-small"),
+        ((3, 96, 128), "vgg-small"),
+    ],
+)
+def test_the_preset_chosen_by_size_takes_images_of_that_size(
+    shape: tuple[int, int, int], preset: str
+) -> None:
+    assert train_command._preset_for(shape) == preset
+    assert cp.preset(preset, shape, 5).input_shape == shape
+
+
+def test_images_are_resized_and_unreadable_ones_listed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
+) -> None:
+    for path in stripes_folder.glob("*/*.png"):
+        target = tmp_path / path.relative_to(stripes_folder)
+        target.parent.mkdir(exist_ok=True)
+        os.link(path, target)
+    damaged = tmp_path / "lying" / "damaged.png"
+    damaged.write_bytes(b"no image")
+    wanted = ["train", str(tmp_path), "--size", "10x12", "--epochs", "1"]
+    assert cli.run(wanted) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    expected = f"{damaged} must be a PNG, JPEG, BMP, TIFF or WebP image, got something else"
+    assert shown.err == f"error: {expected}\n"
+
+    assert cli.run([*wanted, "--skip-unreadable"]) == 0
+    shown = capsys.readouterr()
+    assert "10x12 grey" in shown.out
+    assert f"skipped   1 unreadable file:\n          {damaged}\n" in shown.out
+
+
+def test_a_diverging_loss_ends_training_and_keeps_the_last_good_weights(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> None:
+    out = tmp_path / "model.safetensors"
+    rate = ("--optimizer", "sgd", "--learning-rate", "1e30")
+    assert cli.run(["train", str(stripes_file), *QUICK, *rate, "--out", str(out)]) == 1
+    shown = capsys.readouterr().err
+    assert re.match(r"error: the loss became (nan|inf) at step \d \(epoch 1\); ", shown)
+    assert shown.endswith(f"\nThe last good weights are saved in {out}.\n")
+    assert np.isfinite(cp.load(out).parameters["dense1.weight"]).all()

@@ -1,0 +1,169 @@
+"""Help, wrong usage and failures: every message word by word, and the exit statuses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import assert_fits, run
+
+import convprop as cp
+from convprop.cli import app as cli
+from convprop.cli import train as train_command
+
+
+def test_version_is_printed_by_the_installed_script() -> None:
+    script = Path(sys.executable).with_name("convprop")
+    shown = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"convprop {cp.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["", *(c.__name__ for c in cli.COMMANDS)])
+def test_help_fits_and_ends_with_an_example_that_is_understood(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert cli.run([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert_fits(shown)
+    example = re.search(r"^Example: convprop (.+)$", shown, re.M)
+    assert example
+    cli.build_app().parse_args(example[1].split())
+
+
+SEE = "\nSee 'convprop {} --help'.\n"
+OPTIMIZERS = "sgd, adam, adamw, rmsprop, adadelta"
+PRESETS = "digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial, vgg-small"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "train --preset lenet",
+            f"--preset must be one of {PRESETS}, got lenet; did you mean lenet5?",
+        ),
+        (
+            "train --optimizer adan",
+            f"--optimizer must be one of {OPTIMIZERS}, got adan; did you mean adam?",
+        ),
+        ("train --optimizer x", f"--optimizer must be one of {OPTIMIZERS}, got x"),
+        ("train --epochs 0", "--epochs must be a whole number of at least 1, got 0"),
+        ("train --epochs 1.5", "--epochs must be a whole number of at least 1, got 1.5"),
+        ("train --epochs none", "--epochs must be a whole number of at least 1, got none"),
+        ("train --batch-size -3", "--batch-size must be a whole number of at least 1, got -3"),
+        ("train --threads x", "--threads must be a whole number of at least 1, got x"),
+        ("train --seed -1", "--seed must be a whole number from 0 to 2**64 - 1, got -1"),
+        ("train --learning-rate fast", "--learning-rate must be a finite number above 0, got fast"),
+        ("train --learning-rate nan", "--learning-rate must be a finite number above 0, got nan"),
+        ("train --learning-rate 0", "--learning-rate must be a finite number above 0, got 0"),
+        ("train --validation 1", "--validation must be a number above 0 and below 1, got 1"),
+        (
+            "train --size 0x32",
+            "--size must be a number of pixels, or rows and columns as in 32x48, got 0x32",
+        ),
+        ("train --epochs", "--epochs must have a value, got none"),
+        ("train --optimiser sgd", "Unknown option: --optimiser. Did you mean --optimizer?"),
+        ("train digits mnist", "one argument too many: mnist"),
+        ("predict model.safetensors", "FILES must be given, got none"),
+        ("evaluate model.safetensors", "DATA must be given, got none"),
+        ("evaluate m d --part al", "--part must be one of test, train, got al"),
+        ("summary", "MODEL must be given, got none"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line_with_status_2(
+    capsys: pytest.CaptureFixture[str], line: str, message: str
+) -> None:
+    assert cli.run(line.split()) == 2
+    assert capsys.readouterr() == ("", f"error: {message}{SEE.format(line.split()[0])}")
+
+
+def test_an_unknown_command_or_name_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["trian"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Unknown command trian. Did you mean train? Available commands: train, evaluate,"
+        " predict, summary, check.\nSee 'convprop --help'.\n"
+    )
+    for command in ("summary", "check"):
+        assert cli.run([command, "vgg"]) == 2
+        assert capsys.readouterr().err == (
+            f"error: MODEL must be a file or one of {PRESETS}, got vgg; did you mean vgg-small?\n"
+        )
+    assert cli.run(["predict", "model", "file", "--json", "--csv"]) == 2
+    assert capsys.readouterr().err == "error: --json must not come with --csv\n"
+
+
+def test_an_output_that_cannot_be_written_is_found_before_anything_else(tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "model.safetensors"
+    result = run("train", "no-such-data", "--out", out)
+    message = f"path must name a file that can be written, got {out} (no such file or directory)"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"error: {message}\n"
+
+
+def test_a_failure_is_one_line_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    missing, torn = tmp_path / "missing.safetensors", tmp_path / "torn.safetensors"
+    torn.write_bytes(model.read_bytes()[:-10])
+    for arguments, message in (
+        (("summary", missing), f"{missing}: No such file or directory"),
+        (("predict", missing, "x.png"), f"{missing}: No such file or directory"),
+        (
+            ("train", "no-data"),
+            "data must be 'digits', 'mnist', a folder or an .npz file,"
+            " got 'no-data' (which does not exist)",
+        ),
+        (("predict", model, "x.png"), "x.png must be a file or a folder, got neither"),
+    ):
+        assert cli.run([*map(str, arguments)]) == 1
+        assert capsys.readouterr() == ("", f"error: {message}\n")
+    assert cli.run(["evaluate", str(torn), "digits"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"error: {torn}: not a whole safetensors file (")
+
+
+def test_a_preset_that_is_too_large_for_the_images_says_so(
+    capsys: pytest.CaptureFixture[str], stripes_file: Path
+) -> None:
+    assert cli.run(["train", str(stripes_file), "--preset", "lenet5"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    rule = "error: images must be at least 12x12 for the preset lenet5, got 8x8 ("
+    assert shown.err.startswith(rule)
+    assert "input 1x8x8 -> conv1 6x8x8 -> " in shown.err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "not enough memory"),
+        (MemoryError("Unable to allocate 3 TiB"), "not enough memory: Unable to allocate 3 TiB"),
+        (PermissionError(13, "Permission denied", "/data"), "/data: Permission denied"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    message: str,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train_command, "load", refuse)
+    assert cli.run(["train"]) == 1
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_an_error_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(train_command, "load", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["train"])
