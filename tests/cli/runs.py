@@ -21,10 +21,18 @@ def stripes(count: int, size: tuple[int, int] = (8, 8)) -> tuple[np.ndarray, np.
     return (pure + random.integers(0, 50, pure.shape)).astype(np.uint8), labels
 
 
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+def command(arguments: tuple[str | Path, ...], shell: str = "") -> list[str]:
+    """Return the words that start convprop; ``shell`` is done to the process before."""
+    words = [sys.executable, "-m", "convprop", *map(str, arguments)]
+    return ["sh", "-c", f'{shell} exec "$@"', "sh", *words] if shell else words
+
+
+def run(
+    *arguments: str | Path, shell: str = "", **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "convprop", *map(str, arguments)],
+        command(arguments, shell),
         capture_output=True,
         text=True,
         timeout=60,
@@ -32,10 +40,10 @@ def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[s
     )
 
 
-def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+def start(*arguments: str | Path, shell: str = "", **options: Any) -> subprocess.Popen[str]:
     """Start a command as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "convprop", *map(str, arguments)],
+        command(arguments, shell),
         text=True,
         stdin=subprocess.DEVNULL,
         **options,

@@ -15,6 +15,8 @@ from runs import QUICK, run, start
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.progress import TrainingProgress
+from convprop.cli.train import train
 
 
 def lines_until(process: subprocess.Popen[str], text: str) -> None:
@@ -82,7 +84,7 @@ def test_a_process_that_ignores_sigint_goes_on_ignoring_it(stripes_file: Path) -
         "--epochs",
         "40",
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        shell="trap '' INT;",
     )
     lines_until(process, "1/40")
     process.send_signal(signal.SIGINT)
@@ -102,6 +104,24 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     for process in started:
         _, errors = process.communicate(timeout=30)
         assert (process.returncode, errors) == (141, "")
+
+
+def test_a_reader_that_goes_away_while_training_does_not_lose_the_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stripes_file: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(TrainingProgress, "on_epoch", broken)
+    out = tmp_path / "model.safetensors"
+    with pytest.raises(BrokenPipeError):
+        train(str(stripes_file), epochs=2, out=out)
+    assert cp.load(out).class_names == ("lying", "standing")
+
+
+def test_closed_outputs_are_no_failure(model: Path) -> None:
+    result = run("summary", model, shell="exec <&- >&- 2>&-;")
+    assert result.returncode == 0
 
 
 def read_terminal(arguments: list[str]) -> str:

@@ -62,10 +62,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         status = build_app()(arguments)
-        sys.stdout.flush()
+        print(end="", flush=True)  # Unlike a flush of sys.stdout, works where that is closed.
     except BrokenPipeError:
         # What is still buffered must not raise again when the interpreter flushes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         return _failure("interrupted", EXIT_INTERRUPTED)
