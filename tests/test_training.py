@@ -342,6 +342,17 @@ def test_weight_that_overflows_in_the_last_step():
     assert net.weights_sha256() == first
 
 
+def test_weights_that_fail_at_once_get_no_advice():
+    images, labels = blobs(20)
+    net = small()
+    net.parameters["dense1.bias"][...] = np.nan
+    with refuses(
+        TrainingDiverged,
+        "the loss became nan at step 1 (epoch 1); the network's weights are now its first ones",
+    ):
+        cp.train(net, images, labels, epochs=1)
+
+
 def test_float_targets_have_no_accuracy():
     images, labels = blobs(30)
     net = small(loss=cp.SquaredError())

@@ -367,9 +367,11 @@ class _Run:
         """Put the last good weights back and say so."""
         self.weights.restore()
         kept = f"those of step {self.weights.step}" if self.weights.step else "its first ones"
+        # At the first step the learning rate has had no effect yet.
+        rate = self.course.optimizer.learning_rate
+        advice = f"; a learning rate below {rate:g} may help" if self.history.steps else ""
         raise TrainingDiverged(
-            f"{what} step {step} (epoch {epoch}); the network's weights are now {kept};"
-            f" a learning rate below {self.course.optimizer.learning_rate:g} may help"
+            f"{what} step {step} (epoch {epoch}); the network's weights are now {kept}{advice}"
         )
 
     def _validate(self) -> tuple[float | None, float | None]:
