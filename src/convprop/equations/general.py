@@ -6,7 +6,7 @@ is (top, bottom, left, right). In groups, channel group g meets kernel group g a
 kernel turns Eq. 1 into Eq. 2: it reads w[k1-1-m, k2-1-n] for w[m, n].
 
 With N = C = K = 1 and no options these are Eq. 7, 13 and 20 (without f'). The sums over m, n
-are written out; images, pixels and channels are taken at once.
+are written out; those over channels, or over pixels, are matrix products.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def forward(
     x = np.zeros((len(o), groups, kernels // groups, *count), np.result_type(o, w))
     for m, n in np.ndindex(*size):
         pixels = padded[window(m, n, count, stride, dilation)]
-        x += np.einsum("gkc,ngcij->ngkij", banks[..., m, n], pixels, optimize=True)
+        x += (banks[..., m, n] @ _flat(pixels)).reshape(x.shape)
     x = x.reshape(len(o), kernels, *count)
     return x if b is None else x + b[:, np.newaxis, np.newaxis]
 
@@ -104,7 +104,7 @@ def weight_gradient(
     banks = _split(gradient, groups, axis=0)
     for m, n in np.ndindex(kernel_size):
         pixels = padded[window(m, n, delta.shape[2:], stride, dilation)]
-        banks[..., m, n] = np.einsum("ngkij,ngcij->gkc", deltas, pixels, optimize=True)
+        banks[..., m, n] = (_flat(deltas) @ _flat(pixels).swapaxes(-1, -2)).sum(axis=0)
     return gradient[:, :, ::-1, ::-1] if flip_kernel else gradient
 
 
@@ -139,7 +139,8 @@ def input_delta(
     parts = _split(total, groups, axis=1)
     for m, n in np.ndindex(w.shape[2:]):
         at = window(m, n, delta.shape[2:], stride, dilation)
-        parts[at] += np.einsum("gkc,ngkij->ngcij", banks[..., m, n], deltas, optimize=True)
+        terms = banks[..., m, n].swapaxes(-1, -2) @ _flat(deltas)
+        parts[at] = parts[at] + terms.reshape(parts[at].shape)
     return crop(total, padding)
 
 
@@ -147,3 +148,8 @@ def _split(a: Array, groups: int, axis: int) -> Array:
     """Return a view of a with one axis split into (groups, the rest)."""
     shape = (*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
     return a.reshape(shape)
+
+
+def _flat(maps: Array) -> Array:
+    """Return maps (..., H, W) as (..., H W), to be a matrix product's rows or columns."""
+    return maps.reshape(*maps.shape[:-2], -1)
