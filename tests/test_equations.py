@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -416,3 +417,10 @@ def test_cases_and_benchmarks_are_one_table():
         assert {id(case) for case in (*checked, *timed)} == {id(case) for case in table}
         assert all(case.benchmark for case in timed)
         assert not any(case.benchmark for case in checked)
+
+
+def test_the_benchmarks_time_these_very_cases(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    timed = importlib.import_module("shapes").CASES
+    table = (*cases.CONV_BENCHMARKS, *cases.POOL_BENCHMARKS, *cases.DENSE_BENCHMARKS)
+    assert [id(case) for case in timed.values()] == [id(case) for case in table]
