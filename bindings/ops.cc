@@ -8,16 +8,11 @@ namespace {
 
 // An array's images in lanes, with a halo round each map.
 template <class T>
-struct LaneArray {
-  int images;
-  Buffer<T> memory;
-  Maps<T> maps;
+struct LaneArray : LaneImages<T> {
+  using LaneImages<T>::LaneImages, LaneImages<T>::images, LaneImages<T>::maps, LaneImages<T>::blocks;
 
-  LaneArray(int images_, Shape shape, const Halo& halo = {}, T fill = 0)
-      : images(images_), memory(Layout<T>{shape, halo, blocks_of(images_)}.size()), maps(Layout<T>{shape, halo, blocks_of(images_)}.in(memory.data())) {
-    if (fill != T(0)) std::fill_n(memory.data(), memory.bytes() / sizeof(T), fill);
-  }
-  LaneArray(const Array<T>& array, const Halo& halo = {}, T fill = 0) : LaneArray(int(array.shape(0)), shape_of(array), halo, fill) {
+  LaneArray(const Array<T>& array, const Halo& halo = {}, T fill = 0)
+      : LaneImages<T>(int(array.shape(0)), shape_of(array), halo, fill) {
     for_blocks([&](int b) { to_lanes(Batch<T, T>{array.data(), nullptr, images, nullptr, nullptr}, maps, b); });
   }
 
@@ -26,8 +21,6 @@ struct LaneArray {
     const auto axis = [&](size_t a) { return a < array.ndim() ? int(array.shape(a)) : 1; };
     return {axis(1), axis(2), axis(3)};
   }
-
-  int blocks() const { return blocks_of(images); }
 
   template <class F>
   void for_blocks(const F& f) const {

@@ -32,6 +32,8 @@ struct Shape {
   int C, H, W;
 };
 
+inline int blocks_of(int images) { return (images + LANES - 1) / LANES; }
+
 // A run of zeros, aligned for whole vectors.
 template <class T>
 class Buffer {
@@ -70,7 +72,19 @@ struct Layout {
   }
 };
 
-inline int blocks_of(int images) { return (images + LANES - 1) / LANES; }
+// Maps of some images in memory of their own, halo and all set to one value.
+template <class T>
+struct LaneImages {
+  int images;
+  Buffer<T> memory;
+  Maps<T> maps;
+
+  LaneImages(int count, Shape shape, const Halo& halo = {}, T fill = 0)
+      : images(count), memory(Layout<T>{shape, halo, blocks_of(count)}.size()), maps(Layout<T>{shape, halo, blocks_of(count)}.in(memory.data())) {
+    if (fill != T(0)) std::fill_n(memory.data(), memory.bytes() / sizeof(T), fill);
+  }
+  int blocks() const { return blocks_of(images); }
+};
 
 // A batch taken from an array of images [rows][C][H][W]: image n is row index[n], or row n
 // where there is no index. A lane's value is (pixel - offset[c]) · scale[c].

@@ -330,3 +330,26 @@ POOL_BENCHMARKS = tuple(case for case in POOLINGS if case.benchmark)
 DENSE_CASES = tuple(case for case in DENSES if not case.benchmark)
 DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
 LOSS_CASES = LOSSES
+
+
+def kernel_lines() -> list[str]:
+    """Every case but the benchmarks as a line for the kernels' own test, kernels/selftest.cc."""
+    lines = []
+    for conv in CONV_CASES:
+        at = conv.resolved
+        numbers = (conv.images, conv.channels, conv.kernels, *conv.kernel_size, *conv.input_size,
+                   *at["stride"], *at["padding"], conv.padding_value, *at["dilation"], conv.groups,
+                   int(conv.flip_kernel), int(conv.bias))  # fmt: skip
+        lines.append(" ".join(("conv", conv.name, *map(str, numbers))))
+    for pool in POOL_CASES:
+        at = pool.resolved
+        numbers = (pool.images, pool.channels, *pool.input_size, *at["size"], *at["stride"],
+                   *at["padding"], int(pool.count_padding))  # fmt: skip
+        lines.append(" ".join(("pool", pool.name, pool.kind, *map(str, numbers))))
+    for dense in DENSE_CASES:
+        lines.append(f"dense {dense.name} {dense.images} {dense.features} {dense.units}")
+    return lines
+
+
+if __name__ == "__main__":
+    print("\n".join(kernel_lines()))
