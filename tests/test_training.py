@@ -11,6 +11,7 @@ import convprop as cp
 import reference
 from convprop import schedules
 from convprop._native import engine
+from convprop.data.arrays import stratified_split
 from convprop.errors import InvalidInput, TrainingDiverged
 from convprop.training import SHUFFLE_STREAM, SNAPSHOT_STEPS
 from refusal import refuses
@@ -162,7 +163,14 @@ def test_learns_and_says_so():
     assert history.steps == 12 * 5
     assert not history.interrupted
     assert net.training_settings == {
-        "optimizer": {"kind": "adam"},
+        "optimizer": {
+            "kind": "adam",
+            "learning_rate": 0.001,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "epsilon": 1e-08,
+            "weight_decay": 0.0,
+        },
         "schedule": {"kind": "constant"},
         "epochs": 12,
         "batch_size": 32,
@@ -371,6 +379,18 @@ def test_single_output_learns_yes_and_no():
     answers = (labels == 1).astype(int)
     cp.train(net, images, answers, epochs=60, batch_size=16, optimizer=cp.Adam(0.01))
     assert net.evaluate(images, answers).accuracy == 1.0
+
+
+def test_held_out_images_need_a_weight_too():
+    images, labels = blobs()
+    rows = stratified_split(labels, 0.2, small().seed)
+    for part, of in zip(("trained on", "held out"), rows, strict=True):
+        weights = np.ones(IMAGES)
+        weights[of] = 0
+        with refuses(
+            InvalidInput, f"sample_weight must be above 0 for some image {part}, got 0 for all"
+        ):
+            cp.train(small(), images, labels, validation=0.2, sample_weight=weights)
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,12 @@ class Described:
     """The fields that the repr shows without their names."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``kind`` and the fields that differ from their defaults, ready for JSON."""
+        """Return ``kind`` and every field, defaults too: they may change, a file must not."""
+        assert dataclasses.is_dataclass(self)
         description: dict[str, Any] = {"kind": self.kind}
-        for name, value in self._given():
-            description[name] = value.to_dict() if isinstance(value, Described) else value
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            description[field.name] = value.to_dict() if isinstance(value, Described) else value
         return description
 
     def _given(self) -> list[tuple[str, Any]]:

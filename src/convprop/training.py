@@ -199,10 +199,13 @@ def _sets(
         training.rows, rows = stratified_split(classes, fraction, seed)
         held_out = _Set(checked, targets, named, weights, rows)
     if weights is not None:
-        rows = np.arange(count) if training.rows is None else training.rows
-        training.rows = rows[weights[rows] > 0]
-        if len(training.rows) == 0:
-            raise invalid("sample_weight", "be above 0 for some image trained on", "0 for all")
+        for part, which in ((training, "trained on"), (held_out, "held out")):
+            if part is not None and part.weights is not None:
+                rows = np.arange(count) if part.rows is None else part.rows
+                part.rows = rows[weights[rows] > 0]
+                if len(part.rows) == 0:
+                    rule = f"be above 0 for some image {which}"
+                    raise invalid("sample_weight", rule, "0 for all")
     return training, held_out
 
 
