@@ -1,6 +1,6 @@
 """Convolutional networks on the CPU: fast, exact to the bit, and open to the last product."""
 
-from importlib.metadata import version
+from typing import Any
 
 from convprop import equations, initializers, ops, schedules
 from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
@@ -27,8 +27,6 @@ from convprop.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
 from convprop.presets import preset
 from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import train
-
-__version__ = version("convprop")
 
 __all__ = [
     "SGD",
@@ -70,3 +68,12 @@ __all__ = [
     "set_num_threads",
     "train",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # importlib.metadata takes a fifth of the import's time, and few ask for the version.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("convprop")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,6 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -72,10 +71,12 @@ def save(
 
 
 def _describe(network: Network) -> dict[str, Any]:
+    from convprop import __version__
+
     normalisation = network.normalisation
     return {
         "format_version": FORMAT_VERSION,
-        "package_version": version("convprop"),
+        "package_version": __version__,
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
         "loss": network.loss.to_dict(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -383,6 +382,8 @@ class Network:
 
     def weights_sha256(self) -> str:
         """Return a hash of every parameter's name, shape and bits."""
+        import hashlib
+
         digest = hashlib.sha256()
         for name, array in self.parameters.items():
             digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
