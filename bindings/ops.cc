@@ -335,7 +335,7 @@ void define_ops(nb::module_& m) {
   m.def("set_num_threads", [](int threads) {
     require(threads >= 1 && threads <= 1024, "the number of threads must lie in 1 ... 1024");
     SharedPool::instance().set_threads(threads);
-  });
+  }, "threads"_a);
   m.def("get_num_threads", [] { return SharedPool::instance().threads(); });
 }
 

@@ -31,8 +31,10 @@ template <class T>
 void update(const Optimizer& o, double learning_rate, uint64_t t, T* w, const T* g, T* state0, T* state1, ptrdiff_t begin,
             ptrdiff_t end) {
   using V = Lanes<T>;
-  const V one = T(1), decay = T(o.weight_decay), epsilon = T(o.epsilon), rate = T(learning_rate);
-  const V momentum = T(o.momentum), alpha = T(o.alpha), rho = T(o.rho), beta1 = T(o.beta1), beta2 = T(o.beta2);
+  // 1 - beta is taken before rounding to T: 1 - T(0.999) would be 5e-5 off.
+  const V decay = T(o.weight_decay), epsilon = T(o.epsilon), rate = T(learning_rate), momentum = T(o.momentum);
+  const V alpha = T(o.alpha), rest_of_alpha = T(1 - o.alpha), rho = T(o.rho), rest_of_rho = T(1 - o.rho);
+  const V beta2 = T(o.beta2), rest_of_beta1 = T(1 - o.beta1), rest_of_beta2 = T(1 - o.beta2);
   const V keep = T(1 - learning_rate * o.weight_decay);
   const V adam_rate = T(learning_rate / (1 - power(o.beta1, t)));
   const V adam_norm = T(1 / __builtin_sqrt(1 - power(o.beta2, t)));
@@ -47,19 +49,19 @@ void update(const Optimizer& o, double learning_rate, uint64_t t, T* w, const T*
         break;
       case OptimizerKind::adam:
       case OptimizerKind::adamw:
-        first = fma(one - beta1, gradient - first, first);
-        second = fma(one - beta2, gradient * gradient, beta2 * second);
+        first = fma(rest_of_beta1, gradient - first, first);
+        second = fma(rest_of_beta2, gradient * gradient, beta2 * second);
         weight = weight - adam_rate * (first / fma(sqrt(second), adam_norm, epsilon));
         break;
       case OptimizerKind::rmsprop:
-        first = fma(one - alpha, gradient * gradient, alpha * first);
+        first = fma(rest_of_alpha, gradient * gradient, alpha * first);
         second = fma(momentum, second, gradient / (sqrt(first) + epsilon));
         weight = fma(-rate, second, weight);
         break;
       case OptimizerKind::adadelta: {
-        first = fma(one - rho, gradient * gradient, rho * first);
+        first = fma(rest_of_rho, gradient * gradient, rho * first);
         const V change = sqrt(second + epsilon) / sqrt(first + epsilon) * gradient;
-        second = fma(one - rho, change * change, rho * second);
+        second = fma(rest_of_rho, change * change, rho * second);
         weight = fma(-rate, change, weight);
         break;
       }

@@ -30,7 +30,7 @@ Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, Loss loss, bool
 
 template <class T>
 int Plan<T>::add_value(Shape shape) {
-  values_.push_back({shape, {}, {}, {}, {}});
+  values_.push_back({shape, {}, {}, {}});
   return int(values_.size()) - 1;
 }
 
@@ -49,6 +49,9 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
     // An activation right behind a convolution or a dense layer is computed in place with it,
     // except where every layer's own output is wanted.
     const bool fuse = mode_ != Mode::inspect && l + 1 < layers.size() && layers[l + 1].kind == LayerKind::activation;
+    const Shape& stored = values_[in].shape;
+    if ((spec.kind == LayerKind::conv || spec.kind == LayerKind::pool) && (stored.H != shape.H || stored.W != shape.W))
+      throw std::invalid_argument("a convolution or a pool cannot follow a Flatten of maps");
     const auto activation_of = [](const LayerSpec& s) { return ActivationLayer<T>{s.activation, T(s.slope)}; };
     const ActivationLayer<T> fused = fuse ? activation_of(layers[l + 1]) : ActivationLayer<T>{};
     int out = in;
@@ -61,8 +64,7 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         out_shape = {layer.K, layer.Ho, layer.Wo};
         out = add_value(out_shape);
         values_[in].o_halo = input_halo(spec.window);
-        values_[out].delta_halo = delta_halo(spec.window, shape.W);
-        ops_.push_back({ConvOp{layer, fused, weight, bias, T(spec.padding_value), {}, {}}, in, out});
+        ops_.push_back({ConvOp{layer, fused, weight, bias, T(spec.padding_value), {}, {}, {}}, in, out});
         break;
       }
       case LayerKind::dense: {
@@ -82,12 +84,12 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         break;
       }
       case LayerKind::activation:
-        out = add_value(shape);
+        out = add_value(values_[in].shape);
         ops_.push_back({activation_of(spec), in, out});
         break;
       case LayerKind::dropout:
         if (mode_ == Mode::predict) break;
-        out = add_value(shape);
+        out = add_value(values_[in].shape);
         ops_.push_back({DropoutOp{{spec.rate}, int(l)}, in, out});
         break;
       case LayerKind::flatten:
@@ -153,7 +155,7 @@ void Plan<T>::allocate() {
     // The δ of a block is used up before the next block's is made, up to the first dense layer.
     const bool all_blocks = mode_ == Mode::inspect || v >= boundary;
     for (int u = 0; u < (all_blocks ? 1 : units); u++) {
-      value.delta.push_back(new_maps(value.shape, value.delta_halo, all_blocks ? blocks : 1, T(0)));
+      value.delta.push_back(new_maps(value.shape, {}, all_blocks ? blocks : 1, T(0)));
       if (!all_blocks) value.delta.back().block = 0;
     }
   }
@@ -165,6 +167,10 @@ void Plan<T>::allocate() {
   };
   for (Op& op : ops_) {
     if (auto* conv = std::get_if<ConvOp>(&op.what)) {
+      for (int u = 0; u < units; u++) {
+        conv->delta.push_back(new_maps(values_[op.out].shape, delta_halo(conv->layer.window, conv->layer.W), 1, T(0)));
+        conv->delta.back().block = 0;
+      }
       for (int g = 0; g < groups; g++) {
         conv->group_dw.push_back(new_buffer<T>(size_of(conv->weight)));
         if (conv->bias >= 0) conv->group_db.push_back(new_buffer<T>(size_of(conv->bias)));
@@ -346,20 +352,20 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
                      std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
                      if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
                    }
+                   const Maps<T>& x_delta = conv.delta[at.unit];
                    for (int b = blocks.begin; b < blocks.end; b++) {
-                     if (conv.activation.kind != Activation::identity) conv.activation.input_delta(delta, out, delta, b, kernels);
-                     conv.layer.weight_gradient(in, delta, dw, b, kernels);
-                     if (db) conv.layer.bias_gradient(delta, db, b, kernels);
+                     conv.activation.input_delta(delta, out, x_delta, b, kernels);
+                     conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
+                     if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
+                     at.meet();
+                     if (wants_input_delta) conv.layer.input_delta(x_delta, parameters_[conv.weight], delta_in, b, at.share_of(in.C));
+                     at.meet();
                    }
-                   if (!wants_input_delta) return;
-                   at.meet();
-                   for (int b = blocks.begin; b < blocks.end; b++)
-                     conv.layer.input_delta(delta, parameters_[conv.weight], delta_in, b, at.share_of(in.C));
                  },
                  [&](DenseOp& dense) {
                    const Range kernels = at.share_of(dense.layer.K), features = at.share_of(dense.layer.F);
                    for (int b = blocks.begin; b < blocks.end; b++) {
-                     if (dense.activation.kind != Activation::identity) dense.activation.input_delta(delta, out, delta, b, kernels);
+                     dense.activation.input_delta(delta, out, delta, b, kernels);
                      DenseLayer<T>::rows_of(delta, b, dense.delta_rows, kernels);
                      DenseLayer<T>::rows_of(in, b, dense.o_rows, features);
                    }

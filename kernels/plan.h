@@ -94,11 +94,12 @@ class Plan {
   int images() const { return images_.count; }
 
  private:
-  // What stands between two layers. Deltas live in one block a unit where they are soon used
-  // up, else in as many as the batch has.
+  // What stands between two layers, in the shape it is stored in: a Flatten does not change it.
+  // Deltas live in one block a unit where they are soon used up, else in as many as the batch
+  // has; they have no halo.
   struct Value {
     Shape shape;
-    Halo o_halo, delta_halo;
+    Halo o_halo;
     Maps<T> o;
     std::vector<Maps<T>> delta;
   };
@@ -108,6 +109,7 @@ class Plan {
     int weight, bias;  // parameters; bias < 0 where there is none
     T padding_value;
     std::vector<T*> group_dw, group_db;
+    std::vector<Maps<T>> delta;  // of x, with its halo: one block a unit
   };
   struct DenseOp {
     DenseLayer<T> layer;

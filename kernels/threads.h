@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -152,7 +153,8 @@ class SharedPool {
   }
 
  private:
-  SharedPool() : threads_(1), owner_(getpid()) {}
+  // As many threads as the processors this process may use.
+  SharedPool() : threads_(std::max(1, int(std::thread::hardware_concurrency()))), owner_(getpid()) {}
 
   int threads_;
   pid_t owner_;
