@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,8 @@ def main() -> None:
         else:
             print(report.lines(records[-1]), flush=True)
     if arguments.keep:
-        print(*report.keep(records, "operations" if arguments.ops else "steps"), sep="\n")
+        kept = report.keep(records, "operations" if arguments.ops else "steps")
+        print("kept", *kept, file=sys.stderr)
 
 
 def parse_arguments() -> argparse.Namespace:
