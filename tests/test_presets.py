@@ -104,7 +104,7 @@ def test_refuses(arguments, message):
         cp.preset(*arguments)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_digits_are_learnt(seed):
     split = data.load("digits", seed=seed)
     entry = presets.PRESETS["digits"]

@@ -13,7 +13,7 @@ from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
 from convprop.layers import Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU, Shape, Tanh
 from convprop.network import Network
-from convprop.optimizers import SGD, Adam, Optimizer
+from convprop.optimizers import SGD, Adam, AdamW, Optimizer
 from convprop.schedules import Constant, Cosine, OneCycle, Schedule
 from convprop.stack import image_shape, stack
 
@@ -50,11 +50,13 @@ def _digits(input_shape: Shape, classes: int) -> list[Layer]:
     return [
         Conv(32, 3, padding=1),
         ReLU(),
-        MaxPool(2),
-        Conv(64, 3, padding=1),
+        Conv(32, 3, padding=1),
         ReLU(),
         MaxPool(2),
         Dropout(0.25),
+        Conv(64, 3, padding=1),
+        ReLU(),
+        Dropout(0.5),
         Dense(classes),
     ]
 
@@ -129,14 +131,14 @@ def _vgg_small(input_shape: Shape, classes: int) -> list[Layer]:
 _ALL = (
     Preset(
         "digits",
-        "two convolutions and one dense layer, for small images such as the 8x8 digits",
+        "three convolutions and one dense layer, for small images such as the 8x8 digits",
         (1, 8, 8),
         10,
         _digits,
-        Adam(3e-3),
+        AdamW(4e-3),
         OneCycle(),
         32,
-        15,
+        20,
     ),
     Preset(
         "lenet5",
