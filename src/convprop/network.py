@@ -115,7 +115,7 @@ class Network:
     layers, names, shapes : tuple
         shapes[0] is the input's, shapes[l] that of layer l's output.
     parameters : Parameters
-        By name ("conv1.weight", "conv1.bias", ...), live.
+        By name ("conv1.weight", "conv1.bias", ...): the arrays that training updates.
     training_settings : dict or None
         How it was trained; a model file keeps it.
 
@@ -137,11 +137,16 @@ class Network:
         self.loss = _checked_loss(loss, self.stack)
         self.seed = seed_number(seed)
         self.dtype: np.dtype[Any] = _float_dtype(dtype)
-        self.parameters = Parameters(_initialise(self.stack, self.seed, self.dtype))
+        self._parameters = Parameters(_initialise(self.stack, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
         self._plans: dict[str, tuple[tuple[int, int], Any]] = {}
+
+    @property
+    def parameters(self) -> Parameters:
+        """The live parameters by name."""
+        return self._parameters
 
     @property
     def layers(self) -> tuple[Layer, ...]:
