@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from convprop._native import engine
 from convprop.data.arrays import as_images
 from convprop.described import seed_number
 from convprop.errors import invalid
-from convprop.initializers import GlorotUniform, HeUniform, Initializer
-from convprop.layers import Activation, Layer, LeakyReLU, ReLU, Shape
+from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.parameters import Parameters, first_values
 from convprop.stack import Stack, stack
 from convprop.targets import as_targets, as_weights
 
@@ -25,38 +25,6 @@ Array = NDArray[Any]
 
 # Enough blocks of sixteen images for many threads; the outputs do not depend on it.
 PREDICT_BATCH = 256
-
-
-class Parameters(Mapping[str, Array]):
-    """The live parameters by name: the arrays that training updates in place.
-
-    ``parameters["conv1.weight"] = values`` copies values into the array, which must have
-    its shape.
-    """
-
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        self._arrays = arrays
-
-    def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
-
-    def __setitem__(self, name: str, values: ArrayLike) -> None:
-        if name not in self._arrays:
-            raise invalid("parameter name", f"be one of {', '.join(self._arrays)}", repr(name))
-        array, given = self._arrays[name], np.asarray(values)
-        if given.shape != array.shape:
-            raise invalid(name, f"have shape {array.shape}", f"shape {given.shape}")
-        array[...] = given
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.items())
-        return f"Parameters({shapes})"
 
 
 class Evaluation(NamedTuple):
@@ -137,7 +105,7 @@ class Network:
         self.loss = _checked_loss(loss, self.stack)
         self.seed = seed_number(seed)
         self.dtype: np.dtype[Any] = _float_dtype(dtype)
-        self._parameters = Parameters(_initialise(self.stack, self.seed, self.dtype))
+        self._parameters = Parameters(first_values(self.stack, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
@@ -434,29 +402,3 @@ def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     if checked not in (np.float32, np.float64):
         raise invalid("dtype", "be 'float32' or 'float64'", repr(dtype))
     return checked
-
-
-def _initialise(layers: Stack, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """Return every parameter's first values by name; biases are 0."""
-    arrays: dict[str, Array] = {}
-    for position, (layer, name) in enumerate(zip(layers.layers, layers.names, strict=True)):
-        for part, shape in layer.parameter_shapes(layers.shapes[position]).items():
-            if part == "bias":
-                values = np.zeros(shape)
-            else:
-                initializer = getattr(layer, "initializer", None) or _customary(
-                    layers.layers[position + 1 :]
-                )
-                values = initializer.values(shape, seed, len(arrays))
-            arrays[f"{name}.{part}"] = values.astype(dtype)
-    return arrays
-
-
-def _customary(following: tuple[Layer, ...]) -> Initializer:
-    """Return He's initialiser where a ReLU comes before the next parameters, else Glorot's."""
-    for layer in following:
-        if isinstance(layer, ReLU | LeakyReLU):
-            return HeUniform()
-        if isinstance(layer, Activation) or layer.kind in ("conv", "dense"):
-            break
-    return GlorotUniform()

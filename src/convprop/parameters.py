@@ -1,0 +1,74 @@
+"""A network's parameters: their first values, and the live arrays by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convprop.errors import invalid
+from convprop.initializers import GlorotUniform, HeUniform, Initializer
+from convprop.layers import Activation, Layer, LeakyReLU, ReLU
+from convprop.stack import Stack
+
+Array = NDArray[Any]
+
+
+class Parameters(Mapping[str, Array]):
+    """The live parameters by name: the arrays that training updates in place.
+
+    ``parameters["conv1.weight"] = values`` copies values into the array, which must have
+    its shape.
+    """
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __setitem__(self, name: str, values: ArrayLike) -> None:
+        if name not in self._arrays:
+            raise invalid("parameter name", f"be one of {', '.join(self._arrays)}", repr(name))
+        array, given = self._arrays[name], np.asarray(values)
+        if given.shape != array.shape:
+            raise invalid(name, f"have shape {array.shape}", f"shape {given.shape}")
+        array[...] = given
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.items())
+        return f"Parameters({shapes})"
+
+
+def first_values(layers: Stack, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """Return every parameter's first values by name; biases are 0."""
+    arrays: dict[str, Array] = {}
+    for position, (layer, name) in enumerate(zip(layers.layers, layers.names, strict=True)):
+        for part, shape in layer.parameter_shapes(layers.shapes[position]).items():
+            if part == "bias":
+                values = np.zeros(shape)
+            else:
+                initializer = getattr(layer, "initializer", None) or _customary(
+                    layers.layers[position + 1 :]
+                )
+                values = initializer.values(shape, seed, len(arrays))
+            arrays[f"{name}.{part}"] = values.astype(dtype)
+    return arrays
+
+
+def _customary(following: tuple[Layer, ...]) -> Initializer:
+    """Return He's initialiser where a ReLU comes before the next parameters, else Glorot's."""
+    for layer in following:
+        if isinstance(layer, ReLU | LeakyReLU):
+            return HeUniform()
+        if isinstance(layer, Activation) or layer.kind in ("conv", "dense"):
+            break
+    return GlorotUniform()
