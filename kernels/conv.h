@@ -185,7 +185,7 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
-    const int kernel_tiles = (k1 - k0 + Tile<T>::KERNELS - 1) / Tile<T>::KERNELS;
+    const int kernel_tiles = Tile<T>::kernel_tiles(k1 - k0);
     const int widest = Tile<T>::pixels_beside((k1 - k0 + kernel_tiles - 1) / kernel_tiles);
     const int tap_tiles = (taps + widest - 1) / widest;
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);

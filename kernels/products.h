@@ -43,13 +43,21 @@ struct Products {
   ptrdiff_t x_step;
 };
 
-// How many sums the registers hold: all but those for one weight and a row of pixels.
+// How many sums the registers hold, beside one weight and a row of pixels, and how they are
+// shared out: few kernels by many pixels where nothing speaks against it.
 template <class T>
 struct Tile {
   static constexpr int SUMS = (VECTOR_REGISTERS == 32 ? 24 : 12) / Lanes<T>::PARTS;
-  static constexpr int KERNELS = SUMS >= 24 ? 4 : SUMS >= 6 ? SUMS / 2 : SUMS;
+  static constexpr int KERNELS = std::min(SUMS, 6);
   static constexpr int PIXELS = 6;
   static constexpr int pixels_beside(int kernels) { return std::clamp(SUMS / kernels, 1, PIXELS); }
+
+  // Tiles that `kernels` are cut into: so that they come out even, of four if they can.
+  static int kernel_tiles(int kernels) {
+    for (int size : {4, 6, 5, 3})
+      if (size <= KERNELS && kernels % size == 0) return kernels / size;
+    return (kernels + std::min(KERNELS, 4) - 1) / std::min(KERNELS, 4);
+  }
 };
 
 template <class T, int K, int P, bool ADJACENT>
@@ -110,7 +118,7 @@ void products(const Products<T>& all, int kernels, int pixels) {
   if (kernels < 1 || pixels < 1) return;
   Products<T> tile = all;
   tile.taps = all.taps.ordered();
-  const int kernel_tiles = (kernels + Tile<T>::KERNELS - 1) / Tile<T>::KERNELS;
+  const int kernel_tiles = Tile<T>::kernel_tiles(kernels);
   const int widest = Tile<T>::pixels_beside((kernels + kernel_tiles - 1) / kernel_tiles);
   const int pixel_tiles = (pixels + widest - 1) / widest;
   const auto& tiles = all.o_step == LANES ? product_tiles<T, true> : product_tiles<T, false>;
