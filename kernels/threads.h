@@ -23,18 +23,14 @@ inline void pause_processor() {
 #endif
 }
 
-// How often to look before falling asleep. Where threads outnumber processors, looking only
-// keeps the one waited for from running.
-inline std::atomic<int> spins{0};
-
-inline void set_spins(int threads) { spins = threads <= int(std::thread::hardware_concurrency()) ? 4000 : 0; }
-
 // Waits until `word` differs from `old`: spinning for some microseconds, since the next
 // phase of a step is mostly that near, then asleep.
 inline void wait_for_change(std::atomic<uint32_t>& word, uint32_t old) {
-  for (int spin = spins.load(std::memory_order_relaxed); spin > 0; spin--) {
+  for (int spin = 1; spin < 4000; spin++) {
     if (word.load(std::memory_order_acquire) != old) return;
-    pause_processor();
+    // The one waited for may be waiting for this very processor.
+    if (spin % 128 == 0) std::this_thread::yield();
+    else pause_processor();
   }
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }
@@ -146,7 +142,6 @@ class SharedPool {
     const std::lock_guard<std::mutex> lock(turn_);
     if (!pool_ || pool_->threads() != threads) {
       pool_.reset();
-      set_spins(threads);
       pool_ = std::make_unique<ThreadPool>(threads);
     }
     pool_->run(work);
