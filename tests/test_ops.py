@@ -369,3 +369,16 @@ def test_dropout_keys():
     for other in ({"seed": 2}, {"seed": 1, "step": 2}, {"seed": 1, "layer": 1}):
         assert not np.array_equal(first, ops.dropout.forward(o, 0.5, **other))
     assert np.array_equal(ops.dropout.forward(o[:5], 0.5, seed=1), first[:5])
+
+
+# Flatten
+
+
+@both_dtypes
+def test_flatten_is_a_rearrangement_and_its_delta_the_way_back(dtype: cases.Dtype):
+    o = np.random.default_rng(0).standard_normal((5, 2, 3, 4)).astype(dtype)
+    x = ops.flatten.forward(o)
+    assert x.dtype == dtype and np.array_equal(x[1], o[1].ravel())
+    assert np.array_equal(ops.flatten.input_delta(x, input_shape=(2, 3, 4)), o)
+    x[0, 0] += 1
+    assert x[0, 0] != o[0, 0, 0, 0]

@@ -233,6 +233,19 @@ CASES: list[tuple[Callable[[], Any], str]] = [
     (lambda: dropout(step=-1), "step must be an integer in 0..2147483647, got -1"),
     (lambda: dropout(layer=0.5), "layer must be an integer in 0..2147483647, got 0.5"),
     (lambda: dropout(o=np.ones(3)), "o must have the axes (N, ...), got shape (3,)"),
+    # flatten
+    (
+        lambda: ops.flatten.forward(np.ones((2, 3))),
+        "o must have the axes (N, C, H, W), got shape (2, 3)",
+    ),
+    (
+        lambda: ops.flatten.input_delta(np.ones((2, 3)), input_shape=(1, 2, 2)),
+        "delta must have shape (N, 4), got (2, 3)",
+    ),
+    (
+        lambda: ops.flatten.input_delta(np.ones((2, 4)), input_shape=(1, 0, 2)),
+        "input_shape must be three positive integers (C, H, W), got (1, 0, 2)",
+    ),
 ]
 
 
