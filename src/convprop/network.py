@@ -17,9 +17,10 @@ from convprop.described import seed_number
 from convprop.errors import invalid
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.ops.loss import as_weights
 from convprop.parameters import Parameters, first_values
 from convprop.stack import Stack, stack
-from convprop.targets import as_targets, as_weights
+from convprop.targets import as_targets
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""What a network may be taught, and how much each image counts: checked arrays."""
+"""What a network may be taught: checked targets."""
 
 from __future__ import annotations
 
@@ -55,23 +55,3 @@ def _floats(
         outside = array.min() if array.min() < 0 else array.max()
         raise invalid(parameter, f"lie in 0..1 for {loss}", outside)
     return np.ascontiguousarray(array, dtype=dtype)
-
-
-def as_weights(sample_weight: ArrayLike | None, count: int) -> NDArray[np.float64] | None:
-    """Return sample weights as float64 (N,): finite, none below 0, not all 0. None stays None."""
-    if sample_weight is None:
-        return None
-    array = np.asarray(sample_weight)
-    if array.shape != (count,):
-        raise invalid("sample_weight", f"have shape ({count},)", f"shape {array.shape}")
-    if array.dtype.kind not in "buif":
-        raise invalid("sample_weight", "be numbers", f"dtype {array.dtype}")
-    weights = np.ascontiguousarray(array, dtype=np.float64)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        index = int(np.argmax(wrong))
-        rule = "be finite and at least 0"
-        raise invalid("sample_weight", rule, f"{weights[index]} at index {index}")
-    if not weights.any():
-        raise invalid("sample_weight", "be above 0 for some image", "0 for all")
-    return weights

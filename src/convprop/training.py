@@ -17,9 +17,9 @@ from convprop.described import Described, flag, number, seed_number
 from convprop.errors import TrainingDiverged, invalid
 from convprop.geometry import positive_integer
 from convprop.network import Network
+from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer
 from convprop.schedules import Constant, Schedule
-from convprop.targets import as_weights
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]

@@ -24,8 +24,8 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     shown = result.stdout.splitlines()
     assert shown[:4] == [
         "data      s.npz: 80 training and 20 test images, 8x8 grey, 2 classes",
-        "network   digits (chosen for 8x8 images), 19,330 parameters",
-        "training  3 epochs in batches of 16, adam at 0.003, seed 0, 1 thread",
+        "network   digits (chosen for 8x8 images), 30,114 parameters",
+        "training  3 epochs in batches of 16, adamw at 0.004, seed 0, 1 thread",
         "    epoch       loss   accuracy  val. loss  val. accuracy    images/s      time",
     ]
     epoch = r" +{}/3 +\d+\.\d{{4}} +\d+\.\d\d % +\d+\.\d{{4}} +\d+\.\d\d % +[\d,]+ +\d+\.\d s"
@@ -54,7 +54,7 @@ def test_json_is_the_only_line_on_stdout_and_says_what_was_done(
         "seed": 7,
         "threads": 2,
         "preset": "digits",
-        "parameters": 19330,
+        "parameters": 30114,
         "optimizer": "sgd",
         "learning_rate": 0.02,
         "batch_size": 16,
@@ -66,7 +66,7 @@ def test_json_is_the_only_line_on_stdout_and_says_what_was_done(
     }
     assert {name: record[name] for name in known} == known
     assert record["test_accuracy"] > 0.9
-    assert 0 < record["test_loss"] < 1
+    assert 0 <= record["test_loss"] < 1
     assert record["images_per_second"] == pytest.approx(240 / record["train_seconds"])
     assert 10e6 < record["peak_memory_bytes"] < 1e9
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2, 3]

@@ -233,7 +233,8 @@ def summary(model: str, /) -> None:
     if network.class_names is not None:
         terminal.labelled("classes", *network.class_names)
     if settings := network.training_settings:
-        terminal.labelled("training", *map(_setting, settings, settings.values()))
+        described = ", ".join(map(_setting, settings, settings.values()))
+        terminal.labelled("training", *described.split(", "))
     terminal.labelled("weights", network.weights_sha256())
 
 
