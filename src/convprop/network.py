@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -24,8 +25,10 @@ from convprop.targets import as_targets
 
 Array = NDArray[Any]
 
-# Enough blocks of sixteen images for many threads; the outputs do not depend on it.
+# A prediction's images go through the engine in batches: enough blocks of sixteen for many
+# threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
+PREDICT_BYTES = 1 << 28
 
 
 class Evaluation(NamedTuple):
@@ -235,7 +238,9 @@ class Network:
 
     def _outputs(self, images: Array, indices: NDArray[np.int64] | None) -> Array:
         offset, scale = self.lane_normalisation()
-        outputs: Array = self.plan("predict", PREDICT_BATCH).predict(images, indices, offset, scale)
+        image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
+        batch = min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
+        outputs: Array = self.plan("predict", batch).predict(images, indices, offset, scale)
         return outputs.reshape(len(outputs), self.outputs)
 
     def predict(self, images: ArrayLike) -> Array:
