@@ -56,7 +56,8 @@ def keep(records: list[dict[str, Any]], kind: str) -> list[Path]:
     RESULTS.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     heading = f"Milliseconds, medians of {first['repeats']} turns; {first['machine']}"
-    page = f"{heading}; commit {first['commit']}.\n\n{table(records)}\n"
+    commits = ", ".join(dict.fromkeys(record["commit"] for record in records))
+    page = f"{heading}; commit {commits}.\n\n{table(records)}\n"
     path.with_suffix(".md").write_text(page)
     return [path, path.with_suffix(".md")]
 
