@@ -221,4 +221,8 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
   }
 }
 
+// Compiled once, in tiles.cc.
+extern template void ConvLayer<float>::weight_gradient(const Maps<float>&, const Maps<float>&, float*, int, Range) const;
+extern template void ConvLayer<double>::weight_gradient(const Maps<double>&, const Maps<double>&, double*, int, Range) const;
+
 }  // namespace convprop

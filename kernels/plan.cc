@@ -236,6 +236,7 @@ void Plan<T>::on_all_threads(const Body& body) {
 template <class T>
 StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
                            uint64_t seed, const double* learning_rate) {
+  const std::lock_guard<std::mutex> alone(running_);
   images_ = images, targets_ = targets, step_ = step, seed_ = seed, learning_rate_ = learning_rate;
   weigh_images(sample_weight);
   on_all_threads([&](const Place& at) {
@@ -247,6 +248,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
 
 template <class T>
 void Plan<T>::predict(const Images<T>& images, T* out) {
+  const std::lock_guard<std::mutex> alone(running_);
   images_ = images, step_ = 0, learning_rate_ = nullptr;
   on_all_threads([&](const Place& at) {
     forward_pass(at);

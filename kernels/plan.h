@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <variant>
 #include <vector>
 
@@ -187,7 +188,8 @@ class Plan {
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads
   size_t bytes_ = 0;
 
-  // Of the run under way.
+  // Of the run under way; one at a time.
+  std::mutex running_;
   Images<T> images_{};
   Targets<T> targets_{};
   uint64_t step_ = 0, seed_ = 0;

@@ -137,4 +137,8 @@ void products(const Products<T>& all, int kernels, int pixels) {
   }
 }
 
+// Compiled once, in tiles.cc.
+extern template void products<float>(const Products<float>&, int, int);
+extern template void products<double>(const Products<double>&, int, int);
+
 }  // namespace convprop

@@ -1,0 +1,75 @@
+"""The engine's threads beside Python's own threads and processes."""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import convprop as cp
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+LABELS = np.arange(40) % 3
+
+
+def network() -> cp.Network:
+    return cp.Network([cp.Conv(4, 3), cp.ReLU(), cp.MaxPool(2), cp.Dense(3)], (1, 8, 8))
+
+
+def trained(epochs: int = 2) -> str:
+    net = network()
+    cp.train(net, IMAGES, LABELS, epochs=epochs)
+    return net.weights_sha256()
+
+
+def in_threads(count, work) -> None:
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_networks_train_in_several_threads_as_they_do_alone():
+    hashes = []
+    in_threads(4, lambda: hashes.append(trained()))
+    assert hashes == [trained()] * 4
+
+
+def test_one_network_in_several_threads_takes_turns():
+    net = network()
+    in_threads(3, lambda: cp.train(net, IMAGES, LABELS, epochs=30))
+    assert np.isfinite(net.forward(IMAGES)).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_trains_as_its_parent():
+    script = """
+import os, sys, test_processes
+before = test_processes.trained()
+child = os.fork()
+same = test_processes.trained() == before
+if child == 0:
+    os._exit(0 if same else 1)
+sys.exit(0 if same and os.waitpid(child, 0)[1] == 0 else 1)
+"""
+    # Newer Pythons warn of every fork beside threads.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    finished = subprocess.run(
+        command, cwd=os.path.dirname(__file__), timeout=60, capture_output=True, text=True
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_memory_does_not_grow_with_the_steps():
+    net = network()
+    cp.train(net, IMAGES, LABELS, epochs=100, batch_size=8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cp.train(net, IMAGES, LABELS, epochs=400, batch_size=8)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 2048  # KiB (on macOS bytes), over 2,000 steps
