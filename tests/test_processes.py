@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,10 +67,16 @@ sys.exit(0 if same and os.waitpid(child, 0)[1] == 0 else 1)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
+STATM = Path("/proc/self/statm")
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells the memory in use")
 def test_memory_does_not_grow_with_the_steps():
+    def resident() -> int:
+        return int(STATM.read_text().split()[1]) * resource.getpagesize()
+
     net = network()
     cp.train(net, IMAGES, LABELS, epochs=100, batch_size=8)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident()
     cp.train(net, IMAGES, LABELS, epochs=400, batch_size=8)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 2048  # KiB (on macOS bytes), over 2,000 steps
+    assert resident() - before < 500_000  # bytes, over 2,000 steps
