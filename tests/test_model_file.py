@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import stat
 
 import numpy as np
 import pytest
@@ -144,6 +146,53 @@ def test_paths_that_cannot_be_written(tmp_path, check):
         ):
             check(path)
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("check", [model_file.check_writable, lambda path: network().save(path)])
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, monkeypatch, check):
+    # A socket's name has at most some 100 bytes.
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    os.symlink("pipe", "link")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        for name in ("pipe", "link", "socket"):
+            with refuses(
+                InvalidInput,
+                f"path must name a file that can be written, got {name} (not a regular file)",
+            ):
+                check(name)
+    assert sorted(os.listdir()) == ["link", "pipe", "socket"]
+    assert stat.S_ISFIFO(os.stat("link").st_mode)
+
+
+@pytest.mark.parametrize("check", [model_file.check_writable, lambda path: network().save(path)])
+def test_an_empty_path_is_no_file(check):
+    with refuses(
+        InvalidInput,
+        "path must name a file that can be written, got '' (no such file or directory)",
+    ):
+        check("")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite(tmp_path, value):
+    path = tmp_path / "model.safetensors"
+    rewritten(path, lambda found: None)
+    before = path.read_bytes()
+    spoiled = network()
+    spoiled.parameters["conv2.weight"][1, 0, 1, 2] = value
+    with refuses(
+        InvalidInput, f"conv2.weight must be finite to be saved, got {value} at (1, 0, 1, 2)"
+    ):
+        spoiled.save(path)
+    assert path.read_bytes() == before
+    rewritten(path, lambda found: None, dict(spoiled.parameters))
+    with refuses(
+        ModelFileError,
+        f"{path}: the tensor conv2.weight must be finite, got {value} at (1, 0, 1, 2)",
+    ):
+        cp.load(path)
 
 
 def test_check_writable_leaves_nothing(tmp_path):
@@ -294,6 +343,15 @@ def layer(index, **values):
             lambda found: found.update(normalisation={"offset": [0], "scale": ["x"]}),
             "normalisation must be an offset and a scale of 2 finite numbers each,"
             " got ([0], ['x'])",
+        ),
+        (
+            lambda found: found.update(normalisation={"offset": [0, 0], "scale": [1, 1e39]}),
+            "normalisation must be finite in float32, got ([0, 0], [1, 1e+39])",
+        ),
+        (
+            lambda found: found.update(normalisation={"offset": [0, 0], "scale": [1, 10**400]}),
+            "normalisation must be an offset and a scale of 2 finite numbers each,"
+            f" got ([0, 0], [1, {10**400}])",
         ),
         (
             lambda found: found.update(class_names=["a", 2, "c"]),

@@ -315,6 +315,11 @@ total                                           61,706        416,520  61,544 B"
             "normalisation must be an offset and a scale of 2 finite numbers each, got 'none'",
         ),
         (
+            lambda net: setattr(net, "normalisation", ([0.0, np.nan], [1.0, 1.0])),
+            "normalisation must be an offset and a scale of 2 finite numbers each,"
+            " got ([0.0, nan], [1.0, 1.0])",
+        ),
+        (
             lambda net: setattr(net, "class_names", ["a", "b"]),
             "class_names must hold one name for each of the 3 classes, got 2",
         ),
@@ -323,6 +328,17 @@ total                                           61,706        416,520  61,544 B"
 def test_refuses(call, message):
     with refuses(InvalidInput, message):
         call(varied())
+
+
+@pytest.mark.parametrize("value", [([0.0, -1e39], [1.0, 1.0]), ([0.0, 0.0], [1.0, 1e300])])
+def test_normalisation_must_fit_the_dtype(value):
+    wide = varied("float64")
+    wide.normalisation = value
+    assert np.array_equal(wide.normalisation, value)
+    narrow = varied("float32")
+    with refuses(InvalidInput, f"normalisation must be finite in float32, got {value!r}"):
+        narrow.normalisation = value
+    assert narrow.normalisation is None
 
 
 def test_targets_of_another_width_get_the_trace():

@@ -20,10 +20,13 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from convprop.described import from_dict
 from convprop.errors import InvalidInput, ModelFileError, invalid
@@ -60,14 +63,19 @@ def save(
     Raises
     ------
     InvalidInput
-        A path that cannot be written.
+        A path that cannot be written, or that names something other than a regular file; a
+        weight that is NaN or infinite.
     """
     from safetensors.numpy import save as to_bytes
+
+    for name, array in network.parameters.items():
+        if (place := _not_finite(array)) is not None:
+            raise invalid(name, "be finite to be saved", place)
 
     if training_settings is not None:
         network.training_settings = training_settings
     metadata = {METADATA_KEY: json.dumps(_describe(network), allow_nan=False)}
-    _replace(Path(path), to_bytes(dict(network.parameters), metadata))
+    _replace(path, to_bytes(dict(network.parameters), metadata))
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -96,12 +104,10 @@ def _conventions(layers: Stack) -> dict[str, str]:
     return {name: text for name, layer in pairs if (text := layer.convention()) is not None}
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: str | PathLike[str], content: bytes) -> None:
     """Write the content beside the path, flush it to the disk, then rename it."""
-    # A link keeps pointing to its file; only the file is replaced.
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with _explained(path):
+        target, temporary = _places(path)
         try:
             with open(temporary, "xb") as file:
                 file.write(content)
@@ -119,25 +125,50 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: str | PathLike[str]) -> Iterator[None]:
     """Turn an OSError of writing ``path`` into the package's own."""
     try:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise invalid("path", "name a file that can be written", f"{path} ({reason})") from None
+        named = os.fspath(path) or "''"
+        raise invalid("path", "name a file that can be written", f"{named} ({reason})") from None
 
 
 def check_writable(path: str | PathLike[str]) -> None:
     """Raise InvalidInput if `save` could not write to ``path``; leave nothing behind."""
-    target = Path(os.path.realpath(path))
-    with _explained(Path(path)):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        trial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _explained(path):
+        _, trial = _places(path)
         with open(trial, "xb"):
             pass
         trial.unlink()
+
+
+def _places(path: str | PathLike[str]) -> tuple[Path, Path]:
+    """Return the file that ``path`` names and a name beside it; OSError if it is no such file.
+
+    A rename would put a regular file in the place of a device, a pipe or a socket.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+    if not os.fspath(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    # A link keeps pointing to its file; only the file is replaced.
+    target = Path(os.path.realpath(path))
+    return target, target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _not_finite(array: np.ndarray[Any, Any]) -> str | None:
+    """Return "nan at (0, 1)" for the first value that is NaN or infinite, None without one."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return None
+    index = np.unravel_index(np.argmin(finite), array.shape)
+    return f"{array[index]} at {tuple(map(int, index))}"
 
 
 def load(path: str | PathLike[str]) -> Network:
@@ -146,8 +177,8 @@ def load(path: str | PathLike[str]) -> Network:
     Raises
     ------
     ModelFileError
-        A file that is damaged, not written by convprop, or of a later format; the message
-        begins with its name.
+        A file that is damaged, not written by convprop, or of a later format, or that holds
+        NaN or infinity; the message begins with its name.
     OSError
         A file that cannot be opened.
     """
@@ -160,7 +191,10 @@ def load(path: str | PathLike[str]) -> Network:
             description = _description(file.metadata())
             network = _network(description, file)
             for name in network.parameters:
-                network.parameters[name] = file.get_tensor(name)
+                values = file.get_tensor(name)
+                if (place := _not_finite(values)) is not None:
+                    raise ModelFileError(f"the tensor {name} must be finite, got {place}")
+                network.parameters[name] = values
     except SafetensorError as error:
         raise ModelFileError(f"{path}: not a whole safetensors file ({error})") from None
     except (ModelFileError, InvalidInput) as error:

@@ -160,11 +160,15 @@ class Network:
         try:
             offset, scale = (np.array(part, dtype=np.float64) for part in value)
             right = offset.shape == scale.shape == (channels,)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             right = False
         if not right or not np.isfinite([offset, scale]).all():
             rule = f"be an offset and a scale of {channels} finite numbers each"
             raise invalid("normalisation", rule, repr(value))
+        with np.errstate(over="ignore"):
+            rounded = np.array([offset, scale]).astype(self.dtype)
+        if not np.isfinite(rounded).all():
+            raise invalid("normalisation", f"be finite in {self.dtype.name}", repr(value))
         self._normalisation = offset, scale
 
     @property
