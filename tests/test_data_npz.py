@@ -1,4 +1,5 @@
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -180,6 +181,47 @@ def test_a_later_version_of_zip(tmp_path):
     with refuses(
         DataError, f"{path} must be a complete .npz file, got an error: zip file version 9.9"
     ):
+        data.load(path)
+
+
+@pytest.mark.parametrize("shape", ["(99999999999999999999, 12, 12)", "(10000000000000, 12, 12)"])
+def test_a_header_that_claims_an_absurd_shape(tmp_path, shape):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        raw = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        archive.writestr("images.npy", raw)
+    with pytest.raises(DataError) as caught:
+        data.load(path)
+    # The end is NumPy's and the machine's.
+    start = f"{path} must hold a readable array images, got an error: "
+    assert str(caught.value).startswith(start)
+    assert len(str(caught.value)) > len(start)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OverflowError("too large"), "too large"),
+        (EOFError(), "EOFError"),
+        (MemoryError(), "MemoryError"),
+        (zlib.error("Error -3\nand more"), "Error -3"),
+    ],
+)
+def test_whatever_numpy_raises_names_the_file(tmp_path, monkeypatch, error, reason):
+    path = save(tmp_path / "set.npz", images=BYTES, labels=LABELS)
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.npyio.NpzFile, "__getitem__", fail)
+        with refuses(
+            DataError, f"{path} must hold a readable array images, got an error: {reason}"
+        ):
+            data.load(path)
+    monkeypatch.setattr(np, "load", fail)
+    with refuses(DataError, f"{path} must be a complete .npz file, got an error: {reason}"):
         data.load(path)
 
 
