@@ -1,5 +1,6 @@
 """Layers: shapes, parameters, what they refuse, and the one error of a wrong stack."""
 
+import numpy as np
 import pytest
 
 import convprop as cp
@@ -88,6 +89,24 @@ def test_repr_shows_what_was_chosen():
     ("make", "message"),
     [
         (lambda: cp.Conv(0, 5), "kernels must be a positive integer, got 0"),
+        (lambda: cp.Conv(2**31, 5), "kernels must be at most 2147483647, got 2147483648"),
+        (
+            lambda: cp.Conv(6, 5, stride=2**62),
+            "stride must be at most 2147483647, got 4611686018427387904",
+        ),
+        (
+            lambda: cp.Conv(6, (5, 2**62)),
+            "kernel_size must be at most 2147483647, got 4611686018427387904",
+        ),
+        (
+            lambda: cp.Conv(6, 5, padding=(0, np.int64(2**40))),
+            "padding must be at most 2147483647, got 1099511627776",
+        ),
+        (
+            lambda: cp.MaxPool(2**31),
+            "size must be at most 2147483647, got 2147483648",
+        ),
+        (lambda: cp.Dense(2**40), "units must be at most 2147483647, got 1099511627776"),
         (lambda: cp.Conv(2.0, 5), "kernels must be a positive integer, got 2.0"),
         (lambda: cp.Conv(True, 5), "kernels must be a positive integer, got True"),
         (

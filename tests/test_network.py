@@ -356,12 +356,16 @@ def test_targets_of_another_width_get_the_trace():
     [
         ({"loss": "softmax"}, "loss must be one of convprop.losses, got 'softmax'"),
         ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+        (
+            {"input_shape": (2, 11, 2**31)},
+            "input_shape must be at most 2147483647, got 2147483648",
+        ),
         ({"dtype": "decimal"}, "dtype must be 'float32' or 'float64', got 'decimal'"),
     ],
 )
 def test_constructor_refuses(options, message):
     with refuses(InvalidInput, message):
-        cp.Network([cp.Dense(3)], SHAPE, **options)
+        cp.Network([cp.Dense(3)], **({"input_shape": SHAPE} | options))
 
 
 def test_softmax_of_one_output_is_refused():
@@ -381,3 +385,10 @@ def test_loss_refuses_a_reduction():
 def test_threads_are_a_positive_integer(threads):
     with refuses(InvalidInput, f"threads must be a positive integer, got {threads!r}"):
         cp.set_num_threads(threads)
+
+
+def test_threads_are_at_most_1024():
+    before = cp.get_num_threads()
+    with refuses(InvalidInput, "threads must be at most 1024, got 100000"):
+        cp.set_num_threads(100000)
+    assert cp.get_num_threads() == before

@@ -405,6 +405,10 @@ def test_held_out_images_need_a_weight_too():
         ),
         ({"epochs": 0}, "epochs must be a positive integer, got 0"),
         ({"epochs": 2.5}, "epochs must be a positive integer, got 2.5"),
+        (
+            {"batch_size": 2**62},
+            "batch_size must be at most 2147483647, got 4611686018427387904",
+        ),
         ({"batch_size": -3}, "batch_size must be a positive integer, got -3"),
         ({"seed": -1}, "seed must be an integer in 0..2**64 - 1, got -1"),
         ({"shuffle": 1}, "shuffle must be True or False, got 1"),

@@ -7,7 +7,7 @@ Sizes are (rows, columns); padding is (top, bottom, left, right).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeGuard
 
 import numpy as np
@@ -36,16 +36,24 @@ def is_integer(value: object, smallest: int) -> TypeGuard[int]:
     )
 
 
-def positive_integer(parameter: str, value: object) -> int:
-    """Return value as an int; raise InvalidInput unless it is an integer of at least 1."""
+def positive_integer(parameter: str, value: object, largest: int = LARGEST_INTEGER) -> int:
+    """Return value as an int; raise InvalidInput unless it is an integer in 1 .. largest."""
+    check_size(parameter, [value], largest)
     if not is_integer(value, 1):
         raise invalid(parameter, "be a positive integer", repr(value))
     return int(value)
 
 
+def check_size(parameter: str, values: Iterable[object], largest: int = LARGEST_INTEGER) -> None:
+    """Raise InvalidInput for the first integer above ``largest``."""
+    for value in values:
+        if isinstance(value, int | np.integer) and value > largest:
+            raise invalid(parameter, f"be at most {largest}", value)
+
+
 def pair(parameter: str, value: object) -> Pair:
     """Return an int or a pair of ints as (rows, columns), both at least 1."""
-    members = _integers(value, smallest=1)
+    members = _integers(parameter, value, smallest=1)
     if len(members) != 2:
         raise invalid(parameter, "be a positive integer or a pair of them", repr(value))
     return members[0], members[1]
@@ -65,7 +73,7 @@ def resolve_padding(
         top, bottom = _same(input_size[0], window_size[0], stride[0], dilation[0])
         left, right = _same(input_size[1], window_size[1], stride[1], dilation[1])
         return top, bottom, left, right
-    sides = _integers(padding, smallest=0)
+    sides = _integers("padding", padding, smallest=0)
     if len(sides) == 2:
         return sides[0], sides[0], sides[1], sides[1]
     if len(sides) == 4:
@@ -130,12 +138,17 @@ def pool_padding(padding: object, input_size: Pair, window: Pair, stride: Pair) 
     return sides
 
 
-def _integers(value: object, smallest: int) -> list[int]:
-    """Return an integer twice, a sequence of integers as a list, and [] for anything else."""
+def _integers(parameter: str, value: object, smallest: int) -> list[int]:
+    """Return an integer twice, a sequence of integers as a list, and [] for anything else.
+
+    Raise InvalidInput for an integer that is too large.
+    """
     if is_integer(value, smallest):
         return [int(value), int(value)]
     if not isinstance(value, tuple | list | np.ndarray):
+        check_size(parameter, [value])
         return []
+    check_size(parameter, value)
     members = [int(member) for member in value if is_integer(member, smallest)]
     return members if len(members) == len(value) else []
 

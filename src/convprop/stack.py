@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import LARGEST_INTEGER, is_integer
+from convprop.geometry import LARGEST_INTEGER, check_size, is_integer
 from convprop.layers import Layer, Shape, shape_text
 
 
@@ -110,6 +110,8 @@ def _names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
 
 
 def image_shape(input_shape: Sequence[int]) -> Shape:
+    if isinstance(input_shape, tuple | list | np.ndarray):
+        check_size("input_shape", input_shape)
     if (
         not isinstance(input_shape, tuple | list | np.ndarray)
         or len(input_shape) != 3

@@ -5,10 +5,13 @@ from __future__ import annotations
 from convprop._native import engine
 from convprop.geometry import positive_integer
 
+MOST_THREADS = 1024
+"""The engine's limit."""
+
 
 def set_num_threads(threads: int) -> None:
-    """Let every later call use ``threads`` threads; raise InvalidInput unless it is at least 1."""
-    engine.set_num_threads(positive_integer("threads", threads))
+    """Let every later call use ``threads`` threads; raise InvalidInput unless in 1 .. 1024."""
+    engine.set_num_threads(positive_integer("threads", threads, MOST_THREADS))
 
 
 def get_num_threads() -> int:

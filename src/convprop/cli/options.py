@@ -17,6 +17,8 @@ from cyclopts import (
 )
 
 from convprop.errors import ConvpropError, invalid
+from convprop.geometry import LARGEST_INTEGER
+from convprop.threads import MOST_THREADS
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -24,14 +26,26 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
+# Python converts no more than some thousand.
+_MOST_DIGITS = 1000
+
 
 class UsageError(ConvpropError):
     """A command line that the rules of its single options do not catch."""
 
 
 def count_from_one(_: Any, tokens: Sequence[Token]) -> int:
-    """Read a number of epochs, images or threads."""
-    return _whole(tokens[0].value, range(1, 2**31), "be a whole number of at least 1")
+    """Read a number of epochs or images."""
+    text = tokens[0].value
+    if text.isdecimal() and (len(text) > _MOST_DIGITS or int(text) > LARGEST_INTEGER):
+        raise ValueError(f"be at most {LARGEST_INTEGER}")
+    return _whole(text, range(1, LARGEST_INTEGER + 1), "be a whole number of at least 1")
+
+
+def thread_count(_: Any, tokens: Sequence[Token]) -> int:
+    """Read a number of threads."""
+    rule = f"be a whole number from 1 to {MOST_THREADS}"
+    return _whole(tokens[0].value, range(1, MOST_THREADS + 1), rule)
 
 
 def seed_number(_: Any, tokens: Sequence[Token]) -> int:
@@ -40,7 +54,7 @@ def seed_number(_: Any, tokens: Sequence[Token]) -> int:
 
 
 def _whole(text: str, allowed: range, rule: str) -> int:
-    if not text.isdecimal() or int(text) not in allowed:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) not in allowed:
         raise ValueError(rule)
     return int(text)
 

@@ -49,7 +49,7 @@ def train(
     learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None,
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
     seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
-    threads: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
+    threads: Annotated[int | None, Parameter(converter=options.thread_count)] = None,
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None,
     out: Path | None = None,
     size: Annotated[
@@ -80,7 +80,7 @@ def train(
     seed
         Seed of the first weights, the order of the images and dropout; 0 if not given.
     threads
-        CPU threads to use, all if not given; the result is the same for any number.
+        CPU threads to use, 1 to 1024, all if not given; the result is the same for any number.
     validation
         Fraction of the training images to hold out and measure after every epoch.
     out
