@@ -308,7 +308,7 @@ def test_divergence_names_the_step_and_restores_the_weights():
 
     with refuses(
         TrainingDiverged,
-        "the loss became nan at step 55 (epoch 3); the network's weights are now those of"
+        "the loss became nan at step 55 (epoch 3); the network's weights are again those of"
         " step 50; a learning rate below 0.01 may help",
     ):
         cp.train(
@@ -329,8 +329,28 @@ def test_learning_rate_that_is_too_large():
     images, labels = blobs(60)
     net = small("float32", cp.SquaredError())
     first = net.weights_sha256()
-    with pytest.raises(TrainingDiverged, match=r"at step \d+ \(epoch \d\); .* its first ones;"):
+    with pytest.raises(
+        TrainingDiverged, match=r"at step \d+ \(epoch \d\); .* that it started with;"
+    ):
         cp.train(net, images, labels, optimizer=cp.SGD(1e20), epochs=3, batch_size=20)
+    assert net.weights_sha256() == first
+
+
+def test_interruption_does_not_keep_weights_that_are_not_finite():
+    images, labels = blobs(20)
+    net = small("float32")
+    first = net.weights_sha256()
+
+    def spoil(record):
+        net.parameters["conv1.weight"][0] = np.inf
+        raise KeyboardInterrupt
+
+    with refuses(
+        TrainingDiverged,
+        "a weight is not finite after step 1 (epoch 1); the network's weights are again those"
+        " that it started with; a learning rate below 0.001 may help",
+    ):
+        cp.train(net, images, labels, epochs=1, batch_size=5, on_batch=spoil)
     assert net.weights_sha256() == first
 
 
@@ -344,8 +364,8 @@ def test_weight_that_overflows_in_the_last_step():
 
     with refuses(
         TrainingDiverged,
-        "a weight is not finite after step 1 (epoch 1); the network's weights are now its first"
-        " ones; a learning rate below 0.001 may help",
+        "a weight is not finite after step 1 (epoch 1); the network's weights are again those"
+        " that it started with; a learning rate below 0.001 may help",
     ):
         cp.train(net, images, labels, epochs=1, batch_size=20, on_batch=spoil)
     assert net.weights_sha256() == first
@@ -357,7 +377,8 @@ def test_weights_that_fail_at_once_get_no_advice():
     net.parameters["dense1.bias"][...] = np.nan
     with refuses(
         TrainingDiverged,
-        "the loss became nan at step 1 (epoch 1); the network's weights are now its first ones",
+        "the loss became nan at step 1 (epoch 1); the network's weights are again those"
+        " that it started with",
     ):
         cp.train(net, images, labels, epochs=1)
 
@@ -411,6 +432,8 @@ def test_held_out_images_need_a_weight_too():
         ),
         ({"batch_size": -3}, "batch_size must be a positive integer, got -3"),
         ({"seed": -1}, "seed must be an integer in 0..2**64 - 1, got -1"),
+        ({"on_batch": 5}, "on_batch must be None or callable, got 5"),
+        ({"on_epoch": "print"}, "on_epoch must be None or callable, got 'print'"),
         ({"shuffle": 1}, "shuffle must be True or False, got 1"),
         ({"normalise": None}, "normalise must be True or False, got None"),
         (

@@ -22,6 +22,9 @@ class ModelFileError(ConvpropError, ValueError):
 class TrainingDiverged(ConvpropError, RuntimeError):
     """The loss stopped being a finite number; the network holds its last good weights."""
 
+    step: int = 0
+    """How many steps those weights have taken; 0: they are the ones that training began with."""
+
 
 def invalid(parameter: str, rule: str, received: object) -> InvalidInput:
     """Return the error "<parameter> must <rule>, got <received>"."""

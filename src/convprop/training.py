@@ -163,6 +163,9 @@ def train(
         flag("shuffle", shuffle),
     )
     flag("normalise", normalise)
+    for parameter, hook in (("on_batch", on_batch), ("on_epoch", on_epoch)):
+        if hook is not None and not callable(hook):
+            raise invalid(parameter, "be None or callable", repr(hook))
     training, held_out = _sets(network, images, labels, validation, sample_weight, course.seed)
     if normalise and network.normalisation is None:
         rows = slice(None) if training.rows is None else training.rows
@@ -296,6 +299,8 @@ class _Run:
                     self.on_epoch(record)
         except KeyboardInterrupt:
             self.history.interrupted = True
+            if not self.weights.finite():
+                self._diverged("a weight is not finite after", self.history.steps, epoch)
         return self.history
 
     def _epoch(self, epoch: int) -> EpochRecord:
@@ -369,13 +374,16 @@ class _Run:
     def _diverged(self, what: str, step: int, epoch: int) -> NoReturn:
         """Put the last good weights back and say so."""
         self.weights.restore()
-        kept = f"those of step {self.weights.step}" if self.weights.step else "its first ones"
+        step_kept = self.weights.step
+        kept = f"those of step {step_kept}" if step_kept else "those that it started with"
         # At the first step the learning rate has had no effect yet.
         rate = self.course.optimizer.learning_rate
         advice = f"; a learning rate below {rate:g} may help" if self.history.steps else ""
-        raise TrainingDiverged(
-            f"{what} step {step} (epoch {epoch}); the network's weights are now {kept}{advice}"
+        error = TrainingDiverged(
+            f"{what} step {step} (epoch {epoch}); the network's weights are again {kept}{advice}"
         )
+        error.step = step_kept
+        raise error
 
     def _validate(self) -> tuple[float | None, float | None]:
         """Return loss and accuracy of what is held out, None and None where nothing is."""

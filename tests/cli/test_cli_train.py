@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from runs import QUICK, assert_fits, run, stripes
 import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
+from convprop.errors import TrainingDiverged
 
 
 def test_train_prints_plain_lines_where_there_is_no_terminal(
@@ -150,13 +152,43 @@ def test_images_are_resized_and_unreadable_ones_listed(
     assert f"skipped   1 unreadable file:\n          {damaged}\n" in shown.out
 
 
-def test_a_diverging_loss_ends_training_and_keeps_the_last_good_weights(
+RATE = ("--optimizer", "sgd", "--learning-rate", "1e30")
+
+
+def test_a_loss_that_diverges_at_once_leaves_the_old_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
 ) -> None:
     out = tmp_path / "model.safetensors"
-    rate = ("--optimizer", "sgd", "--learning-rate", "1e30")
-    assert cli.run(["train", str(stripes_file), *QUICK, *rate, "--out", str(out)]) == 1
-    shown = capsys.readouterr().err
-    assert re.match(r"error: the loss became (nan|inf) at step \d \(epoch 1\); ", shown)
-    assert shown.endswith(f"\nThe last good weights are saved in {out}.\n")
-    assert np.isfinite(cp.load(out).parameters["dense1.weight"]).all()
+    out.write_bytes(b"another model")
+    arguments = ["train", str(stripes_file), *QUICK, *RATE]
+    message = (
+        r"error: the loss became (nan|inf) at step \d \(epoch 1\); the network's weights are"
+        r" again those that it started with; a learning rate below 1e\+30 may help\n"
+    )
+    assert cli.run(arguments) == 1
+    assert re.fullmatch(message, capsys.readouterr().err)
+    assert cli.run([*arguments, "--out", str(out)]) == 1
+    nothing = re.escape(f"Nothing is saved in {out}.\n")
+    assert re.fullmatch(message + nothing, capsys.readouterr().err)
+    assert out.read_bytes() == b"another model"
+
+
+def test_a_loss_that_diverges_later_saves_the_last_good_weights(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stripes_file: Path,
+) -> None:
+    out = tmp_path / "model.safetensors"
+
+    def diverge(network: cp.Network, *data: Any, **options: Any) -> None:
+        error = TrainingDiverged("the loss became nan")
+        error.step = cp.train(network, *data, **options).steps
+        raise error
+
+    monkeypatch.setattr(train_command, "train_network", diverge)
+    assert cli.run(["train", str(stripes_file), *QUICK, "--out", str(out)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: the loss became nan\nThe last good weights are saved in {out}.\n"
+    )
+    assert cp.load(out).class_names == ("lying", "standing")

@@ -179,6 +179,7 @@ def _fit(
     out: Path | None,
 ) -> History:
     """Train, and save what was learned however training ends."""
+    nothing_learned = False
     with _first_interrupt() as interrupts, progress:
 
         def on_batch(batch: BatchRecord) -> None:
@@ -200,11 +201,13 @@ def _fit(
                 on_epoch=progress.on_epoch,
             )
         except TrainingDiverged as error:
-            kept = out is not None and progress.images
-            saved = f"\nThe last good weights are saved in {out}." if kept else ""
-            raise TrainingDiverged(f"{error}{saved}") from None
+            nothing_learned = error.step == 0
+            if out is None:
+                raise
+            saved = "Nothing is saved" if nothing_learned else "The last good weights are saved"
+            raise TrainingDiverged(f"{error}\n{saved} in {out}.") from None
         finally:
-            if out is not None and progress.images:
+            if out is not None and progress.images and not nothing_learned:
                 settings = {"preset": course.name} | (network.training_settings or {})
                 model_file.save(network, out, settings)
     return history
