@@ -1,17 +1,19 @@
 """Ctrl-C, pipes, terminals and encodings: commands as processes of their own."""
 
+import json
 import os
 import pty
 import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import QUICK, run, start
+from runs import QUICK, command, run, start
 
 import convprop as cp
 from convprop.cli import app as cli
@@ -174,3 +176,17 @@ def test_characters_that_the_output_cannot_hold_are_replaced(
     result = run("summary", out, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert (result.returncode, result.stderr) == (0, "")
     assert "classes   couch?, debout\n" in result.stdout
+
+
+@pytest.mark.skipif(
+    not (status := Path("/proc/self/status")).exists() or "VmHWM" not in status.read_text(),
+    reason="reads /proc",
+)
+def test_the_peak_of_memory_is_not_that_of_the_starting_process(stripes_file: Path) -> None:
+    large = 600_000_000
+    words = command(("train", stripes_file, *QUICK, "--json"))
+    starter = f"import subprocess; kept = b'x' * {large}; subprocess.run({words!r}, check=True)"
+    result = subprocess.run(
+        [sys.executable, "-c", starter], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert 10e6 < json.loads(result.stdout)["peak_memory_bytes"] < large
