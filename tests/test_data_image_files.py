@@ -289,6 +289,11 @@ def test_a_path_that_does_not_exist(tmp_path):
         list(data.read_images([tmp_path / "a.png"], (3, 5, 7)))
 
 
+def test_an_empty_path_is_not_this_folder():
+    with refuses(DataError, "'' must be a file or a folder, got neither"):
+        list(data.read_images([""], (3, 5, 7)))
+
+
 def test_a_model_that_takes_no_images(tmp_path):
     with refuses(
         InvalidInput, "input_shape must have 1, 3 or 4 channels to take image files, got 16"

@@ -266,3 +266,11 @@ def test_a_class_the_other_list_lacks():
 def test_importing_data_imports_neither_pillow_nor_scikit_learn():
     code = "import sys, convprop.data; print({'PIL', 'sklearn'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_an_empty_name_is_not_this_folder():
+    with refuses(
+        DataError,
+        "data must be 'digits', 'mnist', a folder or an .npz file, got '' (which does not exist)",
+    ):
+        data.load("")

@@ -1,6 +1,7 @@
 """Help, wrong usage and failures: every message word by word, and the exit statuses."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -81,12 +82,22 @@ PRESETS = "digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial, vgg-small"
         ("evaluate model.safetensors", "DATA must be given, got none"),
         ("evaluate m d --part al", "--part must be one of test, train, got al"),
         ("summary", "MODEL must be given, got none"),
+        ("train ''", "DATA must not be empty, got ''"),
+        ("train --out ''", "--out must not be empty, got ''"),
+        ("train --out=", "--out must not be empty, got ''"),
+        ("predict '' x.png", "MODEL must not be empty, got ''"),
+        ("predict model ''", "FILES must not be empty, got ''"),
+        ("predict model x.png '' y.png", "FILES must not be empty, got ''"),
+        ("evaluate '' digits", "MODEL must not be empty, got ''"),
+        ("evaluate model ''", "DATA must not be empty, got ''"),
+        ("summary ''", "MODEL must not be empty, got ''"),
+        ("check ''", "MODEL must not be empty, got ''"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line_with_status_2(
     capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
-    assert cli.run(line.split()) == 2
+    assert cli.run(shlex.split(line)) == 2
     assert capsys.readouterr() == ("", f"error: {message}{SEE.format(line.split()[0])}")
 
 

@@ -12,7 +12,7 @@ from convprop import __version__
 from convprop._native import engine
 from convprop.check import Row, check_machine, check_network
 from convprop.cli.model import named_network
-from convprop.cli.options import EXIT_FAILURE
+from convprop.cli.options import EXIT_FAILURE, DataName
 from convprop.cli.terminal import Terminal, count
 
 _ROOM = 48
@@ -20,7 +20,7 @@ _COLUMNS = f"{'differ by':>12}{'at most':>10}"
 _MARKS = {True: Text("ok", style="green"), False: Text("FAILS", style="bold red")}
 
 
-def check(model: str | None = None, /) -> int:
+def check(model: DataName | None = None, /) -> int:
     """Prove on this machine that the equations, their derivatives and the engine agree.
 
     Each line of the table says how far two computations are apart, relative to the largest

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from convprop import presets
-from convprop.cli.options import UsageError, unknown_name
+from convprop.cli.options import DataName, FileName, FileNames, UsageError, unknown_name
 from convprop.cli.terminal import (
     Terminal,
     count,
@@ -34,8 +34,8 @@ _MOST_CONFUSIONS = 3
 
 
 def evaluate(
-    model: Path,
-    data: str,
+    model: FileName,
+    data: DataName,
     /,
     *,
     part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
@@ -128,8 +128,8 @@ def _mistakes(images: Dataset, predicted: NDArray[np.int64]) -> list[str]:
 
 
 def predict(
-    model: Path,
-    files: Annotated[list[Path], Parameter(required=True)],
+    model: FileName,
+    files: FileNames,
     /,
     *,
     json: bool = False,
@@ -210,7 +210,7 @@ def _write_csv(predictions: Iterable[_Prediction]) -> None:
     writer.writerows(prediction[:3] for prediction in predictions)
 
 
-def summary(model: str, /) -> None:
+def summary(model: DataName, /) -> None:
     """Show a network's layers, with the shape, size and cost of each.
 
     Parameters

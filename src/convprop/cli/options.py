@@ -6,12 +6,14 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import (
     CoercionError,
     CycloptsError,
     MissingArgumentError,
+    Parameter,
     Token,
     UnusedCliTokensError,
 )
@@ -79,6 +81,28 @@ def _number(text: str, limit: float, rule: str) -> float:
     return value
 
 
+def file_name(kind: Any, tokens: Sequence[Token]) -> str | Path:
+    """Read the name of a file, a folder or data; an empty one would mean this folder."""
+    value: str | Path = kind(_name(tokens[0]))
+    return value
+
+
+def file_names(_: Any, tokens: Sequence[Token]) -> list[Path]:
+    """Read the names of files or folders."""
+    return [Path(_name(token)) for token in tokens]
+
+
+def _name(token: Token) -> str:
+    if not token.value:
+        raise CoercionError(msg="not be empty", token=token)
+    return token.value
+
+
+DataName = Annotated[str, Parameter(converter=file_name)]
+FileName = Annotated[Path, Parameter(converter=file_name)]
+FileNames = Annotated[list[Path], Parameter(required=True, converter=file_names)]
+
+
 def image_size(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:
     """Read "32" or "32x48" as (rows, columns)."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", tokens[0].value)
@@ -112,7 +136,7 @@ def _fault(error: CycloptsError) -> str:
         rule = "have a value" if argument.name.startswith("-") else "be given"
         return str(invalid(argument.name, rule, "none"))
     if isinstance(error, CoercionError) and error.token is not None:
-        received = error.token.value
+        received = error.token.value or "''"
         if isinstance(choices := argument.parameter.choices, tuple):
             return unknown_name(argument.name, "be one of", choices, received)
         if error.msg is not None:

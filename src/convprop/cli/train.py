@@ -40,7 +40,7 @@ _TINY, _SMALL = 15, 40
 
 
 def train(
-    data: str = "digits",
+    data: options.DataName = "digits",
     /,
     *,
     preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
@@ -51,7 +51,7 @@ def train(
     seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
     threads: Annotated[int | None, Parameter(converter=options.thread_count)] = None,
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None,
-    out: Path | None = None,
+    out: options.FileName | None = None,
     size: Annotated[
         tuple[int, int] | None,
         Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),

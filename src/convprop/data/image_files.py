@@ -199,7 +199,11 @@ def read_images(
 
 
 def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    for path in map(Path, paths):
+    for given in paths:
+        path = Path(given)
+        # Path("") is this folder; a name that is empty is a mistake.
+        if not os.fspath(given):
+            raise unusable("''", "be a file or a folder", "neither")
         if path.is_dir():
             for entry in entries(path):
                 if entry.is_dir() or is_image_name(entry):

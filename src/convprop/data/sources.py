@@ -71,12 +71,11 @@ def _load(
         return named.load_mnist()
     if path.is_file() and path.suffix.lower() == ".npz":
         return npz.load_file(path, name, test_fraction, seed)
-    if not path.is_dir():
-        raise unusable(
-            "data",
-            "be 'digits', 'mnist', a folder or an .npz file",
-            f"{name!r} ({'another kind of file' if path.exists() else 'which does not exist'})",
-        )
+    # Path("") is this folder; a name that is empty is a mistake.
+    if not name or not path.is_dir():
+        kind = "another kind of file" if name and path.exists() else "which does not exist"
+        rule = "be 'digits', 'mnist', a folder or an .npz file"
+        raise unusable("data", rule, f"{name!r} ({kind})")
     if idx.is_idx_folder(path):
         return idx.load_folder(path, name, test_fraction, seed)
     if not any(entry.is_dir() for entry in entries(path)):
