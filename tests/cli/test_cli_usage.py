@@ -1,5 +1,6 @@
 """Help, wrong usage and failures: every message word by word, and the exit statuses."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from runs import assert_fits, run
 
 import convprop as cp
+from convprop import _cpu
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
 
@@ -181,6 +183,16 @@ def test_what_the_machine_refuses_is_one_line(
     monkeypatch.setattr(train_command, "load", refuse)
     assert cli.run(["train"]) == 1
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+@pytest.mark.parametrize("line", ["train --epochs 1", "summary lenet5", "check"])
+def test_a_wrong_instruction_set_is_one_line(line: str) -> None:
+    result = run(*line.split(), env=os.environ | {"CONVPROP_ISA": "bogus"})
+    supported = ", ".join(_cpu.supported_isas())
+    message = f"CONVPROP_ISA must be one of {supported} on this machine, got bogus"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"error: {message}\n"
+    assert run("train", "--help", env=os.environ | {"CONVPROP_ISA": "bogus"}).returncode == 0
 
 
 def test_an_error_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
