@@ -51,6 +51,8 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
     // An activation right behind a convolution or a dense layer is computed in place with it,
     // except where every layer's own output is wanted.
     const bool fuse = mode_ != Mode::inspect && l + 1 < layers.size() && layers[l + 1].kind == LayerKind::activation;
+    const bool behind_dense = std::any_of(ops_.begin(), ops_.end(), [](const Op& op) { return std::holds_alternative<DenseOp>(op.what); });
+    if (spec.kind == LayerKind::conv && behind_dense) throw std::invalid_argument("a convolution cannot follow a dense layer");
     const Shape& stored = values_[in].shape;
     if ((spec.kind == LayerKind::conv || spec.kind == LayerKind::pool) && (stored.H != shape.H || stored.W != shape.W))
       throw std::invalid_argument("a convolution or a pool cannot follow a Flatten of maps");

@@ -68,6 +68,15 @@ def test_every_lane_computes_alone(dtype):
     np.testing.assert_array_equal(engine.tanh(x), alone)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_subnormal_numbers_are_zero_in_the_engine_and_nowhere_else(dtype):
+    small = np.array([-10 * np.finfo(dtype).tiny], dtype)
+    assert engine.activation_forward(small, "leaky_relu", 0.01)[0] == 0
+    w = np.full((1, 1, 1, 1), 0.01, dtype)
+    assert engine.conv_forward(small.reshape(1, 1, 1, 1), w, None).item() == 0
+    assert small[0] * w.item() != 0
+
+
 def test_random_bits_are_philox_4x32_10():
     # The known answer of the generator's authors for counter 0 and key 0.
     words = [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]

@@ -87,6 +87,7 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
     if cls is None:
         known = ", ".join(classes)
         raise ModelFileError(f"{what} must be one of {known}, got {description['kind']!r:.80}")
+    # Every kind is a dataclass; the base, and so the type, is not.
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     given = {name: value for name, value in description.items() if name != "kind"}
     unknown = [name for name in given if name not in fields]

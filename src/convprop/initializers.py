@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -132,15 +133,15 @@ _FAR = (
 )
 
 
-class Initializer(Described):
+class Initializer(Described, ABC):
     """Base of the initialisers."""
 
+    @abstractmethod
     def values(self, shape: tuple[int, ...], seed: int, index: int) -> Floats:
         """Return float64 weights of ``shape`` (K, C, k1, k2) or (K, F).
 
         ``seed`` and ``index``, the parameter's place in its network, choose the bits.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
@@ -38,7 +39,7 @@ from convprop.initializers import INITIALIZERS, Initializer
 Shape = tuple[int, ...]
 
 
-class Layer(Described):
+class Layer(Described, ABC):
     """Base of the layers."""
 
     source: ClassVar[str]
@@ -60,9 +61,9 @@ class Layer(Described):
         """Return which of several customary definitions the layer follows, if there are any."""
         return None
 
+    @abstractmethod
     def native(self, input_shape: Shape) -> dict[str, Any]:
         """Return the description that the engine's Plan takes."""
-        raise NotImplementedError
 
 
 def shape_text(shape: Shape) -> str:

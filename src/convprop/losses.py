@@ -6,6 +6,7 @@ softmax and sigmoid are part of the loss, not layers, so that neither can overfl
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +20,7 @@ Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, repr=False)
-class Loss(Described):
+class Loss(Described, ABC):
     """Base of the losses.
 
     Parameters
@@ -36,9 +37,9 @@ class Loss(Described):
         if self.reduction not in ("mean", "sum"):
             raise invalid("reduction", "be 'mean' or 'sum'", repr(self.reduction))
 
+    @abstractmethod
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return what the loss makes of raw outputs (N, K): same shape and dtype."""
-        raise NotImplementedError
 
 
 class SquaredError(Loss):

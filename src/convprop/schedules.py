@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,12 +20,12 @@ from convprop.described import Described, number, positive, table
 from convprop.errors import invalid
 
 
-class Schedule(Described):
+class Schedule(Described, ABC):
     """Base of the schedules."""
 
+    @abstractmethod
     def factor(self, step: int, total_steps: int) -> float:
         """Return the learning rate's factor at ``step`` of 1..total_steps."""
-        raise NotImplementedError
 
     @staticmethod
     def progress(step: int, total_steps: int) -> float:

@@ -6,11 +6,11 @@ Format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,12 +97,12 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
         try:
             with gzip.GzipFile(fileobj=raw) as unzipped:
                 most = path.stat().st_size * _DEFLATE_RATIO
-                return _read_stream(cast(IO[bytes], unzipped), path, axes, most)
+                return _read_stream(unzipped, path, axes, most)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
 
 
-def _read_stream(stream: IO[bytes], path: Path, axes: int, most: int) -> NDArray[np.uint8]:
+def _read_stream(stream: io.BufferedIOBase, path: Path, axes: int, most: int) -> NDArray[np.uint8]:
     length = 4 + 4 * axes
     header = stream.read(length)
     magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
@@ -122,7 +122,7 @@ def _read_stream(stream: IO[bytes], path: Path, axes: int, most: int) -> NDArray
     view = array.data.cast("B")
     filled = 0
     while filled < size:
-        got = stream.readinto(view[filled : filled + _CHUNK_BYTES])  # type: ignore[attr-defined]
+        got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
         if not got:
             raise unusable(path, rule, filled)
         filled += got
