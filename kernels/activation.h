@@ -72,7 +72,26 @@ struct ActivationLayer {
          delta.whole() && o.whole() && delta_in.whole());
   }
 
+  // The same for image n of maps whose pixels are single numbers. Whole vectors are written: what
+  // they leave behind the rows, clear_margins() puts right (image_conv.h).
+  void forward_image(const Maps<T>& x, const Maps<T>& o, int n) const {
+    chunks(o, [&](int c, int i, int j) { forward(x.at(n, c, i, j), o.at(n, c, i, j), 1); });
+  }
+
+  void input_delta_image(const Maps<T>& delta, const Maps<T>& o, int n, const Maps<T>& delta_in, int n_in) const {
+    chunks(delta, [&](int c, int i, int j) {
+      input_delta(delta.at(n, c, i, j), o.at(n, c, i, j), delta_in.at(n_in, c, i, j), 1);
+    });
+  }
+
  private:
+  template <class Chunk>
+  static void chunks(const Maps<T>& maps, const Chunk& chunk) {
+    for (int c = 0; c < maps.C; c++)
+      for (int i = 0; i < maps.H; i++)
+        for (int j = 0; j < maps.W; j += LANES) chunk(c, i, j);
+  }
+
   // Maps without a halo are one long row.
   template <class Row>
   static void rows(const Maps<T>& maps, Range channels, const Row& row, bool whole) {

@@ -65,8 +65,8 @@ struct DenseLayer {
   }
 
   static void rows_of(const Maps<T>& maps, int block, const Rows<T>& rows, Range features) {
-    transpose(maps.at(block, 0, 0, 0) + ptrdiff_t(features.begin) * LANES, features.end - features.begin,
-              rows.data + ptrdiff_t(block) * LANES * rows.row + features.begin, rows.row);
+    to_rows(maps.at(block, 0, 0, 0) + ptrdiff_t(features.begin) * LANES, features.end - features.begin,
+            rows.data + ptrdiff_t(block) * LANES * rows.row + features.begin, rows.row);
   }
 
   // dw[k][f] = sum over the images n of delta[n][k] · o[n][f], for rows k of dw

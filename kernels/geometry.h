@@ -34,6 +34,8 @@ inline int output_size(const Window& window, int axis, int input_size) {
 struct Halo {
   int before[2] = {0, 0};
   int after[2] = {0, 0};
+
+  bool any() const { return before[0] || before[1] || after[0] || after[1]; }
 };
 
 inline Halo input_halo(const Window& window) {

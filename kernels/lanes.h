@@ -5,9 +5,11 @@
 // alone and rounds once, so its bits do not depend on how many parts there are.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -44,6 +46,8 @@ struct Lanes {
   typedef T Part __attribute__((vector_size(VECTOR_BYTES)));
   // The integer of T's size: what comparisons give (all ones or all zeros) and bit patterns are.
   using Int = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  template <class U>
+  using Of = Lanes<U>;
 
   Part part[PARTS];
 
@@ -63,6 +67,19 @@ struct Lanes {
 
 template <class T>
 using IntLanes = Lanes<typename Lanes<T>::Int>;
+
+// One number with the operations of sixteen, for code that is written for either.
+template <class T>
+struct Single {
+  template <class U>
+  using Of = Single<U>;
+  T value;
+
+  Single() = default;
+  CONVPROP_INLINE Single(T v) : value(v) {}
+  static CONVPROP_INLINE Single load(const T* from) { return *from; }
+  CONVPROP_INLINE void store(T* to) const { *to = value; }
+};
 
 #define CONVPROP_LANEWISE(op)                                                 \
   template <class T>                                                          \
@@ -90,9 +107,24 @@ CONVPROP_LANEWISE(^)
 CONVPROP_COMPARISON(<)
 CONVPROP_COMPARISON(>)
 CONVPROP_COMPARISON(==)
+CONVPROP_COMPARISON(!=)
 CONVPROP_COMPARISON(<=)
 #undef CONVPROP_COMPARISON
 
+#define CONVPROP_SINGLE(result, op) \
+  template <class T>                \
+  CONVPROP_INLINE result operator op(Single<T> a, Single<T> b) { return a.value op b.value; }
+CONVPROP_SINGLE(Single<T>, +)
+CONVPROP_SINGLE(Single<T>, *)
+CONVPROP_SINGLE(Single<T>, /)
+CONVPROP_SINGLE(bool, ==)
+CONVPROP_SINGLE(bool, !=)
+CONVPROP_SINGLE(bool, <=)
+CONVPROP_SINGLE(bool, >)
+#undef CONVPROP_SINGLE
+
+template <class T>
+CONVPROP_INLINE Single<T> select(bool mask, Single<T> a, Single<T> b) { return mask ? a : b; }
 template <class T>
 CONVPROP_INLINE Lanes<T> operator-(const Lanes<T>& a) {
   Lanes<T> r;
@@ -186,6 +218,64 @@ CONVPROP_INLINE Lanes<T> sqrt(const Lanes<T>& a) {
   Lanes<T> r;
   for (int p = 0; p < Lanes<T>::PARTS; p++) r.part[p] = (typename Lanes<T>::Part)sqrt_part(a.part[p]);
   return r;
+}
+
+template <class T>
+CONVPROP_INLINE Single<T> fma(Single<T> a, Single<T> b, Single<T> c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return std::fma(a.value, b.value, c.value);
+#else
+  return a.value * b.value + c.value;
+#endif
+}
+
+template <class T>
+CONVPROP_INLINE Single<T> sqrt(Single<T> a) { return std::sqrt(a.value); }
+
+// The numbers of two vectors, counted through both, at the given places.
+template <int... PLACE, class Part>
+CONVPROP_INLINE Part shuffle(Part a, Part b) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(a, b, PLACE...);
+#else
+  typedef std::conditional_t<sizeof(a[0]) == 4, int32_t, int64_t> Mask __attribute__((vector_size(sizeof(Part))));
+  return __builtin_shuffle(a, b, Mask{PLACE...});
+#endif
+}
+
+// Rows i and i + STEP of a square change places where their lanes say so: one of the stages
+// of its transposition.
+template <int STEP, class T, int... LANE>
+CONVPROP_INLINE void exchange(Lanes<T>& a, Lanes<T>& b, std::integer_sequence<int, LANE...>) {
+  constexpr int WIDTH = Lanes<T>::WIDTH;
+  if constexpr (STEP >= WIDTH) {
+    for (int p = 0; p < Lanes<T>::PARTS; p++)
+      if ((p * WIDTH & STEP) == 0) std::swap(a.part[p + STEP / WIDTH], b.part[p]);
+  } else {
+    for (int p = 0; p < Lanes<T>::PARTS; p++) {
+      const auto first = shuffle<((LANE & STEP) == 0 ? LANE : WIDTH + LANE - STEP)...>(a.part[p], b.part[p]);
+      b.part[p] = shuffle<((LANE & STEP) == 0 ? LANE + STEP : WIDTH + LANE)...>(a.part[p], b.part[p]);
+      a.part[p] = first;
+    }
+  }
+}
+
+// Lane l of row r becomes lane r of row l.
+template <class T>
+CONVPROP_INLINE void transpose(Lanes<T> (&rows)[LANES]) {
+  constexpr std::make_integer_sequence<int, Lanes<T>::WIDTH> lanes;
+#pragma GCC unroll 16
+  for (int r = 0; r < LANES; r++)
+    if (!(r & 1)) exchange<1>(rows[r], rows[r + 1], lanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < LANES; r++)
+    if (!(r & 2)) exchange<2>(rows[r], rows[r + 2], lanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < LANES; r++)
+    if (!(r & 4)) exchange<4>(rows[r], rows[r + 4], lanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < LANES; r++)
+    if (!(r & 8)) exchange<8>(rows[r], rows[r + 8], lanes);
 }
 
 // The sum of the sixteen lanes by halves: l + (l+8), then + (l+4), + (l+2), + (l+1).

@@ -14,19 +14,33 @@
 namespace convprop {
 
 // C maps of H × W pixels for a run of blocks: pixel (i, j) of map c in block b starts at
-// data + b·block + c·channel + i·row + j·LANES. Strides count scalars; a halo, where there
-// is one, lies at negative i and j and beyond H and W.
+// data + b·block + c·channel + i·row + j·pixel. Strides count scalars; a halo, where there
+// is one, lies at negative i and j and beyond H and W. A block is sixteen images, a pixel
+// LANES numbers; or one image, a pixel one number, where there are too few to fill the lanes.
 template <class T>
 struct Maps {
   T* data = nullptr;
   int C = 0, H = 0, W = 0;
-  ptrdiff_t row = 0, channel = 0, block = 0;
+  ptrdiff_t row = 0, channel = 0, block = 0, pixel = LANES;
 
-  T* at(int b, int c, int i, int j) const { return data + b * block + c * channel + i * row + ptrdiff_t(j) * LANES; }
+  T* at(int b, int c, int i, int j) const { return data + b * block + c * channel + i * row + j * pixel; }
   ptrdiff_t features() const { return ptrdiff_t(C) * H * W; }
   // Whether a block, having no halo, is one row of features: what a dense layer reads.
-  bool whole() const { return row == ptrdiff_t(W) * LANES && channel == H * row; }
+  bool whole() const { return row == W * pixel && channel == H * row; }
+  // These maps as those of the blocks from `first` on.
+  Maps from(int first) const {
+    Maps shifted = *this;
+    shifted.data -= first * block;
+    return shifted;
+  }
 };
+
+template <class T, class Body>
+void each_pixel(Range channels, const Maps<T>& maps, const Body& body) {
+  for (int c = channels.begin; c < channels.end; c++)
+    for (int i = 0; i < maps.H; i++)
+      for (int j = 0; j < maps.W; j++) body(c, i, j);
+}
 
 struct Shape {
   int C, H, W;
@@ -56,19 +70,21 @@ class Buffer {
   std::unique_ptr<T, Free> data_;
 };
 
-// Maps with room for a halo round them, in memory of size().
+// Maps with room for a halo round them, in memory of size(). Those of single images have room
+// for LANES more numbers behind each, since whole vectors are read and written past a row's end.
 template <class T>
 struct Layout {
   Shape shape;
   Halo halo;
   int blocks;
+  int pixel = LANES;
 
-  ptrdiff_t row() const { return ptrdiff_t(shape.W + halo.before[1] + halo.after[1]) * LANES; }
-  ptrdiff_t channel() const { return (shape.H + halo.before[0] + halo.after[0]) * row(); }
+  ptrdiff_t row() const { return ptrdiff_t(shape.W + halo.before[1] + halo.after[1]) * pixel; }
+  ptrdiff_t channel() const { return (shape.H + halo.before[0] + halo.after[0]) * row() + (pixel == 1 ? LANES : 0); }
   ptrdiff_t block() const { return shape.C * channel(); }
   size_t size() const { return size_t(block()) * blocks; }
   Maps<T> in(T* memory) const {
-    return {memory + halo.before[0] * row() + ptrdiff_t(halo.before[1]) * LANES, shape.C, shape.H, shape.W, row(), channel(), block()};
+    return {memory + halo.before[0] * row() + ptrdiff_t(halo.before[1]) * pixel, shape.C, shape.H, shape.W, row(), channel(), block(), pixel};
   }
 };
 
@@ -97,56 +113,114 @@ struct Batch {
   const T* scale;
 };
 
+// Sixteen numbers of an array, as T.
+template <class T, class Number>
+CONVPROP_INLINE Lanes<T> load_as(const Number* from) {
+  if constexpr (std::is_same_v<T, Number>) {
+    return Lanes<T>::load(from);
+  } else {
+    alignas(VECTOR_BYTES) T cast[LANES];
+    for (int l = 0; l < LANES; l++) cast[l] = T(from[l]);
+    return Lanes<T>::load(cast);
+  }
+}
+
 // Lanes past the last image are zero; their loss gradient is zero too, so they add nothing.
+// A map is read sixteen pixels of sixteen images at a time, and turned round in registers.
 template <class T, class Pixel>
 void to_lanes(const Batch<T, Pixel>& batch, const Maps<T>& o, int block) {
-  const ptrdiff_t image_size = ptrdiff_t(o.C) * o.H * o.W;
+  const ptrdiff_t map_size = ptrdiff_t(o.H) * o.W;
   const int lanes = batch.images - block * LANES < LANES ? batch.images - block * LANES : LANES;
   const Pixel* image[LANES];
   for (int l = 0; l < LANES; l++) {
     const int64_t n = block * LANES + (l < lanes ? l : 0);
-    image[l] = batch.pixels + (batch.index ? batch.index[n] : n) * image_size;
+    image[l] = batch.pixels + (batch.index ? batch.index[n] : n) * o.C * map_size;
   }
+  alignas(VECTOR_BYTES) T present[LANES];
+  for (int l = 0; l < LANES; l++) present[l] = T(l < lanes);
+  const auto here = Lanes<T>::load(present) > Lanes<T>(T(0));
   for (int c = 0; c < o.C; c++) {
     const Lanes<T> offset = batch.offset ? batch.offset[c] : T(0), scale = batch.scale ? batch.scale[c] : T(1);
-    for (int i = 0; i < o.H; i++)
-      for (int j = 0; j < o.W; j++) {
-        const ptrdiff_t pixel = (ptrdiff_t(c) * o.H + i) * o.W + j;
-        alignas(VECTOR_BYTES) T gathered[LANES];
-        for (int l = 0; l < LANES; l++) gathered[l] = T(image[l][pixel]);
-        Lanes<T> value = (Lanes<T>::load(gathered) - offset) * scale;
-        if (lanes < LANES) {
-          value.store(gathered);
-          for (int l = lanes; l < LANES; l++) gathered[l] = T(0);
-          value = Lanes<T>::load(gathered);
-        }
-        value.store(o.at(block, c, i, j));
-      }
+    int i = 0, j = 0;
+    const auto put = [&](const Lanes<T>& pixel) {
+      const Lanes<T> value = (pixel - offset) * scale;
+      (lanes < LANES ? select(here, value, Lanes<T>(T(0))) : value).store(o.at(block, c, i, j));
+      if (++j == o.W) j = 0, i++;
+    };
+    ptrdiff_t pixel = 0;
+    for (; pixel + LANES <= map_size; pixel += LANES) {
+      Lanes<T> rows[LANES];
+#pragma GCC unroll 16
+      for (int l = 0; l < LANES; l++) rows[l] = load_as<T>(image[l] + c * map_size + pixel);
+      transpose(rows);
+#pragma GCC unroll 16
+      for (int p = 0; p < LANES; p++) put(rows[p]);
+    }
+    for (; pixel < map_size; pixel++) {
+      alignas(VECTOR_BYTES) T gathered[LANES];
+      for (int l = 0; l < LANES; l++) gathered[l] = T(image[l][c * map_size + pixel]);
+      put(Lanes<T>::load(gathered));
+    }
   }
 }
 
 // One block of maps to images [n][C][H][W], in the type of the array.
 template <class T, class Out>
 void from_lanes(const Maps<T>& o, int block, int images, Out* out) {
-  const ptrdiff_t image_size = o.features();
+  const ptrdiff_t map_size = ptrdiff_t(o.H) * o.W, image_size = o.features();
   const int lanes = images - block * LANES < LANES ? images - block * LANES : LANES;
-  for (int c = 0; c < o.C; c++)
-    for (int i = 0; i < o.H; i++)
-      for (int j = 0; j < o.W; j++) {
-        const T* lane = o.at(block, c, i, j);
-        Out* pixel = out + block * LANES * image_size + (ptrdiff_t(c) * o.H + i) * o.W + j;
-        for (int l = 0; l < lanes; l++) pixel[l * image_size] = Out(lane[l]);
+  Out* first = out + block * LANES * image_size;
+  for (int c = 0; c < o.C; c++) {
+    int i = 0, j = 0;
+    const auto next = [&] {
+      const T* at = o.at(block, c, i, j);
+      if (++j == o.W) j = 0, i++;
+      return at;
+    };
+    ptrdiff_t pixel = c * map_size;
+    if constexpr (std::is_same_v<T, Out>)
+      for (; pixel + LANES <= (c + 1) * map_size && lanes == LANES; pixel += LANES) {
+        Lanes<T> rows[LANES];
+#pragma GCC unroll 16
+        for (int p = 0; p < LANES; p++) rows[p] = Lanes<T>::load(next());
+        transpose(rows);
+#pragma GCC unroll 16
+        for (int l = 0; l < LANES; l++) rows[l].store(first + l * image_size + pixel);
       }
+    for (; pixel < (c + 1) * map_size; pixel++) {
+      const T* lane = next();
+      for (int l = 0; l < lanes; l++) first[l * image_size + pixel] = Out(lane[l]);
+    }
+  }
+}
+
+// One image into maps whose pixels are single numbers.
+template <class T, class Pixel>
+void to_maps(const Batch<T, Pixel>& batch, const Maps<T>& o, int n) {
+  const Pixel* pixel = batch.pixels + (batch.index ? batch.index[n] : n) * o.features();
+  for (int c = 0; c < o.C; c++) {
+    const T offset = batch.offset ? batch.offset[c] : T(0), scale = batch.scale ? batch.scale[c] : T(1);
+    for (int i = 0; i < o.H; i++, pixel += o.W) {
+      T* row = o.at(n, c, i, 0);
+      for (int j = 0; j < o.W; j++) row[j] = (T(pixel[j]) - offset) * scale;
+    }
+  }
 }
 
 // Sixteen images side by side to one row an image: out[l][f] = in[f][l], for all features.
 template <class T>
-void transpose(const T* in, ptrdiff_t features, T* out, ptrdiff_t out_row) {
-  for (ptrdiff_t f = 0; f < features; f += LANES) {
-    const ptrdiff_t here = features - f < LANES ? features - f : LANES;
-    for (int l = 0; l < LANES; l++)
-      for (ptrdiff_t k = 0; k < here; k++) out[l * out_row + f + k] = in[(f + k) * LANES + l];
+void to_rows(const T* in, ptrdiff_t features, T* out, ptrdiff_t out_row) {
+  ptrdiff_t f = 0;
+  for (; f + LANES <= features; f += LANES) {
+    Lanes<T> rows[LANES];
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++) rows[k] = Lanes<T>::load(in + (f + k) * LANES);
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int l = 0; l < LANES; l++) rows[l].store(out + l * out_row + f);
   }
+  for (; f < features; f++)
+    for (int l = 0; l < LANES; l++) out[l * out_row + f] = in[f * LANES + l];
 }
 
 }  // namespace convprop

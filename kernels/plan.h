@@ -1,13 +1,18 @@
 // A network's plan: its layers with their shapes, the memory they need, and one training
-// step, one prediction or one inspection run over it.
+// step, one prediction or one inspection run over it (step.cc).
 //
 // The batch is cut into blocks of sixteen images and the blocks into at most eight groups.
-// A unit of work is a run of groups; a thread carries its unit's blocks one by one through
-// the layers before the first dense one, then all together through the rest and the loss,
-// and back. Then the gradients, one sum a group, are added up and the parameters updated,
-// each thread doing its share of the elements. With fewer groups than threads several share
-// a unit and split the maps of every layer. How many threads there are decides who computes
-// a number, never in which order it is summed.
+// A unit of work is a run of groups. A thread carries its unit through the network a few
+// blocks at a time, as many as stay in its cache: each by itself through the layers before the
+// first dense one, then together through the rest and the loss, and back. Then the gradients,
+// one sum a group, are added up and the parameters updated, each thread doing its share of the
+// elements. With fewer groups than threads several share a unit and split the maps of every
+// layer. How many threads there are decides who computes a number, never in which order it is
+// summed.
+//
+// A batch that would leave most lanes empty is taken image by image through the layers before
+// the first dense one, with sixteen pixels in the lanes (image_conv.h) and the images shared
+// among the threads.
 #pragma once
 
 #include <memory>
@@ -18,6 +23,7 @@
 #include "arena.h"
 #include "conv.h"
 #include "dense.h"
+#include "image_conv.h"
 #include "loss.h"
 #include "optimizer.h"
 #include "pool.h"
@@ -29,6 +35,9 @@ namespace convprop {
 // What a profile tells apart.
 enum class Pass { images, forward, loss, weight_gradient, input_delta, update, wait };
 inline constexpr int PASSES = 7;
+
+// How many sums of gradients there are at most: it decides their order, and so is no setting.
+inline constexpr int MOST_GROUPS = 8;
 
 enum class LayerKind { conv, pool, dense, flatten, dropout, activation };
 enum class Mode { train, predict, inspect };
@@ -95,7 +104,7 @@ class Plan {
   void predict(const Images<T>& images, T* out);
 
   // What an inspection run left, as images [n][C][H][W]; layer 0 is the input.
-  void output(int layer, T* out) const { copy_out(values_[value_of_layer_[layer]].o, out); }
+  void output(int layer, T* out) const { copy_out(values_[value_of_layer_[layer]].o[0], out); }
   void delta(int layer, T* out) const { copy_out(values_[value_of_layer_[layer]].delta[0], out); }
   int images() const { return images_.count; }
 
@@ -106,21 +115,24 @@ class Plan {
 
  private:
   // What stands between two layers, in the shape it is stored in: a Flatten does not change it.
-  // Deltas live in one block a unit where they are soon used up, else in as many as the batch
-  // has; they have no halo.
+  // One for each unit, of the blocks it carries at once; inspection keeps those of the whole batch.
+  // Deltas have no halo.
   struct Value {
     Shape shape;
     Halo o_halo;
-    Maps<T> o;
-    std::vector<Maps<T>> delta;
+    T padding_value = 0;
+    bool by_image = false;
+    std::vector<Maps<T>> o, delta;
   };
   struct ConvOp {
     ConvLayer<T> layer;
     ActivationLayer<T> activation;
     int weight, bias;  // parameters; bias < 0 where there is none
-    T padding_value;
+    // The delta of x with its halo: one block a unit, or one image a thread.
+    std::vector<Maps<T>> delta;
     std::vector<T*> group_dw, group_db;
-    std::vector<Maps<T>> delta;  // of x, with its halo: one block a unit
+    T* image_gradients = nullptr;  // ImageConv::gradient_size() an image
+    bool delta_from_pool = false;  // the pool behind it writes `delta`
   };
   struct DenseOp {
     DenseLayer<T> layer;
@@ -130,21 +142,28 @@ class Plan {
   };
   struct PoolOp {
     PoolLayer<T> layer;
-    Maps<typename Lanes<T>::Int> winner;
+    std::vector<Maps<typename Lanes<T>::Int>> winner;
+    int conv_before = -1;  // the op whose delta it writes, where no other step is needed
   };
   struct DropoutOp {
     DropoutLayer<T> layer;
-    int index;
   };
+  // From maps image by image to a block of them.
+  struct GatherOp {};
   struct Op {
-    std::variant<ConvOp, DenseOp, PoolOp, ActivationLayer<T>, DropoutOp> what;
+    std::variant<ConvOp, DenseOp, PoolOp, ActivationLayer<T>, DropoutOp, GatherOp> what;
     int in, out, layer;
   };
+  template <class Kind>
+  static const Kind* as(const Op& op) {
+    return std::get_if<Kind>(&op.what);
+  }
 
   // One thread's place in a run.
   struct Place {
     int thread, unit, part, parts;
-    Range groups, blocks;
+    Range groups;
+    Range blocks;  // those carried at once just now
     Barrier* barrier;
 
     Range share_of(int count) const { return share(count, part, parts); }
@@ -154,17 +173,21 @@ class Plan {
   int add_value(Shape shape);
   int add_parameter(std::vector<ptrdiff_t> shape);
   void lay_out();
-  Maps<T> new_maps(Shape shape, const Halo& halo, int blocks);
+  void lay_out_conv(ConvOp& conv, const Shape& out, int groups, int units);
+  int blocks_at_once(int blocks_each) const;
+  Maps<T> new_maps(Shape shape, const Halo& halo, int blocks, bool by_image);
+  bool few_images(const std::vector<LayerSpec>& layers) const;
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
                     const double* learning_rate);
   void weigh_images(const double* sample_weight);
   StepResult<T> total_loss() const;
-  template <class Body>
-  void on_all_threads(const Body& body);
+  template <class Rest>
+  void on_all_threads(const Rest& rest);
   Place place_of(int thread, int units, int parts);
   Range group_blocks(int group) const { return share(blocks_, group, groups_); }
   void meet(const Place& at);
+  void meet_all(int thread);
   // Runs body, and where a profile is wanted adds the time it took.
   template <class Body>
   void timed(int thread, int layer, Pass pass, const Body& body);
@@ -172,10 +195,26 @@ class Plan {
   // Step 0 is no training step: nothing is dropped in it.
   DropoutLayer<T> dropout_now(const DropoutOp& op) const { return step_ ? op.layer : DropoutLayer<T>{0}; }
 
+  const T* parameter(int p) const { return p < 0 ? nullptr : parameters_[p]; }
+
+  // Of the unit, counted by the blocks of the batch.
+  Maps<T> output_of(int value, const Place& at) const { return of_unit(values_[value].o, at); }
+  Maps<T> delta_of(int value, const Place& at) const { return of_unit(values_[value].delta, at); }
+  template <class U>
+  Maps<U> of_unit(const std::vector<Maps<U>>& maps, const Place& at) const {
+    if (maps.empty()) return {};
+    return mode_ == Mode::inspect ? maps[0] : maps[at.unit].from(at.blocks.begin);
+  }
+
+  template <class To>
+  void read_images(const To& to) const;
   void forward_pass(const Place& at);
   void backward_pass(const Place& at);
   void forward(Op& op, Range blocks, const Place& at);
   void backward(Op& op, Range blocks, int group, bool first_of_group, const Place& at);
+  void forward_image(Op& op, int n, const Place& at);
+  void backward_image(Op& op, int n, const Place& at);
+  void loss(const Place& at);
   void finish(int thread);
   void update_range(int parameter, double learning_rate, ptrdiff_t begin, ptrdiff_t end);
   void copy_out(const Maps<T>& maps, T* out) const;
@@ -184,14 +223,16 @@ class Plan {
   const Loss loss_;
   const bool mean_;
   const int batch_size_, threads_;
+  bool by_image_;            // the head goes image by image
   int head_ = 0;             // ops before this one go block by block
+  int at_once_ = 0;          // blocks that a unit carries at once
   int first_trainable_ = 0;  // ops before this one need no backward pass
   std::vector<Shape> layer_shapes_;
   std::vector<int> value_of_layer_;
   std::vector<Value> values_;
   std::vector<Op> ops_;
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
-  std::vector<T*> parameters_, gradients_, state_;
+  std::vector<T*> parameters_, gradients_, state_, by_kernel_;
   Optimizer optimizer_;
   Arena arena_;
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads

@@ -10,6 +10,9 @@ namespace convprop {
 
 enum class Pooling { max, average, l2 };
 
+// What input_delta calls where a delta is to go no further.
+inline constexpr auto no_further = [](const auto& share, const auto&) { return share; };
+
 template <class T>
 struct PoolLayer {
   using Int = typename Lanes<T>::Int;
@@ -39,69 +42,82 @@ struct PoolLayer {
     return {std::max(top, 0), std::min(top + window.size[0], H), std::max(left, 0), std::min(left + window.size[1], W)};
   }
 
+  // Whether no pixel lies under two windows.
+  bool apart() const { return window.stride[0] >= window.size[0] && window.stride[1] >= window.size[1]; }
+
   T inverse_count(const Region& r) const {
     return T(1) / T(count_padding ? window.size[0] * window.size[1] : std::max(r.pixels(), 1));
   }
 
   // Writes the outputs and, for max, where the winner of each lies: its index i·W + j in the
-  // map. The first pixel in row order wins a tie; a NaN wins over everything.
+  // map. The first pixel in row order wins a tie; a NaN wins over everything. Value is what a
+  // pixel of the maps holds: Lanes<T>, or Single<T>.
+  template <class Value = Lanes<T>>
   void forward(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int block, Range channels) const {
+    using Place = typename Value::template Of<Int>;
     each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
       const T* corner = o.at(block, c, r.top, r.left);
       if (kind == Pooling::max) {
-        Lanes<T> best = Lanes<T>::load(corner);
-        Lanes<Int> where = Int(r.top * W + r.left);
+        Value best = Value::load(corner);
+        Place where = Int(r.top * W + r.left);
         for_pixels(r, [&](int p, int q) {
-          const Lanes<T> pixel = Lanes<T>::load(corner + p * o.row + q * LANES);
-          // "not <=" holds of a NaN as well, and nothing displaces one.
-          const Lanes<Int> wins = (best == best) & ~(pixel <= best);
-          best = select(wins, pixel, best);
-          where = select(wins, Lanes<Int>(Int((r.top + p) * W + r.left + q)), where);
+          const Value pixel = Value::load(corner + p * o.row + q * o.pixel);
+          // A NaN is not <= anything, and nothing displaces one.
+          const auto stays = (pixel <= best) | (best != best);
+          best = select(stays, best, pixel);
+          where = select(stays, where, Place(Int((r.top + p) * W + r.left + q)));
         });
         best.store(x.at(block, c, i, j));
         where.store(winner.at(block, c, i, j));
       } else {
-        Lanes<T> sum = T(0);
+        Value sum = T(0);
         for_pixels(r, [&](int p, int q) {
-          const Lanes<T> pixel = Lanes<T>::load(corner + p * o.row + q * LANES);
+          const Value pixel = Value::load(corner + p * o.row + q * o.pixel);
           sum = kind == Pooling::l2 ? fma(pixel, pixel, sum) : sum + pixel;
         });
-        (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(inverse_count(r))).store(x.at(block, c, i, j));
+        (kind == Pooling::l2 ? sqrt(sum) : sum * Value(inverse_count(r))).store(x.at(block, c, i, j));
       }
     });
   }
 
   // Max: all of delta to the winner. Average: an equal share to every pixel of the window.
   // L2, x = sqrt(sum of o²): ∂x/∂o = o / x, and 0 where x is 0. Windows that overlap add up
-  // in row order.
+  // in row order. Where they do not, `through` may take a delta back further at once: it is
+  // called with an input's delta and the input (of a max, the winner alone).
+  template <class Value = Lanes<T>, class Through = decltype(no_further)>
   void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
-                   int block, Range channels) const {
-    const bool apart = window.stride[0] >= window.size[0] && window.stride[1] >= window.size[1];
-    const bool tiled = apart && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
+                   int block, Range channels, const Through& through = no_further) const {
+    using Place = typename Value::template Of<Int>;
+    const bool tiled = apart() && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
                        Ho * window.size[0] - window.before[0] >= H && Wo * window.size[1] - window.before[1] >= W;
+    const bool alone = apart();
     for (int c = channels.begin; c < channels.end && !tiled; c++)
-      for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), ptrdiff_t(W) * LANES, T(0));
+      for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), W * delta_in.pixel, T(0));
     each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
       const T* corner = o.at(block, c, r.top, r.left);
       T* corner_in = delta_in.at(block, c, r.top, r.left);
-      const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
+      const Value error = Value::load(delta.at(block, c, i, j));
       const auto route = [&](auto share_of) {
         for_pixels(r, [&](int p, int q) {
-          T* to = corner_in + p * delta_in.row + q * LANES;
-          const Lanes<T> share = share_of(p, q);
-          (apart ? share : Lanes<T>::load(to) + share).store(to);
+          T* to = corner_in + p * delta_in.row + q * delta_in.pixel;
+          const Value share = share_of(p, q);
+          (alone ? share : Value::load(to) + share).store(to);
         });
       };
       if (kind == Pooling::max) {
-        const Lanes<Int> where = Lanes<Int>::load(winner.at(block, c, i, j));
-        route([&](int p, int q) { return select(where == Lanes<Int>(Int((r.top + p) * W + r.left + q)), error, Lanes<T>(T(0))); });
+        const Place where = Place::load(winner.at(block, c, i, j));
+        const Value won = through(error, Value::load(x.at(block, c, i, j))), zero = T(0);
+        route([&](int p, int q) { return select(where == Place(Int((r.top + p) * W + r.left + q)), won, zero); });
       } else if (kind == Pooling::average) {
-        const Lanes<T> part = error * Lanes<T>(inverse_count(r));
-        route([&](int, int) { return part; });
+        const Value part = error * Value(inverse_count(r));
+        route([&](int p, int q) { return through(part, Value::load(corner + p * o.row + q * o.pixel)); });
       } else {
-        const Lanes<T> norm = Lanes<T>::load(x.at(block, c, i, j)), zero = T(0);
-        const Lanes<T> ratio = select(norm > zero, error / norm, zero);
-        route([&](int p, int q) { return ratio * Lanes<T>::load(corner + p * o.row + q * LANES); });
+        const Value norm = Value::load(x.at(block, c, i, j)), zero = T(0);
+        const Value ratio = select(norm > zero, error / norm, zero);
+        route([&](int p, int q) {
+          const Value pixel = Value::load(corner + p * o.row + q * o.pixel);
+          return through(ratio * pixel, pixel);
+        });
       }
     });
   }

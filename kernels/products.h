@@ -5,7 +5,8 @@
 // for a few kernels k and a few pixels p, each o and x a sixteen-lane value. Convolution and
 // its input deltas (Eq. 7 and 17) and the three products of a dense layer are this sum with
 // different strides, and no input is copied or padded for it. Every x is one chain of fused
-// multiply-adds in the order of the taps, so neither the tile nor the machine shows in it.
+// multiply-adds in the order of the taps, so neither the tile nor the machine shows in it; at
+// its end 0 is added, which turns a -0 into 0, so neither do products with 0 that are left out.
 #pragma once
 
 #include <algorithm>
@@ -44,19 +45,24 @@ struct Products {
 };
 
 // How many sums the registers hold, beside one weight and a row of pixels, and how they are
-// shared out: few kernels by many pixels where nothing speaks against it.
+// shared out: by four to six pixels where there are as many, since a weight is then read once
+// for all of them; else by as many kernels as fill the registers.
 template <class T>
 struct Tile {
   static constexpr int SUMS = (VECTOR_REGISTERS == 32 ? 24 : 12) / Lanes<T>::PARTS;
-  static constexpr int KERNELS = std::min(SUMS, 6);
+  static constexpr int KERNELS = std::min(SUMS, 12);
   static constexpr int PIXELS = 6;
   static constexpr int pixels_beside(int kernels) { return std::clamp(SUMS / kernels, 1, PIXELS); }
 
-  // Tiles that `kernels` are cut into: so that they come out even, of four if they can.
-  static int kernel_tiles(int kernels) {
+  // Tiles that `kernels` are cut into beside so many pixels: so that they come out even if they can.
+  static int kernel_tiles(int kernels, int pixels = PIXELS) {
+    if (pixels < 4) {
+      const int most = std::min(KERNELS, SUMS / std::min(pixels, SUMS));
+      return (kernels + most - 1) / most;
+    }
     for (int size : {4, 6, 5, 3})
-      if (size <= KERNELS && kernels % size == 0) return kernels / size;
-    return (kernels + std::min(KERNELS, 4) - 1) / std::min(KERNELS, 4);
+      if (size <= SUMS && kernels % size == 0) return kernels / size;
+    return (kernels + std::min(SUMS, 4) - 1) / std::min(SUMS, 4);
   }
 };
 
@@ -65,7 +71,7 @@ void product_tile(const Products<T>& a) {
   const Taps& t = a.taps;
   const ptrdiff_t o_step = ADJACENT ? LANES : a.o_step;
   Lanes<T> sum[K][P];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
     for (int p = 0; p < P; p++) sum[k][p] = a.start ? a.start[k] : T(0);
@@ -77,7 +83,7 @@ void product_tile(const Products<T>& a) {
         Lanes<T> pixel[P];
 #pragma GCC unroll 8
         for (int p = 0; p < P; p++) pixel[p] = Lanes<T>::load(o + p * o_step);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int k = 0; k < K; k++) {
           const Lanes<T> weight = w[k * a.w_kernel];
 #pragma GCC unroll 8
@@ -85,10 +91,10 @@ void product_tile(const Products<T>& a) {
         }
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++) sum[k][p].store(a.x + k * a.x_kernel + p * a.x_step);
+    for (int p = 0; p < P; p++) (sum[k][p] + Lanes<T>(T(0))).store(a.x + k * a.x_kernel + p * a.x_step);
 }
 
 template <class T>
@@ -102,12 +108,13 @@ constexpr ProductTile<T> product_tile_or_null() {
 
 // product_tiles<T, ADJACENT>[k - 1][p - 1]
 template <class T, bool ADJACENT>
-inline constexpr ProductTile<T> product_tiles[6][6] = {
+inline constexpr ProductTile<T> product_tiles[12][6] = {
 #define CONVPROP_ROW(K)                                                                                   \
   {product_tile_or_null<T, ADJACENT, K, 1>(), product_tile_or_null<T, ADJACENT, K, 2>(),                  \
    product_tile_or_null<T, ADJACENT, K, 3>(), product_tile_or_null<T, ADJACENT, K, 4>(),                  \
    product_tile_or_null<T, ADJACENT, K, 5>(), product_tile_or_null<T, ADJACENT, K, 6>()}
-    CONVPROP_ROW(1), CONVPROP_ROW(2), CONVPROP_ROW(3), CONVPROP_ROW(4), CONVPROP_ROW(5), CONVPROP_ROW(6)
+    CONVPROP_ROW(1), CONVPROP_ROW(2), CONVPROP_ROW(3), CONVPROP_ROW(4),  CONVPROP_ROW(5),  CONVPROP_ROW(6),
+    CONVPROP_ROW(7), CONVPROP_ROW(8), CONVPROP_ROW(9), CONVPROP_ROW(10), CONVPROP_ROW(11), CONVPROP_ROW(12)
 #undef CONVPROP_ROW
 };
 
@@ -118,7 +125,7 @@ void products(const Products<T>& all, int kernels, int pixels) {
   if (kernels < 1 || pixels < 1) return;
   Products<T> tile = all;
   tile.taps = all.taps.ordered();
-  const int kernel_tiles = Tile<T>::kernel_tiles(kernels);
+  const int kernel_tiles = Tile<T>::kernel_tiles(kernels, pixels);
   const int widest = Tile<T>::pixels_beside((kernels + kernel_tiles - 1) / kernel_tiles);
   const int pixel_tiles = (pixels + widest - 1) / widest;
   const auto& tiles = all.o_step == LANES ? product_tiles<T, true> : product_tiles<T, false>;

@@ -1,0 +1,432 @@
+// A step of a plan: forward, loss, backward and update, on all threads.
+#include <chrono>
+#include <cmath>
+
+#include "plan.h"
+
+namespace convprop {
+
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+}  // namespace
+
+// ---- What is asked for ----
+
+template <class T>
+StepResult<T> Plan<T>::train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight,
+                                  double learning_rate, uint64_t step, uint64_t seed) {
+  return run(images, targets, sample_weight, step, seed, &learning_rate);
+}
+
+template <class T>
+StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
+                                 uint64_t seed) {
+  return run(images, targets, sample_weight, step, seed, nullptr);
+}
+
+template <class T>
+StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
+                           uint64_t seed, const double* learning_rate) {
+  const std::lock_guard<std::mutex> alone(running_);
+  images_ = images, targets_ = targets, step_ = step, seed_ = seed, learning_rate_ = learning_rate;
+  weigh_images(sample_weight);
+  on_all_threads([&](const Place& at) { backward_pass(at); });
+  return total_loss();
+}
+
+template <class T>
+void Plan<T>::predict(const Images<T>& images, T* out) {
+  const std::lock_guard<std::mutex> alone(running_);
+  images_ = images, step_ = 0, learning_rate_ = nullptr;
+  on_all_threads([&](const Place& at) {
+    if (at.part == 0)
+      for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(output_of(int(values_.size()) - 1, at), b, images_.count, out);
+    meet(at);
+  });
+}
+
+template <class T>
+void Plan<T>::copy_out(const Maps<T>& maps, T* out) const {
+  for (int b = 0; b < blocks_; b++) from_lanes(maps, b, images_.count, out);
+}
+
+// ---- Threads and their places ----
+
+template <class T>
+typename Plan<T>::Place Plan<T>::place_of(int thread, int units, int parts) {
+  Place at;
+  at.thread = thread, at.unit = thread / parts, at.part = thread % parts, at.parts = parts;
+  at.groups = share(groups_, at.unit, units);
+  at.barrier = barriers_[at.unit].get();
+  return at;
+}
+
+// On every thread that has a place: the forward pass, then rest(place), for the blocks that are
+// carried at once; then, all having ended it, finish(thread) on all.
+template <class T>
+template <class Rest>
+void Plan<T>::on_all_threads(const Rest& rest) {
+  blocks_ = blocks_of(images_.count);
+  groups_ = std::min(blocks_, MOST_GROUPS);
+  const int units = std::min(groups_, threads_), parts = threads_ / units;
+  for (int u = 0; u < units; u++) barriers_[u]->reset(parts);
+  barriers_.back()->reset(threads_);
+  const auto work = [&](int thread) {
+    if (thread < units * parts) {
+      Place at = place_of(thread, units, parts);
+      const int end = group_blocks(at.groups.end - 1).end;
+      for (int b = group_blocks(at.groups.begin).begin; b < end; b += at_once_) {
+        at.blocks = {b, std::min(b + at_once_, end)};
+        forward_pass(at);
+        rest(at);
+      }
+    }
+    if (mode_ == Mode::predict) return;
+    meet_all(thread);
+    finish(thread);
+  };
+  SharedPool::instance().run(threads_, work);
+}
+
+template <class T>
+void Plan<T>::meet(const Place& at) {
+  if (at.parts > 1) timed(at.thread, -1, Pass::wait, [&] { at.barrier->arrive_and_wait(); });
+}
+
+template <class T>
+void Plan<T>::meet_all(int thread) {
+  timed(thread, -1, Pass::wait, [&] { barriers_.back()->arrive_and_wait(); });
+}
+
+// ---- The loss ----
+
+// The factor of each image's loss in E: its weight, over the sum of the weights for the mean.
+template <class T>
+void Plan<T>::weigh_images(const double* sample_weight) {
+  weight_sum_ = 0;
+  for (int n = 0; n < images_.count; n++) {
+    image_weight_[n] = sample_weight ? sample_weight[targets_.row(n)] : 1.0;
+    weight_sum_ += image_weight_[n];
+  }
+  const double divisor = mean_ && weight_sum_ > 0 ? weight_sum_ : 1.0;
+  for (int n = 0; n < images_.count; n++) image_factor_[n] = T(image_weight_[n] / divisor);
+}
+
+template <class T>
+StepResult<T> Plan<T>::total_loss() const {
+  double loss = 0;
+  int correct = 0;
+  for (int n = 0; n < images_.count; n++) {
+    loss += image_weight_[n] * image_loss_[n];
+    correct += image_correct_[n];
+  }
+  return {mean_ && weight_sum_ > 0 ? loss / weight_sum_ : loss, correct};
+}
+
+template <class T>
+void Plan<T>::loss(const Place& at) {
+  const int last = int(values_.size()) - 1;
+  const Maps<T> y = output_of(last, at), delta = delta_of(last, at);
+  const LossLayer<T> layer{loss_, int(y.features())};
+  for (int b = at.blocks.begin; b < at.blocks.end; b++)
+    layer.forward(y, targets_, b, images_.count, image_factor_.data(), delta, image_loss_.data(), image_correct_.data());
+}
+
+// ---- Forward ----
+
+// Calls to(batch) with the images as an array of the type they have.
+template <class T>
+template <class To>
+void Plan<T>::read_images(const To& to) const {
+  if (images_.bytes) to(Batch<T, uint8_t>{images_.bytes, images_.index, images_.count, images_.offset, images_.scale});
+  else to(Batch<T, T>{images_.values, images_.index, images_.count, images_.offset, images_.scale});
+}
+
+template <class T>
+void Plan<T>::forward_pass(const Place& at) {
+  const Maps<T> input = output_of(0, at);
+  if (by_image_) {
+    const Range images = at.share_of(images_.count);
+    for (int n = images.begin; n < images.end; n++) {
+      timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_maps(batch, input, n); }); });
+      for (int i = 0; i < head_; i++) timed(at.thread, ops_[i].layer, Pass::forward, [&] { forward_image(ops_[i], n, at); });
+    }
+    meet(at);
+  } else {
+    for (int b = at.blocks.begin; b < at.blocks.end; b++) {
+      if (at.part == 0) timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_lanes(batch, input, b); }); });
+      meet(at);
+      for (int i = 0; i < head_; i++) forward(ops_[i], {b, b + 1}, at);
+    }
+  }
+  for (size_t i = head_; i < ops_.size(); i++) forward(ops_[i], at.blocks, at);
+}
+
+template <class T>
+void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
+  const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
+  const Range maps = at.share_of(out.C);
+  const auto each_block = [&](const auto& body) {
+    for (int b = blocks.begin; b < blocks.end; b++) body(b);
+  };
+  timed(at.thread, op.layer, Pass::forward, [&] {
+    std::visit(Overloaded{
+                   [&](ConvOp& conv) {
+                     each_block([&](int b) {
+                       conv.layer.forward(in, parameter(conv.weight), parameter(conv.bias), out, b, maps, conv.activation);
+                     });
+                   },
+                   [&](DenseOp& dense) {
+                     dense.layer.forward(in, parameter(dense.weight), parameter(dense.bias), out, blocks, maps, dense.activation);
+                   },
+                   [&](PoolOp& pool) {
+                     const auto winner = of_unit(pool.winner, at);
+                     each_block([&](int b) { pool.layer.forward(in, out, winner, b, maps); });
+                   },
+                   [&](ActivationLayer<T>& activation) { each_block([&](int b) { activation.forward(in, out, b, maps); }); },
+                   [&](DropoutOp& dropout) {
+                     each_block([&](int b) { dropout_now(dropout).forward(in, out, b, maps, seed_, step_, op.layer); });
+                   },
+                   [&](GatherOp&) {
+                     for (int n = 0; n < images_.count; n++)
+                       each_pixel(maps, in, [&](int c, int i, int j) { out.at(0, c, i, j)[n] = *in.at(n, c, i, j); });
+                   },
+               },
+               op.what);
+  });
+  meet(at);
+}
+
+template <class T>
+void Plan<T>::forward_image(Op& op, int n, const Place& at) {
+  const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
+  std::visit(Overloaded{
+                 [&](ConvOp& conv) {
+                   ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), parameter(conv.bias), out, n, conv.activation);
+                 },
+                 [&](PoolOp& pool) { pool.layer.template forward<Single<T>>(in, out, of_unit(pool.winner, at), n, {0, out.C}); },
+                 [&](ActivationLayer<T>& activation) { activation.forward_image(in, out, n); },
+                 [&](DropoutOp& dropout) { dropout_now(dropout).forward_image(in, out, n, seed_, step_, op.layer); },
+                 [](auto&) {},
+             },
+             op.what);
+  const Value& value = values_[op.out];
+  if (value.o_halo.any()) clear_margins(out, n, value.padding_value);
+}
+
+// ---- Backward ----
+
+template <class T>
+void Plan<T>::backward_pass(const Place& at) {
+  if (at.part == 0) timed(at.thread, -1, Pass::loss, [&] { loss(at); });
+  meet(at);
+  for (int i = int(ops_.size()) - 1; i >= std::max(head_, first_trainable_); i--) backward(ops_[i], at.blocks, 0, true, at);
+  if (by_image_) {
+    const Range images = at.share_of(images_.count);
+    for (int n = images.begin; n < images.end; n++)
+      for (int i = head_ - 1; i >= first_trainable_; i--) backward_image(ops_[i], n, at);
+    return;
+  }
+  for (int g = at.groups.begin; g < at.groups.end; g++) {
+    const Range group = group_blocks(g);
+    for (int b = std::max(group.begin, at.blocks.begin); b < std::min(group.end, at.blocks.end); b++)
+      for (int i = head_ - 1; i >= first_trainable_; i--) backward(ops_[i], {b, b + 1}, g, b == group.begin, at);
+  }
+}
+
+template <class T>
+void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, const Place& at) {
+  const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
+  const Maps<T> delta = delta_of(op.out, at), delta_in = delta_of(op.in, at);
+  const Range maps = at.share_of(in.C);
+  const bool wants_input_delta = delta_in.data != nullptr;
+  const auto each_block = [&](const auto& body) {
+    for (int b = blocks.begin; b < blocks.end; b++) body(b);
+  };
+  const auto back = [&](const auto& body) { timed(at.thread, op.layer, Pass::input_delta, [&] { each_block(body); }); };
+  std::visit(
+      Overloaded{
+          [&](ConvOp& conv) {
+            const Range kernels = at.share_of(out.C);
+            const Maps<T>& x_delta = conv.delta[at.unit];
+            each_block([&](int b) {
+              timed(at.thread, op.layer, Pass::weight_gradient, [&] {
+                T* dw = conv.group_dw[group];
+                T* db = conv.bias >= 0 ? conv.group_db[group] : nullptr;
+                if (first_of_group) {
+                  const ptrdiff_t each = conv.layer.weights() / conv.layer.K;
+                  std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
+                  if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
+                }
+                if (!conv.delta_from_pool) conv.activation.input_delta(delta, out, x_delta, b, kernels);
+                conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
+                if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
+              });
+              meet(at);
+              if (wants_input_delta)
+                timed(at.thread, op.layer, Pass::input_delta,
+                      [&] { conv.layer.input_delta(x_delta, parameter(conv.weight), delta_in, b, maps); });
+              meet(at);
+            });
+          },
+          [&](DenseOp& dense) {
+            const Range kernels = at.share_of(dense.layer.K), features = at.share_of(dense.layer.F);
+            timed(at.thread, op.layer, Pass::weight_gradient, [&] {
+              each_block([&](int b) {
+                dense.activation.input_delta(delta, out, delta, b, kernels);
+                DenseLayer<T>::rows_of(delta, b, dense.delta_rows, kernels);
+                DenseLayer<T>::rows_of(in, b, dense.o_rows, features);
+              });
+            });
+            if (!wants_input_delta) return;
+            meet(at);
+            timed(at.thread, op.layer, Pass::input_delta,
+                  [&] { dense.layer.input_delta(delta, parameter(dense.weight), delta_in, blocks, features); });
+          },
+          [&](PoolOp& pool) {
+            const auto winner = of_unit(pool.winner, at);
+            if (pool.conv_before >= 0) {
+              // Through the activation in between at once, into the convolution's own delta.
+              const ConvOp& conv = std::get<ConvOp>(ops_[pool.conv_before].what);
+              const auto through = [&](const Lanes<T>& share, const Lanes<T>& o) { return share * conv.activation.derivative(o); };
+              back([&](int b) {
+                pool.layer.input_delta(delta, in, out, winner, conv.delta[at.unit], b, maps, through);
+              });
+            } else {
+              back([&](int b) { pool.layer.input_delta(delta, in, out, winner, delta_in, b, maps); });
+            }
+          },
+          [&](ActivationLayer<T>& activation) { back([&](int b) { activation.input_delta(delta, out, delta_in, b, maps); }); },
+          [&](DropoutOp& dropout) {
+            back([&](int b) { dropout_now(dropout).forward(delta, delta_in, b, maps, seed_, step_, op.layer); });
+          },
+          [&](GatherOp&) {
+            for (int n = 0; n < images_.count && wants_input_delta; n++)
+              each_pixel(maps, in, [&](int c, int i, int j) { *delta_in.at(n, c, i, j) = delta.at(0, c, i, j)[n]; });
+          },
+      },
+      op.what);
+  meet(at);
+}
+
+template <class T>
+void Plan<T>::backward_image(Op& op, int n, const Place& at) {
+  const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
+  const Maps<T> delta = delta_of(op.out, at), delta_in = delta_of(op.in, at);
+  const auto back = [&](const auto& body) { timed(at.thread, op.layer, Pass::input_delta, body); };
+  std::visit(Overloaded{
+                 [&](ConvOp& conv) {
+                   const ImageConv<T> layer{conv.layer};
+                   const Maps<T>& x_delta = conv.delta[at.part];
+                   timed(at.thread, op.layer, Pass::weight_gradient, [&] {
+                     conv.activation.input_delta_image(delta, out, n, x_delta, 0);
+                     clear_margins(x_delta, 0, T(0));
+                     layer.weight_gradient(in, x_delta, by_kernel_[at.part], conv.image_gradients + n * layer.gradient_size(), n);
+                   });
+                   if (delta_in.data) back([&] { layer.input_delta(x_delta, parameter(conv.weight), delta_in, n); });
+                 },
+                 [&](PoolOp& pool) {
+                   back([&] {
+                     pool.layer.template input_delta<Single<T>>(delta, in, out, of_unit(pool.winner, at), delta_in, n, {0, in.C});
+                   });
+                 },
+                 [&](ActivationLayer<T>& activation) { back([&] { activation.input_delta_image(delta, out, n, delta_in, n); }); },
+                 [&](DropoutOp& dropout) {
+                   back([&] { dropout_now(dropout).forward_image(delta, delta_in, n, seed_, step_, op.layer); });
+                 },
+                 [](auto&) {},
+             },
+             op.what);
+}
+
+// ---- Gradients and update ----
+
+// Adds up the groups' gradients, by a tree whose shape the number of groups alone decides,
+// makes those of the dense layers, and updates: every thread its own share of the elements.
+template <class T>
+void Plan<T>::finish(int thread) {
+  if (by_image_) {
+    for (Op& op : ops_)
+      if (auto* conv = std::get_if<ConvOp>(&op.what)) {
+        const ImageConv<T> layer{conv->layer};
+        timed(thread, op.layer, Pass::weight_gradient, [&] {
+          layer.add_images(conv->image_gradients, images_.count, conv->group_dw[0], conv->bias >= 0 ? conv->group_db[0] : nullptr,
+                           share(layer.taps() + 1, thread, threads_));
+        });
+      }
+    meet_all(thread);
+  }
+  const bool updates = learning_rate_ && std::isfinite(total_loss().loss);
+  for (Op& op : ops_) {
+    const auto update_here = [&](int parameter, ptrdiff_t begin, ptrdiff_t end) {
+      if (updates) timed(thread, op.layer, Pass::update, [&] { update_range(parameter, *learning_rate_, begin, end); });
+    };
+    const auto add_groups = [&](const std::vector<T*>& sums, int parameter, int elements) {
+      const Range part = share(elements, thread, threads_);
+      timed(thread, op.layer, Pass::weight_gradient, [&] {
+        for (int apart = 1; apart < groups_; apart *= 2)
+          for (int g = 0; g + apart < groups_; g += 2 * apart)
+            for (int e = part.begin; e < part.end; e++) sums[g][e] += sums[g + apart][e];
+      });
+      update_here(parameter, part.begin, part.end);
+    };
+    if (auto* conv = std::get_if<ConvOp>(&op.what)) {
+      add_groups(conv->group_dw, conv->weight, int(conv->layer.weights()));
+      if (conv->bias >= 0) add_groups(conv->group_db, conv->bias, conv->layer.K);
+    } else if (auto* dense = std::get_if<DenseOp>(&op.what)) {
+      const Range kernels = share(dense->layer.K, thread, threads_);
+      timed(thread, op.layer, Pass::weight_gradient, [&] {
+        dense->layer.weight_gradient(dense->o_rows, dense->delta_rows, images_.count, gradients_[dense->weight], kernels);
+      });
+      update_here(dense->weight, ptrdiff_t(kernels.begin) * dense->layer.F, ptrdiff_t(kernels.end) * dense->layer.F);
+      if (dense->bias < 0) continue;
+      dense->layer.bias_gradient(dense->delta_rows, images_.count, gradients_[dense->bias], kernels);
+      update_here(dense->bias, kernels.begin, kernels.end);
+    }
+  }
+}
+
+template <class T>
+void Plan<T>::update_range(int parameter, double learning_rate, ptrdiff_t begin, ptrdiff_t end) {
+  const int slots = optimizer_.slots();
+  T* const* state = state_.data() + ptrdiff_t(parameter) * slots;
+  update(optimizer_, learning_rate, step_, parameters_[parameter], gradients_[parameter], state[0], slots > 1 ? state[1] : nullptr,
+         begin, end);
+}
+
+// ---- Profiling ----
+
+template <class T>
+void Plan<T>::start_profile() {
+  const std::lock_guard<std::mutex> alone(running_);
+  seconds_.assign(size_t(threads_) * (layers() + 1) * PASSES, 0.0);
+}
+
+template <class T>
+double Plan<T>::seconds(int layer, Pass pass) const {
+  double sum = 0;
+  for (size_t at = size_t(layer + 1) * PASSES + size_t(pass); at < seconds_.size(); at += size_t(layers() + 1) * PASSES) sum += seconds_[at];
+  return sum;
+}
+
+template <class T>
+template <class Body>
+void Plan<T>::timed(int thread, int layer, Pass pass, const Body& body) {
+  if (seconds_.empty()) return body();
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  seconds_[(size_t(thread) * (layers() + 1) + (layer + 1)) * PASSES + size_t(pass)] +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace convprop
