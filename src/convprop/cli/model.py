@@ -14,7 +14,15 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from convprop import presets
-from convprop.cli.options import DataName, FileName, FileNames, UsageError, unknown_name
+from convprop.cli.options import (
+    DataName,
+    FileName,
+    FileNames,
+    Threads,
+    UsageError,
+    unknown_name,
+    use_threads,
+)
 from convprop.cli.terminal import (
     Terminal,
     count,
@@ -39,6 +47,7 @@ def evaluate(
     /,
     *,
     part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
+    threads: Threads = None,
     skip_unreadable: bool = False,
     json: bool = False,
 ) -> None:
@@ -53,12 +62,15 @@ def evaluate(
         folder of idx files. Image files are resized to what the model takes.
     part
         test (default): the images that training does not see; train: the others.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
     json
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
+    use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
         split = load(data, size=_size(data, network), skip_unreadable=skip_unreadable)
@@ -132,6 +144,7 @@ def predict(
     files: FileNames,
     /,
     *,
+    threads: Threads = None,
     json: bool = False,
     csv: bool = False,
     skip_unreadable: bool = False,
@@ -144,6 +157,8 @@ def predict(
         A file that convprop train --out wrote.
     files
         Image files, or folders of them; they are resized to what the model takes.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     json
         One JSON object a line, with the probability of every class.
     csv
@@ -153,6 +168,7 @@ def predict(
     """
     if json and csv:
         raise UsageError("--json must not come with --csv")
+    use_threads(threads)
     network = Network.load(model)
     skipped: list[str] = []
     chunks = read_images(
