@@ -8,8 +8,10 @@ import threading
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 import convprop as cp
 
@@ -101,3 +103,69 @@ def test_memory_does_not_grow_with_the_steps():
     before = resident()
     cp.train(net, IMAGES, LABELS, epochs=400, batch_size=8)
     assert resident() - before < 500_000  # bytes, over 2,000 steps
+
+
+def threads_and_hash() -> tuple[int, str]:
+    return cp.get_num_threads(), trained()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_joblib_workers_train_as_their_parent_and_share_its_processors(workers, monkeypatch):
+    for name in list(os.environ):
+        if name.endswith("_NUM_THREADS"):
+            monkeypatch.delenv(name)
+    try:
+        calls = [joblib.delayed(threads_and_hash)() for _ in range(2 * workers)]
+        results = joblib.Parallel(workers, backend="loky")(calls)
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    assert results == [(max(joblib.cpu_count() // workers, 1), trained())] * len(calls)
+
+
+# Trains when it is told to, in steps of a quarter of a millisecond that meet twice each.
+TRAINER = """
+import sys
+import numpy as np
+import convprop as cp
+
+cp.set_num_threads(2)
+net = cp.preset("lenet5", (1, 28, 28), 10)
+images, labels = np.zeros((2000, 1, 28, 28), np.uint8), np.arange(2000) % 10
+cp.train(net, images[:32], labels[:32], epochs=1, batch_size=16)
+for _ in sys.stdin:
+    cp.train(net, images, labels, epochs=2, batch_size=16)
+    print("trained", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_two_processes_with_two_threads_each_share_two_processors():
+    allowed = sorted(os.sched_getaffinity(0))[:2]
+    if len(allowed) < 2:
+        pytest.skip("there is but one processor")
+    command = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {allowed})\n{TRAINER}"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+
+    def seconds(members) -> float:
+        started = time.perf_counter()
+        for process in members:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        for process in members:
+            assert process.stdout.readline() == "trained\n"
+        return time.perf_counter() - started
+
+    try:
+        seconds(processes)
+        # Others may want the processors too, and more at one moment than at the next: threads
+        # that hold them while they wait take several times as long at every attempt.
+        for _ in range(8):
+            in_turn = seconds(processes[:1]) + seconds(processes[1:])
+            together = seconds(processes)
+            if together < 1.5 * in_turn:
+                break
+        assert together < 1.5 * in_turn
+    finally:
+        for process in processes:
+            process.communicate(timeout=60)
