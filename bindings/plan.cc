@@ -175,6 +175,18 @@ class PythonPlan {
 
   size_t bytes() const { return plan_.bytes(); }
 
+  void start_profile() { plan_.start_profile(); }
+
+  // (layer, pass, seconds) of all that has run since start_profile.
+  std::vector<std::tuple<int, std::string, double>> profile() const {
+    static constexpr const char* names[PASSES] = {"images", "forward", "loss", "weight_gradient", "input_delta", "update", "wait"};
+    std::vector<std::tuple<int, std::string, double>> rows;
+    for (int layer = -1; layer < plan_.layers(); layer++)
+      for (int pass = 0; pass < PASSES; pass++)
+        if (const double seconds = plan_.seconds(layer, Pass(pass)); seconds > 0) rows.emplace_back(layer, names[pass], seconds);
+    return rows;
+  }
+
   static void define(nb::module_& m, const char* name) {
     using namespace nb::literals;
     nb::class_<PythonPlan> c(m, name);
@@ -189,6 +201,8 @@ class PythonPlan {
     c.def("output", &PythonPlan::output, "layer"_a);
     c.def("delta", &PythonPlan::delta, "layer"_a);
     c.def_prop_ro("bytes", &PythonPlan::bytes);
+    c.def("start_profile", &PythonPlan::start_profile);
+    c.def("profile", &PythonPlan::profile);
   }
 
  private:
@@ -297,6 +311,16 @@ void define_plan(nb::module_& m) {
         return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
                    ? nb::cast(new PythonPlan<double>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership)
                    : nb::cast(new PythonPlan<float>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership);
+      },
+      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
+  // A plan's memory comes into being as it is used, so one that is not costs nothing.
+  m.def(
+      "plan_bytes",
+      [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
+         int batch_size, const std::string& mode, const std::string& reduction) {
+        return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
+                   ? PythonPlan<double>(input_shape, layers, loss, batch_size, mode, reduction).bytes()
+                   : PythonPlan<float>(input_shape, layers, loss, batch_size, mode, reduction).bytes();
       },
       "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
 }

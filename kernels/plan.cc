@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <chrono>
 #include <cmath>
 
 namespace convprop {
@@ -27,7 +28,9 @@ Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, Loss loss, bool
   layer_shapes_.push_back(input);
   value_of_layer_.push_back(add_value(input));
   add_layers(layers);
-  allocate();
+  lay_out();
+  arena_.allocate();
+  lay_out();
 }
 
 template <class T>
@@ -68,7 +71,7 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         out_shape = {layer.K, layer.Ho, layer.Wo};
         out = add_value(out_shape);
         values_[in].o_halo = input_halo(spec.window);
-        ops_.push_back({ConvOp{layer, fused, weight, bias, T(spec.padding_value), {}, {}, {}}, in, out});
+        ops_.push_back({ConvOp{layer, fused, weight, bias, T(spec.padding_value), {}, {}, {}}, in, out, int(l)});
         break;
       }
       case LayerKind::dense: {
@@ -77,24 +80,24 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         const int bias = spec.bias ? add_parameter({spec.kernels}) : -1;
         out_shape = {spec.kernels, 1, 1};
         out = add_value(out_shape);
-        ops_.push_back({DenseOp{{features, spec.kernels}, fused, weight, bias, {}, {}}, in, out});
+        ops_.push_back({DenseOp{{features, spec.kernels}, fused, weight, bias, {}, {}}, in, out, int(l)});
         break;
       }
       case LayerKind::pool: {
         const PoolLayer<T> layer(spec.pooling, shape.C, shape.H, shape.W, spec.window, spec.count_padding);
         out_shape = {shape.C, layer.Ho, layer.Wo};
         out = add_value(out_shape);
-        ops_.push_back({PoolOp{layer, {}}, in, out});
+        ops_.push_back({PoolOp{layer, {}}, in, out, int(l)});
         break;
       }
       case LayerKind::activation:
         out = add_value(values_[in].shape);
-        ops_.push_back({activation_of(spec), in, out});
+        ops_.push_back({activation_of(spec), in, out, int(l)});
         break;
       case LayerKind::dropout:
         if (mode_ == Mode::predict) break;
         out = add_value(values_[in].shape);
-        ops_.push_back({DropoutOp{{spec.rate}, int(l)}, in, out});
+        ops_.push_back({DropoutOp{{spec.rate}, int(l)}, in, out, int(l)});
         break;
       case LayerKind::flatten:
         out_shape = {shape.C * shape.H * shape.W, 1, 1};
@@ -118,35 +121,30 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
 }
 
 template <class T>
-template <class U>
-U* Plan<T>::new_buffer(size_t count) {
-  memory_.emplace_back(count * sizeof(U));
-  bytes_ += memory_.back().bytes();
-  return reinterpret_cast<U*>(memory_.back().data());
-}
-
-template <class T>
-Maps<T> Plan<T>::new_maps(Shape shape, const Halo& halo, int blocks, T fill) {
+Maps<T> Plan<T>::new_maps(Shape shape, const Halo& halo, int blocks) {
   const Layout<T> layout{shape, halo, blocks};
-  T* memory = new_buffer<T>(layout.size());
-  if (fill != T(0)) std::fill_n(memory, layout.size(), fill);
-  return layout.in(memory);
+  return layout.in(arena_.take<T>(layout.size()));
 }
 
+// Gives everything its place in the arena. Runs twice: to find how much that is, and for good.
 template <class T>
-void Plan<T>::allocate() {
+void Plan<T>::lay_out() {
   const int blocks = blocks_of(batch_size_), groups = std::min(blocks, MOST_GROUPS), units = std::min(groups, threads_);
   for (size_t v = 0; v < values_.size(); v++) {
     T fill = 0;
     for (const Op& op : ops_)
       if (const auto* conv = std::get_if<ConvOp>(&op.what); conv && op.in == int(v)) fill = conv->padding_value;
-    values_[v].o = new_maps(values_[v].shape, values_[v].o_halo, blocks, fill);
+    const Layout<T> layout{values_[v].shape, values_[v].o_halo, blocks};
+    T* memory = arena_.take<T>(layout.size());
+    if (fill != T(0) && arena_.allocated()) std::fill_n(memory, layout.size(), fill);
+    values_[v].o = layout.in(memory);
   }
   for (Op& op : ops_)
     if (auto* pool = std::get_if<PoolOp>(&op.what); pool && pool->layer.kind == Pooling::max) {
       const Layout<typename Lanes<T>::Int> layout{values_[op.out].shape, {}, blocks};
-      pool->winner = layout.in(new_buffer<typename Lanes<T>::Int>(layout.size()));
+      pool->winner = layout.in(arena_.take<typename Lanes<T>::Int>(layout.size()));
     }
+  barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());
   image_weight_.resize(batch_size_), image_loss_.resize(batch_size_);
   image_factor_.resize(batch_size_), image_correct_.resize(batch_size_);
@@ -158,8 +156,9 @@ void Plan<T>::allocate() {
     Value& value = values_[v];
     // The δ of a block is used up before the next block's is made, up to the first dense layer.
     const bool all_blocks = mode_ == Mode::inspect || v >= boundary;
+    value.delta.clear();
     for (int u = 0; u < (all_blocks ? 1 : units); u++) {
-      value.delta.push_back(new_maps(value.shape, {}, all_blocks ? blocks : 1, T(0)));
+      value.delta.push_back(new_maps(value.shape, {}, all_blocks ? blocks : 1));
       if (!all_blocks) value.delta.back().block = 0;
     }
   }
@@ -171,25 +170,56 @@ void Plan<T>::allocate() {
   };
   for (Op& op : ops_) {
     if (auto* conv = std::get_if<ConvOp>(&op.what)) {
+      conv->delta.clear(), conv->group_dw.clear(), conv->group_db.clear();
       for (int u = 0; u < units; u++) {
-        conv->delta.push_back(new_maps(values_[op.out].shape, delta_halo(conv->layer.window, conv->layer.W), 1, T(0)));
+        conv->delta.push_back(new_maps(values_[op.out].shape, delta_halo(conv->layer.window, conv->layer.W), 1));
         conv->delta.back().block = 0;
       }
       for (int g = 0; g < groups; g++) {
-        conv->group_dw.push_back(new_buffer<T>(size_of(conv->weight)));
-        if (conv->bias >= 0) conv->group_db.push_back(new_buffer<T>(size_of(conv->bias)));
+        conv->group_dw.push_back(arena_.take<T>(size_of(conv->weight)));
+        if (conv->bias >= 0) conv->group_db.push_back(arena_.take<T>(size_of(conv->bias)));
       }
       gradients_[conv->weight] = conv->group_dw[0];
       if (conv->bias >= 0) gradients_[conv->bias] = conv->group_db[0];
     } else if (auto* dense = std::get_if<DenseOp>(&op.what)) {
       dense->o_rows.row = padded_to_lanes(dense->layer.F);
-      dense->o_rows.data = new_buffer<T>(size_t(blocks) * LANES * dense->o_rows.row);
+      dense->o_rows.data = arena_.take<T>(size_t(blocks) * LANES * dense->o_rows.row);
       dense->delta_rows.row = padded_to_lanes(dense->layer.K);
-      dense->delta_rows.data = new_buffer<T>(size_t(blocks) * LANES * dense->delta_rows.row);
-      gradients_[dense->weight] = new_buffer<T>(size_of(dense->weight));
-      if (dense->bias >= 0) gradients_[dense->bias] = new_buffer<T>(size_of(dense->bias));
+      dense->delta_rows.data = arena_.take<T>(size_t(blocks) * LANES * dense->delta_rows.row);
+      gradients_[dense->weight] = arena_.take<T>(size_of(dense->weight));
+      if (dense->bias >= 0) gradients_[dense->bias] = arena_.take<T>(size_of(dense->bias));
     }
   }
+}
+
+// ---- Profiling ----
+
+template <class T>
+void Plan<T>::start_profile() {
+  const std::lock_guard<std::mutex> alone(running_);
+  seconds_.assign(size_t(threads_) * (layers() + 1) * PASSES, 0.0);
+}
+
+template <class T>
+double Plan<T>::seconds(int layer, Pass pass) const {
+  double sum = 0;
+  for (size_t at = size_t(layer + 1) * PASSES + size_t(pass); at < seconds_.size(); at += size_t(layers() + 1) * PASSES) sum += seconds_[at];
+  return sum;
+}
+
+template <class T>
+template <class Body>
+void Plan<T>::timed(int thread, int layer, Pass pass, const Body& body) {
+  if (seconds_.empty()) return body();
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  seconds_[(size_t(thread) * (layers() + 1) + (layer + 1)) * PASSES + size_t(pass)] +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+template <class T>
+void Plan<T>::meet(const Place& at) {
+  if (at.parts > 1) timed(at.thread, -1, Pass::wait, [&] { at.barrier->arrive_and_wait(); });
 }
 
 // ---- Running ----
@@ -209,7 +239,7 @@ StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targ
 template <class T>
 typename Plan<T>::Place Plan<T>::place_of(int thread, int units, int parts) {
   Place at;
-  at.unit = thread / parts, at.part = thread % parts, at.parts = parts;
+  at.thread = thread, at.unit = thread / parts, at.part = thread % parts, at.parts = parts;
   at.groups = share(groups_, at.unit, units);
   at.blocks = {group_blocks(at.groups.begin).begin, group_blocks(at.groups.end - 1).end};
   at.barrier = barriers_[at.unit].get();
@@ -229,7 +259,7 @@ void Plan<T>::on_all_threads(const Body& body) {
   const auto work = [&](int thread) {
     if (thread < units * parts) body(place_of(thread, units, parts));
     if (mode_ == Mode::predict) return;
-    all.arrive_and_wait();
+    timed(thread, -1, Pass::wait, [&] { all.arrive_and_wait(); });
     finish(thread);
   };
   SharedPool::instance().run(threads_, work);
@@ -285,13 +315,14 @@ StepResult<T> Plan<T>::total_loss() const {
 template <class T>
 void Plan<T>::forward_pass(const Place& at) {
   for (int b = at.blocks.begin; b < at.blocks.end; b++) {
-    if (at.part == 0) {
-      if (images_.bytes)
-        to_lanes(Batch<T, uint8_t>{images_.bytes, images_.index, images_.count, images_.offset, images_.scale}, values_[0].o, b);
-      else
-        to_lanes(Batch<T, T>{images_.values, images_.index, images_.count, images_.offset, images_.scale}, values_[0].o, b);
-    }
-    at.meet();
+    if (at.part == 0)
+      timed(at.thread, -1, Pass::images, [&] {
+        if (images_.bytes)
+          to_lanes(Batch<T, uint8_t>{images_.bytes, images_.index, images_.count, images_.offset, images_.scale}, values_[0].o, b);
+        else
+          to_lanes(Batch<T, T>{images_.values, images_.index, images_.count, images_.offset, images_.scale}, values_[0].o, b);
+      });
+    meet(at);
     for (int i = 0; i < head_; i++) forward(ops_[i], {b, b + 1}, at);
   }
   for (size_t i = head_; i < ops_.size(); i++) forward(ops_[i], at.blocks, at);
@@ -301,7 +332,7 @@ template <class T>
 void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
   const Maps<T>&in = values_[op.in].o, &out = values_[op.out].o;
   const auto parameter = [&](int p) { return p < 0 ? nullptr : parameters_[p]; };
-  std::visit(Overloaded{
+  timed(at.thread, op.layer, Pass::forward, [&] { std::visit(Overloaded{
                  [&](ConvOp& conv) {
                    for (int b = blocks.begin; b < blocks.end; b++)
                      conv.layer.forward(in, parameter(conv.weight), parameter(conv.bias), out, b, at.share_of(out.C), conv.activation);
@@ -321,19 +352,20 @@ void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
                      dropout_now(dropout).forward(in, out, b, at.share_of(out.C), seed_, step_, dropout.index);
                  },
              },
-             op.what);
-  at.meet();
+             op.what); });
+  meet(at);
 }
 
 template <class T>
 void Plan<T>::backward_pass(const Place& at) {
   const Value& y = values_.back();
-  if (at.part == 0) {
-    const LossLayer<T> loss{loss_, int(y.o.features())};
-    for (int b = at.blocks.begin; b < at.blocks.end; b++)
-      loss.forward(y.o, targets_, b, images_.count, image_factor_.data(), y.delta[0], image_loss_.data(), image_correct_.data());
-  }
-  at.meet();
+  if (at.part == 0)
+    timed(at.thread, -1, Pass::loss, [&] {
+      const LossLayer<T> loss{loss_, int(y.o.features())};
+      for (int b = at.blocks.begin; b < at.blocks.end; b++)
+        loss.forward(y.o, targets_, b, images_.count, image_factor_.data(), y.delta[0], image_loss_.data(), image_correct_.data());
+    });
+  meet(at);
   for (int i = int(ops_.size()) - 1; i >= std::max(head_, first_trainable_); i--) backward(ops_[i], at.blocks, 0, true, at);
   for (int g = at.groups.begin; g < at.groups.end; g++)
     for (int b = group_blocks(g).begin; b < group_blocks(g).end; b++)
@@ -348,51 +380,65 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
   const Maps<T>&in = values_[op.in].o, &out = values_[op.out].o;
   const Maps<T> delta = delta_of(values_[op.out]), delta_in = delta_of(values_[op.in]);
   const bool wants_input_delta = delta_in.data != nullptr;
-  std::visit(Overloaded{
-                 [&](ConvOp& conv) {
-                   const Range kernels = at.share_of(out.C);
-                   T* dw = conv.group_dw[group];
-                   T* db = conv.bias >= 0 ? conv.group_db[group] : nullptr;
-                   if (first_of_group) {
-                     const ptrdiff_t each = conv.layer.weights() / conv.layer.K;
-                     std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
-                     if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
-                   }
-                   const Maps<T>& x_delta = conv.delta[at.unit];
-                   for (int b = blocks.begin; b < blocks.end; b++) {
-                     conv.activation.input_delta(delta, out, x_delta, b, kernels);
-                     conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
-                     if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
-                     at.meet();
-                     if (wants_input_delta) conv.layer.input_delta(x_delta, parameters_[conv.weight], delta_in, b, at.share_of(in.C));
-                     at.meet();
-                   }
-                 },
-                 [&](DenseOp& dense) {
-                   const Range kernels = at.share_of(dense.layer.K), features = at.share_of(dense.layer.F);
-                   for (int b = blocks.begin; b < blocks.end; b++) {
-                     dense.activation.input_delta(delta, out, delta, b, kernels);
-                     DenseLayer<T>::rows_of(delta, b, dense.delta_rows, kernels);
-                     DenseLayer<T>::rows_of(in, b, dense.o_rows, features);
-                   }
-                   if (!wants_input_delta) return;
-                   at.meet();
-                   dense.layer.input_delta(delta, parameters_[dense.weight], delta_in, blocks, features);
-                 },
-                 [&](PoolOp& pool) {
-                   for (int b = blocks.begin; b < blocks.end; b++)
-                     pool.layer.input_delta(delta, in, out, pool.winner, delta_in, b, at.share_of(in.C));
-                 },
-                 [&](ActivationLayer<T>& activation) {
-                   for (int b = blocks.begin; b < blocks.end; b++) activation.input_delta(delta, out, delta_in, b, at.share_of(in.C));
-                 },
-                 [&](DropoutOp& dropout) {
-                   for (int b = blocks.begin; b < blocks.end; b++)
-                     dropout_now(dropout).forward(delta, delta_in, b, at.share_of(in.C), seed_, step_, dropout.index);
-                 },
-             },
-             op.what);
-  at.meet();
+  std::visit(
+      Overloaded{
+          [&](ConvOp& conv) {
+            const Range kernels = at.share_of(out.C);
+            const Maps<T>& x_delta = conv.delta[at.unit];
+            for (int b = blocks.begin; b < blocks.end; b++) {
+              timed(at.thread, op.layer, Pass::weight_gradient, [&] {
+                T* dw = conv.group_dw[group];
+                T* db = conv.bias >= 0 ? conv.group_db[group] : nullptr;
+                if (first_of_group) {
+                  const ptrdiff_t each = conv.layer.weights() / conv.layer.K;
+                  std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
+                  if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
+                }
+                conv.activation.input_delta(delta, out, x_delta, b, kernels);
+                conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
+                if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
+              });
+              meet(at);
+              if (wants_input_delta)
+                timed(at.thread, op.layer, Pass::input_delta,
+                      [&] { conv.layer.input_delta(x_delta, parameters_[conv.weight], delta_in, b, at.share_of(in.C)); });
+              meet(at);
+            }
+          },
+          [&](DenseOp& dense) {
+            const Range kernels = at.share_of(dense.layer.K), features = at.share_of(dense.layer.F);
+            timed(at.thread, op.layer, Pass::weight_gradient, [&] {
+              for (int b = blocks.begin; b < blocks.end; b++) {
+                dense.activation.input_delta(delta, out, delta, b, kernels);
+                DenseLayer<T>::rows_of(delta, b, dense.delta_rows, kernels);
+                DenseLayer<T>::rows_of(in, b, dense.o_rows, features);
+              }
+            });
+            if (!wants_input_delta) return;
+            meet(at);
+            timed(at.thread, op.layer, Pass::input_delta,
+                  [&] { dense.layer.input_delta(delta, parameters_[dense.weight], delta_in, blocks, features); });
+          },
+          [&](PoolOp& pool) {
+            timed(at.thread, op.layer, Pass::input_delta, [&] {
+              for (int b = blocks.begin; b < blocks.end; b++)
+                pool.layer.input_delta(delta, in, out, pool.winner, delta_in, b, at.share_of(in.C));
+            });
+          },
+          [&](ActivationLayer<T>& activation) {
+            timed(at.thread, op.layer, Pass::input_delta, [&] {
+              for (int b = blocks.begin; b < blocks.end; b++) activation.input_delta(delta, out, delta_in, b, at.share_of(in.C));
+            });
+          },
+          [&](DropoutOp& dropout) {
+            timed(at.thread, op.layer, Pass::input_delta, [&] {
+              for (int b = blocks.begin; b < blocks.end; b++)
+                dropout_now(dropout).forward(delta, delta_in, b, at.share_of(in.C), seed_, step_, dropout.index);
+            });
+          },
+      },
+      op.what);
+  meet(at);
 }
 
 // Adds up the groups' gradients, by a tree whose shape the number of groups alone decides,
@@ -400,23 +446,27 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
 template <class T>
 void Plan<T>::finish(int thread) {
   const bool updates = learning_rate_ && std::isfinite(total_loss().loss);
-  const auto update_here = [&](int parameter, ptrdiff_t begin, ptrdiff_t end) {
-    if (updates) update_range(parameter, *learning_rate_, begin, end);
-  };
-  const auto add_groups = [&](const std::vector<T*>& sums, int parameter, int elements) {
-    const Range part = share(elements, thread, threads_);
-    for (int apart = 1; apart < groups_; apart *= 2)
-      for (int g = 0; g + apart < groups_; g += 2 * apart)
-        for (int e = part.begin; e < part.end; e++) sums[g][e] += sums[g + apart][e];
-    update_here(parameter, part.begin, part.end);
-  };
   for (Op& op : ops_) {
+    const auto update_here = [&](int parameter, ptrdiff_t begin, ptrdiff_t end) {
+      if (updates) timed(thread, op.layer, Pass::update, [&] { update_range(parameter, *learning_rate_, begin, end); });
+    };
+    const auto add_groups = [&](const std::vector<T*>& sums, int parameter, int elements) {
+      const Range part = share(elements, thread, threads_);
+      timed(thread, op.layer, Pass::weight_gradient, [&] {
+        for (int apart = 1; apart < groups_; apart *= 2)
+          for (int g = 0; g + apart < groups_; g += 2 * apart)
+            for (int e = part.begin; e < part.end; e++) sums[g][e] += sums[g + apart][e];
+      });
+      update_here(parameter, part.begin, part.end);
+    };
     if (auto* conv = std::get_if<ConvOp>(&op.what)) {
       add_groups(conv->group_dw, conv->weight, int(conv->layer.weights()));
       if (conv->bias >= 0) add_groups(conv->group_db, conv->bias, conv->layer.K);
     } else if (auto* dense = std::get_if<DenseOp>(&op.what)) {
       const Range kernels = share(dense->layer.K, thread, threads_);
-      dense->layer.weight_gradient(dense->o_rows, dense->delta_rows, images_.count, gradients_[dense->weight], kernels);
+      timed(thread, op.layer, Pass::weight_gradient, [&] {
+        dense->layer.weight_gradient(dense->o_rows, dense->delta_rows, images_.count, gradients_[dense->weight], kernels);
+      });
       update_here(dense->weight, ptrdiff_t(kernels.begin) * dense->layer.F, ptrdiff_t(kernels.end) * dense->layer.F);
       if (dense->bias < 0) continue;
       dense->layer.bias_gradient(dense->delta_rows, images_.count, gradients_[dense->bias], kernels);

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "arena.h"
 #include "conv.h"
 #include "dense.h"
 #include "loss.h"
@@ -24,6 +25,10 @@
 #include "threads.h"
 
 namespace convprop {
+
+// What a profile tells apart.
+enum class Pass { images, forward, loss, weight_gradient, input_delta, update, wait };
+inline constexpr int PASSES = 7;
 
 enum class LayerKind { conv, pool, dense, flatten, dropout, activation };
 enum class Mode { train, predict, inspect };
@@ -71,7 +76,7 @@ class Plan {
   Shape layer_shape(int layer) const { return layer_shapes_[layer]; }
   int layers() const { return int(layer_shapes_.size()) - 1; }
   int batch_size() const { return batch_size_; }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return arena_.bytes(); }
 
   void bind(std::vector<T*> parameters) { parameters_ = std::move(parameters); }
   // One or two state arrays a parameter, in order.
@@ -93,6 +98,11 @@ class Plan {
   void output(int layer, T* out) const { copy_out(values_[value_of_layer_[layer]].o, out); }
   void delta(int layer, T* out) const { copy_out(values_[value_of_layer_[layer]].delta[0], out); }
   int images() const { return images_.count; }
+
+  // From now on the seconds that each pass takes are kept, the threads' own added up.
+  void start_profile();
+  // 0 for what has not run; layer -1 is what belongs to none.
+  double seconds(int layer, Pass pass) const;
 
  private:
   // What stands between two layers, in the shape it is stored in: a Flatten does not change it.
@@ -128,28 +138,23 @@ class Plan {
   };
   struct Op {
     std::variant<ConvOp, DenseOp, PoolOp, ActivationLayer<T>, DropoutOp> what;
-    int in, out;
+    int in, out, layer;
   };
 
   // One thread's place in a run.
   struct Place {
-    int unit, part, parts;
+    int thread, unit, part, parts;
     Range groups, blocks;
     Barrier* barrier;
 
     Range share_of(int count) const { return share(count, part, parts); }
-    void meet() const {
-      if (parts > 1) barrier->arrive_and_wait();
-    }
   };
 
   void add_layers(const std::vector<LayerSpec>& layers);
   int add_value(Shape shape);
   int add_parameter(std::vector<ptrdiff_t> shape);
-  void allocate();
-  Maps<T> new_maps(Shape shape, const Halo& halo, int blocks, T fill);
-  template <class U>
-  U* new_buffer(size_t count);
+  void lay_out();
+  Maps<T> new_maps(Shape shape, const Halo& halo, int blocks);
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
                     const double* learning_rate);
@@ -159,6 +164,10 @@ class Plan {
   void on_all_threads(const Body& body);
   Place place_of(int thread, int units, int parts);
   Range group_blocks(int group) const { return share(blocks_, group, groups_); }
+  void meet(const Place& at);
+  // Runs body, and where a profile is wanted adds the time it took.
+  template <class Body>
+  void timed(int thread, int layer, Pass pass, const Body& body);
 
   // Step 0 is no training step: nothing is dropped in it.
   DropoutLayer<T> dropout_now(const DropoutOp& op) const { return step_ ? op.layer : DropoutLayer<T>{0}; }
@@ -184,9 +193,9 @@ class Plan {
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
   std::vector<T*> parameters_, gradients_, state_;
   Optimizer optimizer_;
-  std::vector<Buffer<char>> memory_;
+  Arena arena_;
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads
-  size_t bytes_ = 0;
+  std::vector<double> seconds_;                     // by thread, layer + 1 and pass; empty without a profile
 
   // Of the run under way; one at a time.
   std::mutex running_;
