@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from convprop import presets
 from convprop.cli.options import (
+    Count,
     DataName,
     FileName,
     FileNames,
@@ -32,10 +33,12 @@ from convprop.cli.terminal import (
 )
 from convprop.data import Dataset, load, read_images
 from convprop.data.idx import is_idx_folder
+from convprop.described import from_dict
 from convprop.errors import invalid
 from convprop.layers import shape_text
 from convprop.losses import SquaredError
 from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 
 _MOST_CONFUSIONS = 3
@@ -226,17 +229,35 @@ def _write_csv(predictions: Iterable[_Prediction]) -> None:
     writer.writerows(prediction[:3] for prediction in predictions)
 
 
-def summary(model: DataName, /) -> None:
+def summary(
+    model: DataName,
+    /,
+    *,
+    batch_size: Count = None,
+    images: Count = None,
+    threads: Threads = None,
+) -> None:
     """Show a network's layers, with the shape, size and cost of each.
 
     Parameters
     ----------
     model
         A file that convprop train --out wrote, or a preset.
+    batch_size
+        Show also how much memory training takes at its peak, with so many images a step.
+    images
+        How many images of bytes it will train on; one batch if not given.
+    threads
+        CPU threads it will use, 1 to 1024; if not given, as many as the process may use.
     """
+    if images is not None and batch_size is None:
+        raise UsageError("--images must come with --batch-size")
     terminal = Terminal()
+    use_threads(threads)
     network, entry = named_network(model)
-    terminal.print(network.summary(), soft_wrap=True)
+    optimizer = entry.optimizer if entry else _optimizer(network)
+    table = network.summary(batch_size, images=images, optimizer=optimizer)
+    terminal.print(table, soft_wrap=True)
     terminal.print()
     if entry is not None:
         terminal.labelled("preset", *entry.about.split(", "))
@@ -252,6 +273,14 @@ def summary(model: DataName, /) -> None:
         described = ", ".join(map(_setting, settings, settings.values()))
         terminal.labelled("training", *described.split(", "))
     terminal.labelled("weights", network.weights_sha256())
+
+
+def _optimizer(network: Network) -> Optimizer:
+    """Return what a file's network was trained with, or else what ``train`` takes."""
+    settings = network.training_settings or {}
+    if "optimizer" in settings:
+        return from_dict(settings["optimizer"], OPTIMIZERS, "optimizer")
+    return Adam()
 
 
 def _setting(name: str, value: object) -> str:

@@ -20,7 +20,6 @@ from convprop.cli.terminal import (
     Terminal,
     count,
     loss_text,
-    peak_memory,
     percent,
     print_json,
 )
@@ -28,6 +27,7 @@ from convprop.data import Split, load
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
 from convprop.errors import TrainingDiverged
+from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
