@@ -103,3 +103,53 @@ def test_float64_takes_twice_the_maps_and_weights():
 def test_the_peak_is_not_below_what_is_in_use():
     kept = np.ones(30_000_000, np.uint8)
     assert peak_memory() >= resident_memory() > kept.nbytes
+
+
+STEPS = """
+import numpy as np
+import convprop as cp
+from convprop.memory import resident_memory
+
+random = np.random.default_rng(0)
+images, labels = random.integers(0, 256, (800, 1, 8, 8), dtype=np.uint8), np.arange(800) % 3
+adam = cp.Adam(1e-3)
+
+
+def network():
+    layers = [cp.Conv(4, 3), cp.ReLU(), cp.MaxPool(2), cp.Dropout(0.1), cp.Dense(3)]
+    return cp.Network(layers, (1, 8, 8))
+
+
+def train(epochs):
+    cp.train(net, images, labels, optimizer=adam, epochs=epochs, batch_size=8)
+
+
+net = network()
+train(10)
+before = resident_memory()
+train(100)  # The history keeps a quarter of a kilobyte an epoch.
+print(resident_memory() - before)
+
+net = network()
+plan = net.plan("train", 8)
+state = [np.zeros_like(array) for array in net.parameters.values() for _ in range(adam.slots)]
+plan.bind_optimizer(adam.kind, adam.settings(), state)
+targets, normalisation = labels.astype(np.int32), net.lane_normalisation()
+
+
+def steps(first, count):
+    for step in range(first, first + count):
+        rows = np.arange(step % 100 * 8, step % 100 * 8 + 8)
+        plan.train_step(images, rows, targets, None, *normalisation, 1e-3, step, 0)
+
+
+steps(1, 500)
+before = resident_memory()
+steps(501, 10_000)
+print(resident_memory() - before)
+"""
+
+
+def test_memory_does_not_grow_over_ten_thousand_steps():
+    trained, stepped = fresh(STEPS)
+    assert max(trained, stepped) < 200_000

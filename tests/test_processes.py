@@ -1,12 +1,10 @@
 """The engine's threads beside Python's own threads and processes."""
 
 import os
-import resource
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -88,21 +86,6 @@ def test_other_threads_run_during_a_step():
         turns += 1
     # One step takes 40 ms at least; with the interpreter's lock held there would be one turn.
     assert turns >= 5
-
-
-STATM = Path("/proc/self/statm")
-
-
-@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells the memory in use")
-def test_memory_does_not_grow_with_the_steps():
-    def resident() -> int:
-        return int(STATM.read_text().split()[1]) * resource.getpagesize()
-
-    net = network()
-    cp.train(net, IMAGES, LABELS, epochs=100, batch_size=8)
-    before = resident()
-    cp.train(net, IMAGES, LABELS, epochs=400, batch_size=8)
-    assert resident() - before < 500_000  # bytes, over 2,000 steps
 
 
 def threads_and_hash() -> tuple[int, str]:
