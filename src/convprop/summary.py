@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
-_LEFT = 2  # The first columns, which are words; the others are shapes and numbers.
 
 
 def summary(
@@ -49,7 +48,7 @@ def summary(
         f"{words[0][2]} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
         f" {network.dtype}, {numbers[-1][0] * itemsize:,} B of parameters"
     )
-    lines = [title, "", *_table(rows)]
+    lines = [title, "", *table(_HEADINGS, rows, words=2, cut=1)]
     if batch_size is not None:
         size = positive_integer("batch_size", batch_size)
         count = size if images is None else positive_integer("images", images)
@@ -80,16 +79,26 @@ def _number(value: int) -> str:
     return f"{value:,}" if value else ""
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return lines of aligned cells, with a rule below the headings and above the last row."""
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    room = WIDTH - sum(widths[:1] + widths[_LEFT:]) - 2 * (len(widths) - 1)
-    widths[1] = min(widths[1], max(room, 0))
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, cut: int
+) -> list[str]:
+    """Return lines of aligned cells, with a rule below the headings and above the last row.
+
+    The first ``words`` columns hold words, which begin together, the others numbers, which end
+    together. Column ``cut`` gives way where the line would be longer than 80.
+    """
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    room = WIDTH - sum(widths) + widths[cut] - 2 * (len(widths) - 1)
+    widths[cut] = min(widths[cut], max(room, 0))
     lines = []
-    for row in (_HEADINGS, *rows):
-        described = row[1] if len(row[1]) <= widths[1] else row[1][: widths[1] - 1] + "…"
-        words = (f"{cell:<{w}}" for cell, w in zip((row[0], described), widths, strict=False))
-        numbers = zip(row[_LEFT:], widths[_LEFT:], strict=True)
-        lines.append("  ".join([*words, *(f"{cell:>{w}}" for cell, w in numbers)]).rstrip())
+    for row in (headings, *rows):
+        cells = list(row)
+        if len(cells[cut]) > widths[cut]:
+            cells[cut] = cells[cut][: widths[cut] - 1] + "…"
+        aligned = (
+            f"{cell:<{width}}" if column < words else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        lines.append("  ".join(aligned).rstrip())
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

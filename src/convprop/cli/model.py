@@ -35,6 +35,7 @@ from convprop.data import Dataset, load, read_images
 from convprop.data.idx import is_idx_folder
 from convprop.described import from_dict
 from convprop.errors import invalid
+from convprop.geometry import is_integer
 from convprop.layers import shape_text
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -76,9 +77,9 @@ def evaluate(
     use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
-        split = load(data, size=_size(data, network), skip_unreadable=skip_unreadable)
+        split = load(data, size=size_for(data, network), skip_unreadable=skip_unreadable)
     terminal.skipped(split.skipped)
-    images = _fitted(split.test if part == "test" else split.train, network, model)
+    images = fitted(split.test if part == "test" else split.train, network, model)
     started = time.perf_counter()
     loss, accuracy = network.evaluate(images.images, images.labels)
     seconds = time.perf_counter() - started
@@ -103,7 +104,7 @@ def evaluate(
         )
 
 
-def _size(data: str, network: Network) -> tuple[int, int] | None:
+def size_for(data: str, network: Network) -> tuple[int, int] | None:
     """Return what to resize ``data`` to: files of images are, arrays have to fit."""
     path = Path(data)
     if path.is_dir() and not is_idx_folder(path):
@@ -111,7 +112,7 @@ def _size(data: str, network: Network) -> tuple[int, int] | None:
     return None
 
 
-def _fitted(images: Dataset, network: Network, model: Path) -> Dataset:
+def fitted(images: Dataset, network: Network, model: Path) -> Dataset:
     """Return ``images`` with labels that index the model's classes, or say what does not fit."""
     if images.image_shape != network.input_shape:
         rule = f"hold images of {shape_text(network.input_shape)} to fit {model}"
@@ -255,7 +256,7 @@ def summary(
     terminal = Terminal()
     use_threads(threads)
     network, entry = named_network(model)
-    optimizer = entry.optimizer if entry else _optimizer(network)
+    optimizer, _ = training_of(network, entry)
     table = network.summary(batch_size, images=images, optimizer=optimizer)
     terminal.print(table, soft_wrap=True)
     terminal.print()
@@ -275,12 +276,14 @@ def summary(
     terminal.labelled("weights", network.weights_sha256())
 
 
-def _optimizer(network: Network) -> Optimizer:
-    """Return what a file's network was trained with, or else what ``train`` takes."""
+def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]:
+    """Return the optimizer and the batch size of a preset, or those that trained a file's."""
+    if entry is not None:
+        return entry.optimizer, entry.batch_size
     settings = network.training_settings or {}
-    if "optimizer" in settings:
-        return from_dict(settings["optimizer"], OPTIMIZERS, "optimizer")
-    return Adam()
+    described, batch_size = settings.get("optimizer"), settings.get("batch_size")
+    optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
+    return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 
 def _setting(name: str, value: object) -> str:
