@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +90,7 @@ class Profile:
     passes : tuple of PassTime
         In the order of the layers.
     seconds : float
-        Of a step, the mean of the faster half.
+        Of a step: the sum of the passes.
     limit : float
         Multiply-add operations a second of the machine, with as many threads.
     batch_size, steps, threads : int
@@ -174,7 +173,8 @@ def profile(
         As for ``evaluate``; steps take them in order, again and again.
     optimizer : Optimizer
     batch_size, steps : int
-        No more than ``images`` are taken at a time. The slower half of the steps is left out.
+        No more than ``images`` are taken at a time. A pass's time is the mean of its faster
+        half.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def profile(
     state = [np.zeros_like(array) for array in weights for _ in range(optimizer.slots)]
     plan.bind_optimizer(optimizer.kind, optimizer.settings(), state)
     limit = engine.multiply_add_limit(network.dtype.name, LIMIT_SECONDS) * 1e9
-    records = []
+    records: list[dict[tuple[int, str], float]] = []
     for step in range(1, WARM_UP_STEPS + steps + 1):
         rows = np.arange(step * batch, (step + 1) * batch) % len(checked)
         plan.start_profile()
@@ -201,24 +201,25 @@ def profile(
         )
         seconds = time.perf_counter() - started
         if step > WARM_UP_STEPS:
-            records.append((seconds, plan.profile()))
-    records.sort(key=lambda record: record[0])
-    fast = records[: -(-len(records) // 2)]
-    mean = sum(seconds for seconds, _ in fast) / len(fast)
-    times: defaultdict[tuple[int, str], float] = defaultdict(float)
-    for _, passes in fast:
-        for layer, name, seconds in passes:
-            times[layer, name] += seconds / len(fast) / get_num_threads()
-    times[-1, "outside"] = max(mean - sum(times.values()), 0.0)
+            passes = {row[:2]: row[2] / get_num_threads() for row in plan.profile()}
+            records.append(passes | {(-1, "outside"): max(seconds - sum(passes.values()), 0.0)})
+    times = {key: _faster_half(records, key) for key in set().union(*records)}
     costs = _Costs(network, optimizer, batch, checked.dtype.itemsize)
     return Profile(
         tuple(costs.entry(layer, name, times, limit) for layer, name in _sorted(times)),
-        mean,
+        sum(times.values()),
         limit,
         batch,
         steps,
         get_num_threads(),
     )
+
+
+def _faster_half(records: Sequence[Mapping[tuple[int, str], float]], key: tuple[int, str]) -> float:
+    """Return the mean of a pass over the steps where it was fast: others use the machine too."""
+    seconds = sorted(record.get(key, 0.0) for record in records)
+    half = seconds[: -(-len(seconds) // 2)]
+    return sum(half) / len(half)
 
 
 def _sorted(times: dict[tuple[int, str], float]) -> list[tuple[int, str]]:

@@ -43,7 +43,7 @@ def profile(
     batch_size
         Images per step; the preset's or the training's if not given.
     steps
-        How many steps to measure; 30 if not given. The slower half is left out.
+        How many steps to measure; 30 if not given. Of each pass the faster half counts.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     json
