@@ -4,7 +4,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -148,10 +147,9 @@ class SharedPool {
   }
 
  private:
-  // As many threads as the processors this process may use.
-  SharedPool() : threads_(std::max(1, int(std::thread::hardware_concurrency()))), owner_(getpid()) {}
+  SharedPool() : owner_(getpid()) {}
 
-  int threads_;
+  int threads_ = 1;  // until the caller says: hardware_concurrency() knows no affinity with glibc, and no quota
   pid_t owner_;
   std::mutex turn_;
   std::unique_ptr<ThreadPool> pool_;

@@ -1,15 +1,15 @@
 """The engine's threads beside Python's own threads and processes."""
 
 import os
-import resource
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 import convprop as cp
 
@@ -88,16 +88,68 @@ def test_other_threads_run_during_a_step():
     assert turns >= 5
 
 
-STATM = Path("/proc/self/statm")
+def threads_and_hash() -> tuple[int, str]:
+    return cp.get_num_threads(), trained()
 
 
-@pytest.mark.skipif(not STATM.exists(), reason="only Linux tells the memory in use")
-def test_memory_does_not_grow_with_the_steps():
-    def resident() -> int:
-        return int(STATM.read_text().split()[1]) * resource.getpagesize()
+@pytest.mark.parametrize("workers", [2, 3])
+def test_joblib_workers_train_as_their_parent_and_share_its_processors(workers, monkeypatch):
+    for name in list(os.environ):
+        if name.endswith("_NUM_THREADS"):
+            monkeypatch.delenv(name)
+    try:
+        calls = [joblib.delayed(threads_and_hash)() for _ in range(2 * workers)]
+        results = joblib.Parallel(workers, backend="loky")(calls)
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    assert results == [(max(joblib.cpu_count() // workers, 1), trained())] * len(calls)
 
-    net = network()
-    cp.train(net, IMAGES, LABELS, epochs=100, batch_size=8)
-    before = resident()
-    cp.train(net, IMAGES, LABELS, epochs=400, batch_size=8)
-    assert resident() - before < 500_000  # bytes, over 2,000 steps
+
+# Trains with as many threads as it is told to, in steps of a millisecond.
+TRAINER = """
+import sys
+import numpy as np
+import convprop as cp
+
+net = cp.preset("lenet5", (1, 28, 28), 10)
+images, labels = np.zeros((4000, 1, 28, 28), np.uint8), np.arange(4000) % 10
+for line in sys.stdin:
+    cp.set_num_threads(int(line))
+    cp.train(net, images, labels, epochs=1, batch_size=64)
+    print("trained", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_two_processes_with_two_threads_each_share_two_processors():
+    allowed = sorted(os.sched_getaffinity(0))[:2]
+    if len(allowed) < 2:
+        pytest.skip("there is but one processor")
+    command = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {allowed})\n{TRAINER}"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+
+    def seconds(processes, threads) -> float:
+        started = time.perf_counter()
+        for process in processes:
+            process.stdin.write(f"{threads}\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.stdout.readline() == "trained\n"
+        return time.perf_counter() - started
+
+    try:
+        for threads in (1, 2):
+            seconds(both, threads)
+        # Threads that held the processors while they wait would take many times as long. Others
+        # may want the processors too, and more at one moment than at the next.
+        for _ in range(8):
+            in_turn = seconds(both[:1], 2) + seconds(both[1:], 2)
+            single = seconds(both, 1)
+            together = seconds(both, 2)
+            if together < 1.5 * min(in_turn, single):
+                break
+        assert together < 1.5 * min(in_turn, single)
+    finally:
+        for process in both:
+            process.communicate(timeout=60)

@@ -1,9 +1,9 @@
 """Picks the engine built for this processor; the only place that does.
 
 ``CONVPROP_ISA`` overrides the choice (``x86_64_v2``, ``x86_64_v3``, ``x86_64_v4`` or
-``generic``): for tests, and for comparing instruction sets. A wrong one is refused when the
-engine is first used: the command's entry point lies in the package, and an import that failed
-would end it with a traceback.
+``generic``): for tests, and for comparing instruction sets. ``CONVPROP_NUM_THREADS`` is read
+here too. A wrong value of either is refused when the engine is first used: the command's entry
+point lies in the package, and an import that failed would end it with a traceback.
 """
 
 from __future__ import annotations
@@ -13,21 +13,34 @@ import os
 from typing import TYPE_CHECKING, NoReturn
 
 from convprop import _cpu
-from convprop.errors import ConvpropError, invalid
+from convprop.errors import ConvpropError, InvalidInput, invalid
+from convprop.processors import default_threads
 
 if TYPE_CHECKING:
     from convprop import _engine as engine
 else:
-    _supported = _cpu.supported_isas()
-    _isa = os.environ.get("CONVPROP_ISA") or _supported[0]
 
-    class _NoEngine:
+    class _Refusal:
+        def __init__(self, error: InvalidInput) -> None:
+            self._message = str(error)
+
         def __getattr__(self, name: str) -> NoReturn:
-            rule = f"be one of {', '.join(_supported)} on this machine"
             # No InvalidInput, which callers take for a fault of the values they pass on.
-            raise ConvpropError(str(invalid("CONVPROP_ISA", rule, _isa)))
+            raise ConvpropError(self._message)
 
-    _known = _isa in _supported
-    engine = importlib.import_module(f"convprop._engine_{_isa}") if _known else _NoEngine()
+    def _chosen():
+        supported = _cpu.supported_isas()
+        isa = os.environ.get("CONVPROP_ISA") or supported[0]
+        if isa not in supported:
+            rule = f"be one of {', '.join(supported)} on this machine"
+            return _Refusal(invalid("CONVPROP_ISA", rule, isa))
+        chosen = importlib.import_module(f"convprop._engine_{isa}")
+        try:
+            chosen.set_num_threads(default_threads())
+        except InvalidInput as error:
+            return _Refusal(error)
+        return chosen
+
+    engine = _chosen()
 
 __all__ = ["engine"]

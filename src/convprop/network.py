@@ -19,6 +19,7 @@ from convprop.errors import invalid
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from convprop.ops.loss import as_weights
+from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
 from convprop.stack import Stack, stack
 from convprop.targets import as_targets
@@ -196,18 +197,26 @@ class Network:
         key = (batch_size, engine.get_num_threads())
         kept = self._plans.get(mode)
         if kept is None or kept[0] != key:
-            made = engine.Plan(
-                self.dtype.name,
-                self.input_shape,
-                self.stack.native(),
-                self.loss.kind,
-                batch_size,
-                mode,
-                reduction=self.loss.reduction,
-            )
+            made = engine.Plan(*self._plan_arguments(mode, batch_size))
             made.bind(list(self.parameters.values()))
             kept = self._plans[mode] = (key, made)
         return kept[1]
+
+    def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
+        """Return the memory that a plan takes; a batch is by default what predictions go in."""
+        batch = self._predict_batch() if batch_size is None else batch_size
+        return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+
+    def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
+        return (
+            self.dtype.name,
+            self.input_shape,
+            self.stack.native(),
+            self.loss.kind,
+            batch_size,
+            mode,
+            self.loss.reduction,
+        )
 
     def lane_normalisation(self) -> tuple[Array, Array]:
         """Return offset and scale in the network's dtype, 0 and 1 where there are none."""
@@ -241,11 +250,13 @@ class Network:
         return self._outputs(self.as_images(images), None)
 
     def _outputs(self, images: Array, indices: NDArray[np.int64] | None) -> Array:
-        offset, scale = self.lane_normalisation()
-        image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
-        batch = min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
-        outputs: Array = self.plan("predict", batch).predict(images, indices, offset, scale)
+        plan = self.plan("predict", self._predict_batch())
+        outputs: Array = plan.predict(images, indices, *self.lane_normalisation())
         return outputs.reshape(len(outputs), self.outputs)
+
+    def _predict_batch(self) -> int:
+        image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
+        return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
     def predict(self, images: ArrayLike) -> Array:
         """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
@@ -359,9 +370,26 @@ class Network:
         )
         return loss, gradients, plan
 
-    def summary(self) -> str:
-        """Return a table of layers, shapes, parameters, multiply-adds and memory."""
-        return summaries.summary(self)
+    def summary(
+        self,
+        batch_size: int | None = None,
+        *,
+        images: int | None = None,
+        optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - immutable
+    ) -> str:
+        """Return a table of layers, shapes, parameters, multiply-adds and memory.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Say also what training in such batches takes, and the peak of memory to expect in
+            this process if it has not trained yet.
+        images : int, optional
+            How many uint8 images it will train on; None: one batch.
+        optimizer : Optimizer
+            What it will train with.
+        """
+        return summaries.summary(self, batch_size, images, optimizer)
 
     def weights_sha256(self) -> str:
         """Return a hash of every parameter's name, shape and bits."""

@@ -6,21 +6,27 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convprop.geometry import positive_integer
 from convprop.layers import shape_text
+from convprop.memory import training_memory
+from convprop.optimizers import Optimizer
+from convprop.threads import get_num_threads
 
 if TYPE_CHECKING:
     from convprop.network import Network
 
 WIDTH = 80
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
-_LEFT = 2  # The first columns, which are words; the others are shapes and numbers.
 
 
-def summary(network: Network) -> str:
+def summary(
+    network: Network, batch_size: int | None, images: int | None, optimizer: Optimizer
+) -> str:
     """Return the table, of at most 80 columns unless names or numbers alone take more.
 
     Multiply-adds are those of one image's forward pass (a training step takes about three
-    times as many); memory is what one image's output of the layer takes.
+    times as many); memory is what one image's output of the layer takes. With a batch size, a
+    second table tells the peak of memory in training.
     """
     stack, itemsize = network.stack, network.dtype.itemsize
     words = [("input", "", shape_text(stack.shapes[0]))]
@@ -42,23 +48,57 @@ def summary(network: Network) -> str:
         f"{words[0][2]} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
         f" {network.dtype}, {numbers[-1][0] * itemsize:,} B of parameters"
     )
-    return "\n".join([title, "", *_table(rows)])
+    lines = [title, "", *table(_HEADINGS, rows, words=2, cut=1)]
+    if batch_size is not None:
+        size = positive_integer("batch_size", batch_size)
+        count = size if images is None else positive_integer("images", images)
+        lines += ["", *_training(network, optimizer, size, count)]
+    return "\n".join(lines)
+
+
+def _training(network: Network, optimizer: Optimizer, batch_size: int, images: int) -> list[str]:
+    memory = training_memory(network, optimizer, batch_size, images)
+    batches = f"batches of {min(batch_size, images):,}, threads: {get_num_threads()}"
+    rows = [
+        ("this process before", memory.process),
+        (f"images and labels ({images:,})", memory.images),
+        (f"weights: copies, {optimizer.kind}", memory.weights),
+        ("maps, deltas and gradients", memory.plan),
+        ("at the peak", sum(memory)),
+        ("to evaluate, besides", network.plan_bytes("predict")),
+    ]
+    width = max(len(f"{size:,} B") for _, size in rows)
+    label = max(len(f"Training in {batches}"), *(len(name) for name, _ in rows))
+    rule = "-" * (label + 2 + width)
+    lines = [f"{name:<{label}}  {f'{size:,} B':>{width}}" for name, size in rows]
+    title = f"{f'Training in {batches}':<{label}}  {'Memory':>{width}}"
+    return [title, rule, *lines[:-2], rule, *lines[-2:]]
 
 
 def _number(value: int) -> str:
     return f"{value:,}" if value else ""
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return lines of aligned cells, with a rule below the headings and above the last row."""
-    widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    room = WIDTH - sum(widths[:1] + widths[_LEFT:]) - 2 * (len(widths) - 1)
-    widths[1] = min(widths[1], max(room, 0))
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, cut: int
+) -> list[str]:
+    """Return lines of aligned cells, with a rule below the headings and above the last row.
+
+    The first ``words`` columns hold words, which begin together, the others numbers, which end
+    together. Column ``cut`` gives way where the line would be longer than 80.
+    """
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    room = WIDTH - sum(widths) + widths[cut] - 2 * (len(widths) - 1)
+    widths[cut] = min(widths[cut], max(room, 0))
     lines = []
-    for row in (_HEADINGS, *rows):
-        described = row[1] if len(row[1]) <= widths[1] else row[1][: widths[1] - 1] + "…"
-        words = (f"{cell:<{w}}" for cell, w in zip((row[0], described), widths, strict=False))
-        numbers = zip(row[_LEFT:], widths[_LEFT:], strict=True)
-        lines.append("  ".join([*words, *(f"{cell:>{w}}" for cell, w in numbers)]).rstrip())
+    for row in (headings, *rows):
+        cells = list(row)
+        if len(cells[cut]) > widths[cut]:
+            cells[cut] = cells[cut][: widths[cut] - 1] + "…"
+        aligned = (
+            f"{cell:<{width}}" if column < words else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        lines.append("  ".join(aligned).rstrip())
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from convprop._native import engine
 from convprop.geometry import positive_integer
-
-MOST_THREADS = 1024
-"""The engine's limit."""
+from convprop.processors import MOST_THREADS
 
 
 def set_num_threads(threads: int) -> None:
@@ -15,5 +13,5 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads are used; at first, as many as the process may run on."""
+    """Return how many threads are used; at first, ``processors.default_threads``."""
     return int(engine.get_num_threads())

@@ -183,3 +183,75 @@ def test_check_fails_when_anything_differs(
     assert shown[2].split() == ["bad", "2.0e-03", "1.0e-14", "FAILS"]
     assert shown[3].split() == ["worse", "nan", "1.0e-14", "FAILS"]
     assert shown[-1] == "result    2 lines of 3 FAIL"
+
+
+def test_profile_of_a_preset_and_of_a_model(
+    capsys: pytest.CaptureFixture[str], model: Path, stripes_file: Path
+) -> None:
+    assert cli.run(["profile", "lenet5", "--steps", "2", "--batch-size", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert_fits(shown)
+    assert shown.startswith("Layer ")
+    assert "\nnetwork   lenet5, input 1x28x28, 20 random images\n" in shown
+    assert "\nmeasured  2 steps, batches of 20, float32, adam, " in shown
+
+    assert cli.run(["profile", str(model), str(stripes_file), "--steps", "2", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "80 training images" in unfolded(shown.err)
+    record = json.loads(shown.out)
+    known = {"model": str(model), "data": str(stripes_file), "batch_size": 16, "steps": 2}
+    assert {name: record[name] for name in known} == known
+    seconds = sum(entry["seconds"] for entry in record["passes"])
+    assert seconds == pytest.approx(record["seconds_per_step"])
+    conv = next(entry for entry in record["passes"] if "conv1" in entry["layers"])
+    assert set(conv) == {"layers", "pass", "seconds", "gflops", "share_of_limit", "bytes"}
+
+    assert cli.run(["profile", "digits", str(stripes_file), "--steps", "1"]) == 0
+    assert "batches of 32" in capsys.readouterr().out
+
+
+def test_profile_refuses_data_that_does_not_fit(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    images, labels = stripes(20, (9, 8))
+    np.savez(tmp_path / "s.npz", images=images, labels=labels)
+    assert cli.run(["profile", str(model), str(tmp_path / "s.npz")]) == 1
+    rule = f"must hold images of 1x8x8 to fit {model}, got 1x9x8"
+    assert capsys.readouterr().err == f"error: {tmp_path / 's.npz'} {rule}\n"
+
+
+def test_summary_predicts_the_peak_of_training(
+    capsys: pytest.CaptureFixture[str], model: Path
+) -> None:
+    arguments = ["--batch-size", "32", "--images", "500", "--threads", "1"]
+    before = cp.get_num_threads()
+    try:
+        for name, optimizer in (("keras-mnist", "adamw"), (str(model), "adamw")):
+            assert cli.run(["summary", name, *arguments]) == 0
+            shown = capsys.readouterr().out
+            assert_fits(shown)
+            assert "\nTraining in batches of 32, threads: 1 " in shown
+            assert re.search(rf"^weights: copies, {optimizer} +[\d,]+ B$", shown, re.M)
+            assert re.search(r"^images and labels \(500\) +[\d,]+ B$", shown, re.M)
+    finally:
+        cp.set_num_threads(before)
+    assert cli.run(["summary", "lenet5", "--images", "5"]) == 2
+    assert capsys.readouterr().err == "error: --images must come with --batch-size\n"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "profile", "summary"])
+def test_every_command_that_computes_takes_threads(
+    capsys: pytest.CaptureFixture[str],
+    model: Path,
+    stripes_file: Path,
+    stripes_folder: Path,
+    command: str,
+) -> None:
+    data = {"evaluate": [stripes_file], "predict": [stripes_folder], "profile": [], "summary": []}
+    before = cp.get_num_threads()
+    try:
+        words = [command, model, *data[command], "--threads", before + 1]
+        assert cli.run([*map(str, words)]) == 0
+        assert cp.get_num_threads() == before + 1
+    finally:
+        cp.set_num_threads(before)

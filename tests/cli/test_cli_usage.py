@@ -68,6 +68,8 @@ PRESETS = "digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial, vgg-small"
         ("train --threads 0", "--threads must be a whole number from 1 to 1024, got 0"),
         ("train --threads 1025", "--threads must be a whole number from 1 to 1024, got 1025"),
         ("train --threads 100000", "--threads must be a whole number from 1 to 1024, got 100000"),
+        ("evaluate m d --threads 0", "--threads must be a whole number from 1 to 1024, got 0"),
+        ("predict m f --threads 1.5", "--threads must be a whole number from 1 to 1024, got 1.5"),
         ("train --seed -1", "--seed must be a whole number from 0 to 2**64 - 1, got -1"),
         ("train --learning-rate fast", "--learning-rate must be a finite number above 0, got fast"),
         ("train --learning-rate nan", "--learning-rate must be a finite number above 0, got nan"),
@@ -109,7 +111,7 @@ def test_an_unknown_command_or_name_is_answered_with_the_nearest(
     assert cli.run(["trian"]) == 2
     assert capsys.readouterr().err == (
         "error: Unknown command trian. Did you mean train? Available commands: train, evaluate,"
-        " predict, summary, check.\nSee 'convprop --help'.\n"
+        " predict, summary, profile, check.\nSee 'convprop --help'.\n"
     )
     for command in ("summary", "check"):
         assert cli.run([command, "vgg"]) == 2
@@ -193,6 +195,16 @@ def test_a_wrong_instruction_set_is_one_line(line: str) -> None:
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"error: {message}\n"
     assert run("train", "--help", env=os.environ | {"CONVPROP_ISA": "bogus"}).returncode == 0
+
+
+@pytest.mark.parametrize("line", ["train --epochs 1", "summary lenet5", "check"])
+def test_a_wrong_number_of_threads_in_the_environment_is_one_line(line: str) -> None:
+    environment = os.environ | {"CONVPROP_NUM_THREADS": "all"}
+    result = run(*line.split(), env=environment)
+    message = "CONVPROP_NUM_THREADS must be a whole number from 1 to 1024, got all"
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"error: {message}\n"
+    assert run("train", "--help", env=environment).returncode == 0
 
 
 def test_an_error_of_our_own_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

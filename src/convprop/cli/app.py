@@ -21,6 +21,7 @@ from convprop.cli.options import (
     UsageError,
     usage_message,
 )
+from convprop.cli.profile import profile
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError
@@ -30,6 +31,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     evaluate: "convprop evaluate lenet5.safetensors mnist",
     predict: "convprop predict lenet5.safetensors three.png seven.png",
     summary: "convprop summary lenet5",
+    profile: "convprop profile lenet5 --batch-size 128",
     check: "convprop check lenet5.safetensors",
 }
 """The commands in the order of --help, each with an example."""

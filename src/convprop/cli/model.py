@@ -14,7 +14,16 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from convprop import presets
-from convprop.cli.options import DataName, FileName, FileNames, UsageError, unknown_name
+from convprop.cli.options import (
+    Count,
+    DataName,
+    FileName,
+    FileNames,
+    Threads,
+    UsageError,
+    unknown_name,
+    use_threads,
+)
 from convprop.cli.terminal import (
     Terminal,
     count,
@@ -24,10 +33,13 @@ from convprop.cli.terminal import (
 )
 from convprop.data import Dataset, load, read_images
 from convprop.data.idx import is_idx_folder
+from convprop.described import from_dict
 from convprop.errors import invalid
+from convprop.geometry import is_integer
 from convprop.layers import shape_text
 from convprop.losses import SquaredError
 from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 
 _MOST_CONFUSIONS = 3
@@ -39,6 +51,7 @@ def evaluate(
     /,
     *,
     part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
+    threads: Threads = None,
     skip_unreadable: bool = False,
     json: bool = False,
 ) -> None:
@@ -53,17 +66,20 @@ def evaluate(
         folder of idx files. Image files are resized to what the model takes.
     part
         test (default): the images that training does not see; train: the others.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
     json
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
+    use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
-        split = load(data, size=_size(data, network), skip_unreadable=skip_unreadable)
+        split = load(data, size=size_for(data, network), skip_unreadable=skip_unreadable)
     terminal.skipped(split.skipped)
-    images = _fitted(split.test if part == "test" else split.train, network, model)
+    images = fitted(split.test if part == "test" else split.train, network, model)
     started = time.perf_counter()
     loss, accuracy = network.evaluate(images.images, images.labels)
     seconds = time.perf_counter() - started
@@ -88,7 +104,7 @@ def evaluate(
         )
 
 
-def _size(data: str, network: Network) -> tuple[int, int] | None:
+def size_for(data: str, network: Network) -> tuple[int, int] | None:
     """Return what to resize ``data`` to: files of images are, arrays have to fit."""
     path = Path(data)
     if path.is_dir() and not is_idx_folder(path):
@@ -96,7 +112,7 @@ def _size(data: str, network: Network) -> tuple[int, int] | None:
     return None
 
 
-def _fitted(images: Dataset, network: Network, model: Path) -> Dataset:
+def fitted(images: Dataset, network: Network, model: Path) -> Dataset:
     """Return ``images`` with labels that index the model's classes, or say what does not fit."""
     if images.image_shape != network.input_shape:
         rule = f"hold images of {shape_text(network.input_shape)} to fit {model}"
@@ -132,6 +148,7 @@ def predict(
     files: FileNames,
     /,
     *,
+    threads: Threads = None,
     json: bool = False,
     csv: bool = False,
     skip_unreadable: bool = False,
@@ -144,6 +161,8 @@ def predict(
         A file that convprop train --out wrote.
     files
         Image files, or folders of them; they are resized to what the model takes.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     json
         One JSON object a line, with the probability of every class.
     csv
@@ -153,6 +172,7 @@ def predict(
     """
     if json and csv:
         raise UsageError("--json must not come with --csv")
+    use_threads(threads)
     network = Network.load(model)
     skipped: list[str] = []
     chunks = read_images(
@@ -210,17 +230,35 @@ def _write_csv(predictions: Iterable[_Prediction]) -> None:
     writer.writerows(prediction[:3] for prediction in predictions)
 
 
-def summary(model: DataName, /) -> None:
+def summary(
+    model: DataName,
+    /,
+    *,
+    batch_size: Count = None,
+    images: Count = None,
+    threads: Threads = None,
+) -> None:
     """Show a network's layers, with the shape, size and cost of each.
 
     Parameters
     ----------
     model
         A file that convprop train --out wrote, or a preset.
+    batch_size
+        Show also how much memory training takes at its peak, with so many images a step.
+    images
+        How many images of bytes it will train on; one batch if not given.
+    threads
+        CPU threads it will use, 1 to 1024; if not given, as many as the process may use.
     """
+    if images is not None and batch_size is None:
+        raise UsageError("--images must come with --batch-size")
     terminal = Terminal()
+    use_threads(threads)
     network, entry = named_network(model)
-    terminal.print(network.summary(), soft_wrap=True)
+    optimizer, _ = training_of(network, entry)
+    table = network.summary(batch_size, images=images, optimizer=optimizer)
+    terminal.print(table, soft_wrap=True)
     terminal.print()
     if entry is not None:
         terminal.labelled("preset", *entry.about.split(", "))
@@ -236,6 +274,16 @@ def summary(model: DataName, /) -> None:
         described = ", ".join(map(_setting, settings, settings.values()))
         terminal.labelled("training", *described.split(", "))
     terminal.labelled("weights", network.weights_sha256())
+
+
+def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]:
+    """Return the optimizer and the batch size of a preset, or those that trained a file's."""
+    if entry is not None:
+        return entry.optimizer, entry.batch_size
+    settings = network.training_settings or {}
+    described, batch_size = settings.get("optimizer"), settings.get("batch_size")
+    optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
+    return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 
 def _setting(name: str, value: object) -> str:

@@ -20,7 +20,8 @@ from cyclopts import (
 
 from convprop.errors import ConvpropError, invalid
 from convprop.geometry import LARGEST_INTEGER
-from convprop.threads import MOST_THREADS
+from convprop.processors import MOST_THREADS
+from convprop.threads import set_num_threads
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -101,6 +102,14 @@ def _name(token: Token) -> str:
 DataName = Annotated[str, Parameter(converter=file_name)]
 FileName = Annotated[Path, Parameter(converter=file_name)]
 FileNames = Annotated[list[Path], Parameter(required=True, converter=file_names)]
+Count = Annotated[int | None, Parameter(converter=count_from_one)]
+Threads = Annotated[int | None, Parameter(converter=thread_count)]
+
+
+def use_threads(threads: int | None) -> None:
+    """Do what ``--threads`` says, if it was given."""
+    if threads is not None:
+        set_num_threads(threads)
 
 
 def image_size(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from convprop.cli.terminal import (
     Terminal,
     count,
     loss_text,
-    peak_memory,
     percent,
     print_json,
 )
@@ -28,10 +27,11 @@ from convprop.data import Split, load
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
 from convprop.errors import TrainingDiverged
+from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
-from convprop.threads import get_num_threads, set_num_threads
+from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, History
 from convprop.training import train as train_network
 
@@ -44,12 +44,12 @@ def train(
     /,
     *,
     preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
-    epochs: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
-    batch_size: Annotated[int | None, Parameter(converter=options.count_from_one)] = None,
+    epochs: options.Count = None,
+    batch_size: options.Count = None,
     learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None,
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
     seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
-    threads: Annotated[int | None, Parameter(converter=options.thread_count)] = None,
+    threads: options.Threads = None,
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None,
     out: options.FileName | None = None,
     size: Annotated[
@@ -80,7 +80,8 @@ def train(
     seed
         Seed of the first weights, the order of the images and dropout; 0 if not given.
     threads
-        CPU threads to use, 1 to 1024, all if not given; the result is the same for any number.
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use. The
+        result is the same for any number.
     validation
         Fraction of the training images to hold out and measure after every epoch.
     out
@@ -95,8 +96,7 @@ def train(
     terminal = Terminal(stderr=json)
     if out is not None:
         model_file.check_writable(out)
-    if threads is not None:
-        set_num_threads(threads)
+    options.use_threads(threads)
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
     suggested = PRESETS[preset or _preset_for(split.train.image_shape)]

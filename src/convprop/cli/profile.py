@@ -1,0 +1,97 @@
+"""``convprop profile``: where the time of a training step goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop import presets
+from convprop._native import engine
+from convprop.cli.model import fitted, named_network, size_for, training_of
+from convprop.cli.options import Count, DataName, Threads, use_threads
+from convprop.cli.terminal import Terminal, count, print_json
+from convprop.data import load
+from convprop.layers import shape_text
+from convprop.network import Network
+from convprop.profile import STEPS
+from convprop.profile import profile as profile_network
+
+
+def profile(
+    model: DataName,
+    data: DataName | None = None,
+    /,
+    *,
+    batch_size: Count = None,
+    steps: Count = None,
+    threads: Threads = None,
+    json: bool = False,
+) -> None:
+    """Show where the time of a training step goes, layer by layer and pass by pass.
+
+    GFLOP/s count a multiply-add as two operations; the limit is what this machine does in
+    registers alone. MB are what a pass has to read and write once.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote, or a preset.
+    data
+        Images to train on, as for convprop train; random ones if not given.
+    batch_size
+        Images per step; the preset's or the training's if not given.
+    steps
+        How many steps to measure; 30 if not given. Of each pass the faster half counts.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
+    json
+        Write the result as one line of JSON on stdout, and all else on stderr.
+    """
+    terminal = Terminal(stderr=json)
+    use_threads(threads)
+    network, entry = named_network(model)
+    optimizer, customary = training_of(network, entry)
+    size = batch_size or customary
+    if data is None:
+        source = count(size, "random image")
+        images, labels = _random(network, size)
+    else:
+        with terminal.reading(data):
+            split = load(data, size=None if entry else size_for(data, network))
+        train = split.train
+        if entry:
+            network = presets.preset(entry.name, train.image_shape, len(train.class_names))
+        else:
+            train = fitted(train, network, Path(model))
+        source = f"{data}: {count(len(train), 'training image')}"
+        images, labels = train.images, train.labels
+    measured = profile_network(
+        network, images, labels, optimizer=optimizer, batch_size=size, steps=steps or STEPS
+    )
+    terminal.print(str(measured), soft_wrap=True)
+    terminal.print()
+    terminal.labelled("network", model, f"input {shape_text(network.input_shape)}", source)
+    terminal.labelled(
+        "measured",
+        count(measured.steps, "step"),
+        f"batches of {measured.batch_size}",
+        str(network.dtype),
+        optimizer.kind,
+        count(measured.threads, "thread"),
+    )
+    terminal.labelled(
+        "result",
+        f"{measured.batch_size / measured.seconds:,.0f} images/s",
+        f"{measured.share_of_limit:.0%} of the limit",
+        f"which is {measured.limit / 1e9:,.0f} GFLOP/s ({engine.isa})",
+    )
+    if json:
+        print_json({"model": model, "data": data, "isa": engine.isa} | measured.to_dict())
+
+
+def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return images and labels of a batch: only their sizes tell in the time."""
+    images = np.random.default_rng(0).integers(0, 256, (size, *network.input_shape), np.uint8)
+    return images, np.arange(size, dtype=np.int32) % max(network.outputs, 2)

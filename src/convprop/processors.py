@@ -1,0 +1,87 @@
+"""How many threads to begin with: what the environment says, or what the process may use."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from convprop.errors import invalid
+
+MOST_THREADS = 1024
+"""The engine's limit."""
+
+
+def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """Return ``CONVPROP_NUM_THREADS``, or else the smallest of these, at least 1.
+
+    - the processors in the process's affinity mask;
+    - the quota of its control groups, rounded up: two threads with 1.5 processors between them
+      wait for a quarter of the time, and do half as much again as one;
+    - ``OMP_NUM_THREADS``, if it is a number: joblib limits its workers by it, batch systems
+      their jobs.
+
+    Parameters
+    ----------
+    environment
+        In the place of the process's own.
+    root
+        The folder that holds ``proc`` and ``sys``.
+
+    Raises
+    ------
+    InvalidInput
+        ``CONVPROP_NUM_THREADS`` is no whole number in 1 .. 1024.
+    """
+    if given := environment.get("CONVPROP_NUM_THREADS"):
+        if not re.fullmatch("[0-9]{1,9}", given) or not 1 <= int(given) <= MOST_THREADS:
+            rule = f"be a whole number from 1 to {MOST_THREADS}"
+            raise invalid("CONVPROP_NUM_THREADS", rule, given)
+        return int(given)
+    limits = [MOST_THREADS, _processors()]
+    if math.isfinite(quota := cpu_quota(root)):
+        limits.append(math.ceil(quota))
+    # "4,2" gives the nested levels of parallelism after the first.
+    if level := re.fullmatch("([0-9]{1,9})(,.*)?", environment.get("OMP_NUM_THREADS", "").strip()):
+        limits.append(int(level[1]))
+    return max(1, min(limits))
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_quota(root: Path = Path("/")) -> float:
+    """Return how many processors' time the process's control groups allow it, or infinity.
+
+    The quota of every group from the process's own up to the root counts. In a container the
+    path may be the host's, of which only the mount's root is there.
+    """
+    quotas = [math.inf]
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        base = root / "sys/fs/cgroup" / controllers
+        names = [name for name in path.split("/") if name not in ("", "..")]
+        for depth in range(len(names) + 1):
+            group = base.joinpath(*names[:depth])
+            if controllers == "":
+                limits = _text(group / "cpu.max")
+            elif "cpu" in controllers.split(","):
+                limits = _text(group / "cpu.cfs_quota_us") + _text(group / "cpu.cfs_period_us")
+            else:
+                break
+            # No limit is "max 100000" in version 2, -1 in version 1.
+            if match := re.fullmatch(r"([0-9]+)\s+([1-9][0-9]*)\s*", limits):
+                quotas.append(int(match[1]) / int(match[2]))
+    return min(quotas)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
