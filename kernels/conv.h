@@ -85,6 +85,30 @@ struct ConvLayer {
     return {0, 0, step, 1};
   }
 
+  // So many pixels of a row of one phase, and the window positions whose products reach any of
+  // them from within the map. Near the edges, where not all do, pixels are taken in pairs.
+  struct Run {
+    int pixels;
+    Range taps;
+  };
+
+  Run columns_run(const Phase& columns, int left, int first, int pixels) const {
+    const int step = columns.rows;
+    const auto floor_of = [](int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
+    const auto taps_of = [&](int begin, int end) {
+      return Range{std::max(0, floor_of(left + begin - (Wo - 1) + step - 1, step)), std::min(columns.count, floor_of(left + end - 1, step) + 1)};
+    };
+    const auto all = [&](int begin, int end) {
+      const Range taps = taps_of(begin, end);
+      return taps.begin == 0 && taps.end == columns.count;
+    };
+    const int pair = std::min(2, pixels - first);
+    if (!all(first, first + pair)) return {pair, taps_of(first, first + pair)};
+    int end = first + pair;
+    while (end < pixels && all(end, std::min(end + 2, pixels))) end = std::min(end + 2, pixels);
+    return {end - first, taps_of(first, end)};
+  }
+
   // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
   // that is, the cross-correlation of the padded delta with the rotated kernel (Eq. 22). With a
   // stride, input pixels of one phase are a dense sum over the weights that reach them.
@@ -103,20 +127,25 @@ struct ConvLayer {
         const int left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
         for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
           const int c0 = std::max(channels.begin, g * channels_each()), c1 = std::min(channels.end, (g + 1) * channels_each());
-          const int turns = rows.count > 0 && columns.count > 0 ? kernels_each() : 0;
-          Products<T> row;
-          row.taps = {{turns, rows.count, columns.count},
-                      {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
-                      {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
-          row.o = delta.at(block, g * kernels_each(), top, left);
-          row.o_step = LANES;
-          row.w = w + weight_at(g * kernels_each(), c0 - g * channels_each(), rows.first, columns.first);
-          row.w_kernel = window_weights();
-          row.start = nullptr;
-          row.x = delta_in.at(block, c0, i, j);
-          row.x_kernel = delta_in.channel;
-          row.x_step = ptrdiff_t(window.stride[1]) * LANES;
-          products(row, c1 - c0, (W - j + window.stride[1] - 1) / window.stride[1]);
+          const int pixels = (W - j + window.stride[1] - 1) / window.stride[1];
+          for (int p = 0; p < pixels;) {
+            const Run run = columns_run(columns, left, p, pixels);
+            const int turns = rows.count > 0 && run.taps.begin < run.taps.end ? kernels_each() : 0;
+            Products<T> row;
+            row.taps = {{turns, rows.count, run.taps.end - run.taps.begin},
+                        {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
+                        {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
+            row.o = delta.at(block, g * kernels_each(), top, left + p - run.taps.begin * columns.rows);
+            row.o_step = LANES;
+            row.w = w + weight_at(g * kernels_each(), c0 - g * channels_each(), rows.first, columns.first + run.taps.begin * columns.step);
+            row.w_kernel = window_weights();
+            row.start = nullptr;
+            row.x = delta_in.at(block, c0, i, j + p * window.stride[1]);
+            row.x_kernel = delta_in.channel;
+            row.x_step = ptrdiff_t(window.stride[1]) * LANES;
+            products(row, c1 - c0, run.pixels);
+            p += run.pixels;
+          }
         }
       }
     }
@@ -136,52 +165,73 @@ struct ConvLayer {
   }
 
  private:
-  template <int KERNELS, int TAPS>
-  void gradient_tile(const T* o, ptrdiff_t o_row, ptrdiff_t o_step, const ptrdiff_t* tap, const T* delta, ptrdiff_t delta_row,
-                     ptrdiff_t delta_channel, T (*dw)[6]) const {
-    Lanes<T> sum[KERNELS][TAPS];
-    ptrdiff_t offset[TAPS];
+  // A tile of weight gradients: that of kernel k and tap t in sum[k][t], over some rows.
+  struct GradientTile {
+    const T* o;
+    ptrdiff_t o_row, o_step;
+    ptrdiff_t tap[6];
+    const T* delta;
+    ptrdiff_t delta_row, delta_channel;
+    int rows, columns;
+    Lanes<T>* sum;
+
+    template <int KERNELS, int TAPS>
+    void add() const {
+      Lanes<T> total[KERNELS][TAPS];
+      ptrdiff_t offset[TAPS];
 #pragma GCC unroll 8
-    for (int t = 0; t < TAPS; t++) offset[t] = tap[t];
+      for (int t = 0; t < TAPS; t++) offset[t] = tap[t];
 #pragma GCC unroll 8
-    for (int k = 0; k < KERNELS; k++)
+      for (int k = 0; k < KERNELS; k++)
 #pragma GCC unroll 8
-      for (int t = 0; t < TAPS; t++) sum[k][t] = T(0);
-    for (int i = 0; i < Ho; i++) {
-      const T* pixel = o + i * o_row;
-      const T* d = delta + i * delta_row;
-      for (int j = 0; j < Wo; j++, pixel += o_step, d += LANES) {
-        Lanes<T> in[TAPS];
+        for (int t = 0; t < TAPS; t++) total[k][t] = sum[k * TAPS + t];
+      for (int i = 0; i < rows; i++) {
+        const T* pixel = o + i * o_row;
+        const T* d = delta + i * delta_row;
+        for (int j = 0; j < columns; j++, pixel += o_step, d += LANES) {
+          Lanes<T> in[TAPS];
 #pragma GCC unroll 8
-        for (int t = 0; t < TAPS; t++) in[t] = Lanes<T>::load(pixel + offset[t]);
+          for (int t = 0; t < TAPS; t++) in[t] = Lanes<T>::load(pixel + offset[t]);
 #pragma GCC unroll 8
-        for (int k = 0; k < KERNELS; k++) {
-          const Lanes<T> error = Lanes<T>::load(d + k * delta_channel);
+          for (int k = 0; k < KERNELS; k++) {
+            const Lanes<T> error = Lanes<T>::load(d + k * delta_channel);
 #pragma GCC unroll 8
-          for (int t = 0; t < TAPS; t++) sum[k][t] = fma(error, in[t], sum[k][t]);
+            for (int t = 0; t < TAPS; t++) total[k][t] = fma(error, in[t], total[k][t]);
+          }
         }
       }
+#pragma GCC unroll 8
+      for (int k = 0; k < KERNELS; k++)
+#pragma GCC unroll 8
+        for (int t = 0; t < TAPS; t++) sum[k * TAPS + t] = total[k][t];
     }
-#pragma GCC unroll 8
-    for (int k = 0; k < KERNELS; k++)
-#pragma GCC unroll 8
-      for (int t = 0; t < TAPS; t++) dw[k][t] = sum_of_lanes(sum[k][t]);
-  }
 
-  template <int KERNELS>
-  void gradient_tile(int taps, const T* o, ptrdiff_t o_row, ptrdiff_t o_step, const ptrdiff_t* tap, const T* delta,
-                     ptrdiff_t delta_row, ptrdiff_t delta_channel, T (*dw)[6]) const {
-#define CONVPROP_TAPS(N)                                                                                              \
-  if constexpr (N <= Tile<T>::pixels_beside(KERNELS))                                                                \
-    if (taps == N) return gradient_tile<KERNELS, N>(o, o_row, o_step, tap, delta, delta_row, delta_channel, dw);
-    CONVPROP_TAPS(1) CONVPROP_TAPS(2) CONVPROP_TAPS(3) CONVPROP_TAPS(4) CONVPROP_TAPS(5) CONVPROP_TAPS(6)
+    template <int KERNELS>
+    void add(int taps) const {
+#define CONVPROP_TAPS(N)                              \
+  if constexpr (N <= Tile<T>::pixels_beside(KERNELS)) \
+    if (taps == N) return add<KERNELS, N>();
+      CONVPROP_TAPS(1) CONVPROP_TAPS(2) CONVPROP_TAPS(3) CONVPROP_TAPS(4) CONVPROP_TAPS(5) CONVPROP_TAPS(6)
 #undef CONVPROP_TAPS
-  }
+    }
+
+    void add(int kernels, int taps) const {
+#define CONVPROP_KERNELS(N)         \
+  if constexpr (N <= Tile<T>::SUMS) \
+    if (kernels == N) return add<N>(taps);
+      CONVPROP_KERNELS(1) CONVPROP_KERNELS(2) CONVPROP_KERNELS(3) CONVPROP_KERNELS(4) CONVPROP_KERNELS(5) CONVPROP_KERNELS(6)
+#undef CONVPROP_KERNELS
+    }
+  };
 };
 
+// A few kernels' deltas, of as many rows as stay in the first-level cache, meet a run of tap
+// tiles, whose sums wait in memory until the next rows.
 template <class T>
 void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
   if (kernels.begin == kernels.end) return;
+  constexpr int TILES = 16;
+  constexpr ptrdiff_t DELTA_BYTES = 16384;
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
@@ -189,34 +239,45 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
     const int widest = Tile<T>::pixels_beside((k1 - k0 + kernel_tiles - 1) / kernel_tiles);
     const int tap_tiles = (taps + widest - 1) / widest;
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
-    for (int tt = 0, t = 0; tt < tap_tiles; tt++) {
-      const int t_count = (taps - t + tap_tiles - tt - 1) / (tap_tiles - tt);
-      ptrdiff_t tap[6], place[6];
-      for (int u = 0; u < t_count; u++) {
-        const int c = (t + u) / window_weights(), m = (t + u) % window_weights() / window.size[1], n = (t + u) % window.size[1];
-        tap[u] = c * o.channel + m * window.dilation[0] * o.row + ptrdiff_t(n) * window.dilation[1] * LANES;
-        place[u] = weight_at(0, c, m, n);
-      }
-      for (int kt = 0, k = k0; kt < kernel_tiles; kt++) {
-        const int k_count = (k1 - k + kernel_tiles - kt - 1) / (kernel_tiles - kt);
-        T sums[6][6] = {};
-        const auto run = [&]<int KERNELS>() {
-          gradient_tile<KERNELS>(t_count, origin, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES, tap,
-                                 delta.at(block, k, 0, 0), delta.row, delta.channel, sums);
-        };
-        switch (k_count) {
-          case 1: run.template operator()<1>(); break;
-          case 2: if constexpr (Tile<T>::KERNELS >= 2) run.template operator()<2>(); break;
-          case 3: if constexpr (Tile<T>::KERNELS >= 3) run.template operator()<3>(); break;
-          case 4: if constexpr (Tile<T>::KERNELS >= 4) run.template operator()<4>(); break;
-          case 5: if constexpr (Tile<T>::KERNELS >= 5) run.template operator()<5>(); break;
-          case 6: if constexpr (Tile<T>::KERNELS >= 6) run.template operator()<6>(); break;
+    const auto begin_of = [&](int tile) { return int(ptrdiff_t(taps) * tile / tap_tiles); };
+    const auto tap_at = [&](int t) {
+      const int c = t / window_weights(), m = t % window_weights() / window.size[1], n = t % window.size[1];
+      return c * o.channel + m * window.dilation[0] * o.row + ptrdiff_t(n) * window.dilation[1] * LANES;
+    };
+    for (int kt = 0, k = k0; kt < kernel_tiles; kt++) {
+      const int k_count = (k1 - k + kernel_tiles - kt - 1) / (kernel_tiles - kt);
+      const int band = int(std::clamp(DELTA_BYTES / ptrdiff_t(k_count * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
+      for (int first = 0; first < tap_tiles; first += TILES) {
+        const int end = std::min(first + TILES, tap_tiles);
+        Lanes<T> sum[TILES * Tile<T>::SUMS + LANES];
+        const int sums = k_count * (begin_of(end) - begin_of(first));
+        for (int s = 0; s < sums + LANES; s++) sum[s] = T(0);
+        for (int i = 0; i < Ho; i += band)
+          for (int tile = first; tile < end; tile++) {
+            const int t = begin_of(tile), count = begin_of(tile + 1) - t;
+            GradientTile part{origin + i * window.stride[0] * o.row, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES, {},
+                              delta.at(block, k, i, 0), delta.row, delta.channel, std::min(band, Ho - i), Wo,
+                              sum + k_count * (t - begin_of(first))};
+            for (int u = 0; u < count; u++) part.tap[u] = tap_at(t + u);
+            part.add(k_count, count);
+          }
+        // The lanes of sixteen sums are added up at once; each sum goes to its kernel and tap.
+        alignas(VECTOR_BYTES) T totals[TILES * Tile<T>::SUMS + LANES];
+        for (int s = 0; s < sums; s += LANES) {
+          Lanes<T> sixteen[LANES];
+#pragma GCC unroll 16
+          for (int l = 0; l < LANES; l++) sixteen[l] = sum[s + l];
+          sums_of_lanes(sixteen).store(totals + s);
         }
-        for (int q = 0; q < k_count; q++)
-          for (int u = 0; u < t_count; u++) dw[(k + q) * ptrdiff_t(taps) + place[u]] += sums[q][u];
-        k += k_count;
+        const T* total = totals;
+        for (int tile = first; tile < end; tile++)
+          for (int q = 0; q < k_count; q++)
+            for (int t = begin_of(tile); t < begin_of(tile + 1); t++, total++) {
+              const int place = t % window_weights();
+              dw[(k + q) * ptrdiff_t(taps) + t - place + (flip ? window_weights() - 1 - place : place)] += *total;
+            }
       }
-      t += t_count;
+      k += k_count;
     }
   }
 }

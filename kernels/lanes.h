@@ -297,6 +297,23 @@ CONVPROP_INLINE T sum_of_lanes(const Lanes<T>& a) {
   return two[0] + two[1];
 }
 
+// The sums of the lanes of sixteen values, each by halves as in sum_of_lanes: lane l of the
+// result is that of value l.
+template <class T>
+CONVPROP_INLINE Lanes<T> sums_of_lanes(Lanes<T> (&values)[LANES]) {
+  constexpr std::make_integer_sequence<int, Lanes<T>::WIDTH> lanes;
+  const auto halve = [&]<int STEP>(std::integral_constant<int, STEP>) {
+#pragma GCC unroll 8
+    for (int i = 0; i < STEP; i++) {
+      exchange<STEP>(values[i], values[i + STEP], lanes);
+      values[i] = values[i] + values[i + STEP];
+    }
+  };
+  halve(std::integral_constant<int, 8>()), halve(std::integral_constant<int, 4>());
+  halve(std::integral_constant<int, 2>()), halve(std::integral_constant<int, 1>());
+  return values[0];
+}
+
 // Subnormal numbers count as zero while one of these lives: they carry nothing that
 // training needs and cost a hundred times a normal one. The caller's setting comes back.
 class FlushSubnormals {
