@@ -33,7 +33,7 @@ EARLY_STEPS = 10
 # roundings, while a float32 sum of n terms in another order differs by about sqrt(n) of them.
 OUTPUT_TOLERANCE = 1e-4
 # A turn lasts about this long; short enough that all competitors see the same machine.
-TURN_MS = 60.0
+TURN_MS = 40.0
 # The machine's bandwidths are taken from this many measurements between the turns.
 BANDWIDTHS = 3
 
@@ -186,10 +186,10 @@ class Arena:
         return self._compute(workers, threads, job.flops)
 
     def operate(
-        self, case: str, which: str, flops: float | None, peers: list[Entrant], threads: int
+        self, case: str, which: str, flops: float | None, entrants: list[Entrant], threads: int
     ) -> dict[str, Any]:
-        """Return the record of a single operation by all whose outputs agree with ours."""
-        workers = self._build([OURS, *peers], threads, "Operation", case=case)
+        """Return the record of a single operation by all whose outputs agree with the first's."""
+        workers = self._build(entrants, threads, "Operation", case=case)
         return self._compute(workers, threads, flops, which)
 
     def _compute(

@@ -73,7 +73,7 @@ class Limit:
     """The loops of limit.cc: what the machine can do at most, just now."""
 
     # For each thread, far more than its share of a third-level cache.
-    MEMORY_BYTES = 1 << 28
+    MEMORY_BYTES = 1 << 27
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()

@@ -11,7 +11,7 @@ import convprop as cp
 from convprop import ops
 from shapes import OPERATIONS, ActivationCase, Case, ConvCase, PoolCase
 
-Call = Callable[[], np.ndarray]
+Call = Callable[[], np.ndarray | tuple[np.ndarray, np.ndarray]]
 
 
 class Operation:
@@ -25,7 +25,9 @@ class Operation:
 
     def output(self, which: str) -> np.ndarray:
         """Return what the computation gives."""
-        return self.calls[which]()
+        found = self.calls[which]()
+        # Max pooling gives the places of the winners too.
+        return found[0] if isinstance(found, tuple) else found
 
     def run(self, steps: int, after: Callable[[float], None], which: str) -> None:
         """Compute so many times; there is no loss to tell `after`."""
