@@ -25,18 +25,25 @@ _ACTIVATIONS = {
 class _Model:
     """The network of the job in a file, as an nn.Sequential with the job's weights.
 
-    Settings: `channels_last` memory format, `flush_denormal` arithmetic, torch.`compile`.
+    Settings: `channels_last` memory format, `flush_denormal` arithmetic, torch.`compile`, and for
+    training `fused` optimizer.
     """
 
     def __init__(
-        self, threads: int, job: str, channels_last: bool, flush_denormal: bool, compile: bool
+        self,
+        threads: int,
+        job: str,
+        channels_last: bool = False,
+        flush_denormal: bool = False,
+        fused: bool = False,
+        compile: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(flush_denormal)
         # What was compiled for the job before this one.
         torch.compiler.reset()
         self.job = Job.load(Path(job))
-        self.channels_last, self.compile = channels_last, compile
+        self.channels_last, self.fused, self.compile = channels_last, fused, compile
         self.model = nn.Sequential(*_modules(self.job))
         self.set_weights()
         self.model.to(memory_format=self.memory_format)
@@ -52,30 +59,21 @@ class _Model:
 
 
 class Trainer(_Model):
-    """The network's training; further setting: `fused` optimizer."""
+    """The network's training."""
 
-    def __init__(
-        self,
-        threads: int,
-        job: str,
-        channels_last: bool = False,
-        flush_denormal: bool = False,
-        fused: bool = False,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(threads, job, channels_last, flush_denormal, compile)
-        self.fused = fused
+    def __init__(self, threads: int, job: str, **settings: bool) -> None:
+        super().__init__(threads, job, **settings)
         criterion = nn.CrossEntropyLoss()
 
         def loss_of(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             return criterion(self.model(images), labels)
 
-        self.loss_of = torch.compile(loss_of) if compile else loss_of
+        self.loss_of = torch.compile(loss_of) if self.compile else loss_of
         images = torch.from_numpy(self.job.images).contiguous(memory_format=self.memory_format)
         labels = torch.from_numpy(self.job.labels).long()
         self.batches = [(images[rows], labels[rows]) for rows in self.job.batches()]
         self.most_steps = len(self.batches)
-        if compile:
+        if self.compile:
             # Here, where the other competitors are made at the same time.
             self.loss_of(*self.batches[0]).backward()
 
@@ -106,21 +104,14 @@ class Predictor(_Model):
 
     most_steps = sys.maxsize
 
-    def __init__(
-        self,
-        threads: int,
-        job: str,
-        channels_last: bool = False,
-        flush_denormal: bool = False,
-        compile: bool = False,
-    ) -> None:
-        super().__init__(threads, job, channels_last, flush_denormal, compile)
+    def __init__(self, threads: int, job: str, **settings: bool) -> None:
+        super().__init__(threads, job, **settings)
         self.model.append(nn.Softmax(1)).eval()
-        self.called = torch.compile(self.model) if compile else self.model
+        self.called = torch.compile(self.model) if self.compile else self.model
         self.images = self.job.images
-        if channels_last:
+        if self.channels_last:
             self.images = np.ascontiguousarray(self.images.transpose(0, 2, 3, 1))
-        if compile:
+        if self.compile:
             self.output()
 
     def output(self) -> np.ndarray:
