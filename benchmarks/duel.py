@@ -290,7 +290,7 @@ def _loss_fault(losses: Array, ours: Array) -> str | None:
     if not failed.size:
         return None
     step = int(failed[0])
-    return f"its loss at step {step + 1} is {losses[step]:.7g}, ours {ours[step]:.7g}"
+    return f"loss {losses[step]:.7g} at step {step + 1}, ours {ours[step]:.7g}"
 
 
 def _loss_difference(losses: Array, ours: Array) -> Array:
@@ -302,7 +302,7 @@ def _output_fault(output: Array, ours: Array) -> str | None:
     difference = _output_difference(output, ours)
     if difference <= OUTPUT_TOLERANCE:
         return None
-    return f"its output differs from ours by {difference:.2g} of the largest value"
+    return f"output off by {difference:.2g} of the largest value"
 
 
 def _output_difference(output: Array, ours: Array) -> float:

@@ -1,16 +1,17 @@
-"""Time convprop beside PyTorch and JAX: training steps, predictions, single operations.
+"""Time convprop beside PyTorch and JAX: training, prediction, operations.
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/run.py                          every network, 1 and 2 threads
-    python benchmarks/run.py --only lenet5 --json     one network, one JSON object a line
-    python benchmarks/run.py --ops                    single operations, and the kernels alone
+    python benchmarks/run.py                        networks, 1 and 2 threads
+    python benchmarks/run.py --only lenet5 --json   one network, JSON lines
+    python benchmarks/run.py --ops                  operations and kernels alone
 
-All competitors start from the same weights and see the same batches; each runs in a process of
-its own, and they are timed in turn, so that whatever else the machine does meets all of them. A
-time counts only after the first 50 losses have agreed (without dropout, whose random numbers
-differ; at fewer threads than the most, the first 10), or the outputs. A training step is forward,
-loss, backward and update; a prediction takes a NumPy array and gives one. Arrays are float32 and
-in memory. Times are medians.
+All competitors start from the same weights and see the same batches; each runs
+in a process of its own, and they are timed in turn, so that whatever else the
+machine does meets all of them. A time counts only after the first 50 losses
+have agreed (without dropout, whose random numbers differ; at fewer threads
+than the most, the first 10), or the outputs. A training step is forward, loss,
+backward and update; a prediction takes a NumPy array and gives one. Arrays are
+float32 and in memory. Times are medians.
 """
 
 from __future__ import annotations
