@@ -1,4 +1,4 @@
-"""The training run that the driver writes into a file and every competitor reads."""
+"""What the driver writes into a file and every competitor reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Job:
-    """One training run as every competitor receives it.
+    """One training run, or one batch to predict, as every competitor receives it.
 
     `layers` are the engine's descriptions, one dict a layer; `parameters` follow them, weight
     then bias. Each step takes the next `batch` of the images, and `flops` operations.

@@ -1,69 +1,53 @@
-// Prints what this machine can do at most, in GFLOP/s (a fused multiply-add is two operations):
-//   limit THREADS MILLISECONDS
-// Each thread runs chains of multiply-adds over whole registers that never leave them.
+// Prints what this machine can do at most:
+//   limit THREADS MILLISECONDS            GFLOP/s (a fused multiply-add is two operations)
+//   limit THREADS MILLISECONDS BYTES      GB/s, read and written alike, by threads that each
+//                                         copy within so many bytes of their own
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
-#include <vector>
+#include <functional>
 
+#include "layout.h"
+#include "limit.h"
+#include "threads.h"
+
+using namespace convprop;
 using Clock = std::chrono::steady_clock;
 
-// One register of the widest kind, and enough independent chains to hide the latency of two
-// four-cycle multiply-add units while all of them stay in the register file.
-#if defined(__AVX512F__)
-constexpr int register_bytes = 64;
-#elif defined(__AVX__)
-constexpr int register_bytes = 32;
-#else
-constexpr int register_bytes = 16;
-#endif
-constexpr int lanes = register_bytes / int(sizeof(float));
-constexpr int chains = 12;
-typedef float Lanes __attribute__((vector_size(register_bytes)));
-constexpr long rounds = 4096;
-
-static float multiply_adds(float factor) {
-  Lanes sum[chains], scale, addend;
-  for (int l = 0; l < lanes; l++) scale[l] = factor, addend[l] = 1e-3f * float(l);
-  for (int c = 0; c < chains; c++)
-    for (int l = 0; l < lanes; l++) sum[c][l] = float(c);
-  for (long r = 0; r < rounds; r++) {
-#pragma GCC unroll 12
-    for (int c = 0; c < chains; c++) sum[c] = sum[c] * scale + addend;
-  }
-  float total = 0;
-  for (int c = 0; c < chains; c++)
-    for (int l = 0; l < lanes; l++) total += sum[c][l];
-  return total;
+// What the threads do in a second, if each call of `call` does `each` per thread.
+static double rate(int threads, int milliseconds, double each, const std::function<void(int)>& call) {
+  ThreadPool pool(threads);
+  std::atomic<long> calls{0};
+  std::atomic<int> waiting{threads};
+  std::vector<double> seconds(threads);
+  pool.run([&](int thread) {
+    call(thread);
+    for (--waiting; waiting.load() > 0;) pause_processor();
+    const auto start = Clock::now();
+    const auto end = start + std::chrono::milliseconds(milliseconds);
+    long mine = 0;
+    for (; Clock::now() < end; mine++) call(thread);
+    seconds[thread] = std::chrono::duration<double>(Clock::now() - start).count();
+    calls += mine;
+  });
+  return each * double(calls.load()) / *std::max_element(seconds.begin(), seconds.end());
 }
 
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 1;
   const int milliseconds = argc > 2 ? std::atoi(argv[2]) : 100;
-  // Read at run time, so that the compiler cannot work the sums out beforehand.
-  const float factor = argc > 3 ? float(std::atof(argv[3])) : 0.5f;
-  std::atomic<long> calls{0};
-  std::atomic<float> kept{0};
-  std::atomic<int> waiting{threads};
-  std::vector<double> seconds(threads);
-  auto work = [&](int thread) {
-    kept.store(multiply_adds(factor));
-    for (--waiting; waiting.load() > 0;) {
-    }
-    const auto start = Clock::now();
-    const auto end = start + std::chrono::milliseconds(milliseconds);
-    long mine = 0;
-    for (; Clock::now() < end; mine++) kept.store(multiply_adds(factor));
-    seconds[thread] = std::chrono::duration<double>(Clock::now() - start).count();
-    calls += mine;
-  };
-  std::vector<std::thread> pool;
-  for (int t = 1; t < threads; t++) pool.emplace_back(work, t);
-  work(0);
-  for (std::thread& thread : pool) thread.join();
-  double longest = 0;
-  for (double s : seconds) longest = s > longest ? s : longest;
-  std::printf("%.2f\n", 2.0 * lanes * chains * rounds * double(calls.load()) / longest / 1e9);
+  const size_t bytes = argc > 3 ? size_t(std::atol(argv[3])) : 0;
+  if (bytes == 0) {
+    std::atomic<float> kept{0};
+    const float factor = 0.5f * float(threads) / float(threads);
+    std::printf("%.2f\n", 2e-9 * rate(threads, milliseconds, MULTIPLY_ADDS, [&](int) { kept.store(multiply_adds(factor)); }));
+    return 0;
+  }
+  const size_t floats = bytes / 2 / sizeof(float);
+  std::vector<Buffer<float>> in, out;
+  for (int t = 0; t < threads; t++) in.emplace_back(floats), out.emplace_back(floats);
+  std::printf("%.2f\n", 1e-9 * rate(threads, milliseconds, double(bytes), [&](int thread) {
+    stream<1, 1>(in[thread].data(), out[thread].data(), long(floats) / LANES);
+  }));
 }

@@ -1,4 +1,4 @@
-"""The machine a figure was measured on: its name, its commit, its multiply-add limit."""
+"""The machine a figure was measured on: its name, its commit, its limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+from convprop._native import engine
 
 HERE = Path(__file__).parent
 
@@ -41,20 +43,59 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
+def build(folder: Path, source: str, *others: str) -> Path:
+    """Compile a program of this folder, and files of kernels/, as CMakeLists.txt compiles them."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise SystemExit("benchmarks: a C++ compiler must be on the PATH (or in CXX)")
+    kernels = HERE.parent / "kernels"
+    program = folder / Path(source).stem
+    flags = ["-std=c++20", "-pthread", f"-I{kernels}", *_cmake_flags()]
+    files = [str(HERE / source), *(str(kernels / other) for other in others)]
+    subprocess.run([compiler, *flags, *files, "-o", str(program)], check=True)
+    return program
+
+
+def _cmake_flags() -> list[str]:
+    """Return the flags that the engine in use was compiled with."""
+    text = (HERE.parent / "CMakeLists.txt").read_text()
+    isa = engine.__name__.rpartition("_engine_")[2]
+    rules = (
+        r"^add_compile_options\((.*)\)",
+        r'^set\(CMAKE_CXX_FLAGS_RELEASE "(.*)"\)',
+        rf"^ *set\(flags_{isa} (.*)\)",
+    )
+    found = [re.search(rule, text, re.MULTILINE) for rule in rules]
+    return " ".join(match[1] for match in found if match).split()
+
+
 class Limit:
-    """The multiply-add loop of limit.cc, built for this machine by the system's compiler."""
+    """The loops of limit.cc: what the machine can do at most, just now."""
+
+    # For each thread, far more than its share of a third-level cache.
+    MEMORY_BYTES = 1 << 27
 
     def __init__(self) -> None:
-        compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-        if compiler is None:
-            raise SystemExit("benchmarks: a C++ compiler must be on the PATH (or in CXX)")
         self._folder = tempfile.TemporaryDirectory()
-        self._program = Path(self._folder.name, "limit")
-        flags = ["-O3", "-march=native", "-ffp-contract=fast", "-std=c++20", "-pthread"]
-        source = str(HERE / "limit.cc")
-        subprocess.run([compiler, *flags, source, "-o", str(self._program)], check=True)
+        self._program = build(Path(self._folder.name), "limit.cc")
 
-    def gflops(self, threads: int, milliseconds: int = 50) -> float:
-        """Return the GFLOP/s of fused multiply-adds reached just now."""
-        command = [str(self._program), str(threads), str(milliseconds)]
+    def gflops(self, threads: int) -> float:
+        """Return the GFLOP/s of fused multiply-adds."""
+        return self._measure(threads, 25)
+
+    def bandwidths(self, threads: int) -> dict[str, float]:
+        """Return the GB/s, read and written alike, of memory and of second-level caches."""
+        sizes = {"memory": self.MEMORY_BYTES, "l2": second_level_bytes() // 2}
+        return {name: self._measure(threads, 50, size) for name, size in sizes.items()}
+
+    def _measure(self, *numbers: int) -> float:
+        command = [str(self._program), *map(str, numbers)]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def second_level_bytes() -> int:
+    """Return the size of a core's second-level cache, or a common one where it is unknown."""
+    try:
+        return os.sysconf("SC_LEVEL2_CACHE_SIZE") or 1 << 19
+    except (ValueError, OSError):
+        return 1 << 19

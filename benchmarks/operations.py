@@ -1,51 +1,96 @@
-"""The single operations of tests/cases.py: ours on NCHW arrays, and PyTorch's beside them.
+"""The single operations: ours on NCHW arrays, PyTorch's beside them, and the kernel alone.
 
 Ours are timed as convprop.ops gives them, so bringing the arrays into the lanes and back is
-counted; inside a network they stay there from layer to layer.
+counted; inside a network they stay there from layer to layer, which is what kernels.cc times.
 """
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from duel import OURS, Entrant, competitors, take_turns
-from machine import Limit
-from shapes import CASES, passes
+from duel import OURS, Arena, Entrant
+from machine import Limit, build, second_level_bytes
+from shapes import OPERATIONS, ActivationCase, Case, ConvCase, PoolCase, passes
 
-MOST_STEPS = 200
 # The peers that have single operations, and where those are.
 _MODULES = {
-    "convprop": "ours_operations",
+    OURS.name: "ours_operations",
     "pytorch": "peer_pytorch_operations",
     "pytorch-channels-last": "peer_pytorch_operations",
     "pytorch-flush-denormal": "peer_pytorch_operations",
 }
 
 
-def names() -> list[str]:
-    """Return the names that --only takes."""
-    return list(CASES)
-
-
 def measure(
-    only: list[str], threads: list[int], peers: list[Entrant], repeats: int
+    arena: Arena, only: list[str], threads: list[int], peers: list[Entrant]
 ) -> Iterator[dict[str, Any]]:
     """Yield one record per case, pass and number of threads."""
-    limit = Limit()
+    kernels = Kernels(arena.repeats)
     entrants = [
         replace(entrant, module=_MODULES[entrant.name])
         for entrant in (OURS, *peers)
         if entrant.name in _MODULES
     ]
-    for name in only or CASES:
-        case = CASES[name]
+    for name in only or OPERATIONS:
+        case = OPERATIONS[name]
+        alone = {count: kernels.measure(case, count) for count in threads}
         for which in passes(case):
             flops = 2.0 * case.multiply_adds if hasattr(case, "multiply_adds") else None
             for count in threads:
-                arguments = {"case": name, "which": which}
-                with competitors(entrants, count, arguments) as workers:
-                    outcome = take_turns(workers, count, repeats, limit, MOST_STEPS)
-                setting = {"workload": f"{name} {which}", "batch": case.images, "threads": count}
-                yield setting | outcome.record(flops)
+                workload = f"{name} {which}"
+                setting = {"mode": "operation", "workload": workload}
+                setting |= {"batch": case.images, "threads": count}
+                arena.progress.heading(setting)
+                record = arena.operate(name, which, flops, entrants, count)
+                yield setting | record | {"kernel": alone[count].get(which, {})}
+
+
+class Kernels:
+    """The program of kernels.cc: the kernels alone, in their own layout."""
+
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
+        self._folder = tempfile.TemporaryDirectory()
+        self._program = build(Path(self._folder.name), "kernels.cc", "tiles.cc")
+
+    def measure(self, case: Case, threads: int) -> dict[str, dict[str, Any]]:
+        """Return by pass and bound: milliseconds, quartiles, rate, limit and share of a case.
+
+        The bound is "multiply_adds" (GFLOP/s), or "memory" and "l2" (GB/s); milliseconds are
+        those of sixteen images (of fewer channels within "l2") in each of the threads.
+        """
+        arguments = _arguments(case)
+        if not arguments:
+            return {}
+        numbers = (threads, self.repeats, Limit.MEMORY_BYTES, second_level_bytes() // 2)
+        command = [str(self._program), *map(str, (*numbers, *arguments))]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found: dict[str, dict[str, Any]] = {}
+        for line in text.splitlines():
+            which, bound, *rest = line.split()
+            ms, low, high, rate, limit = map(float, rest)
+            found.setdefault(which, {})[bound] = {
+                "block_ms": ms,
+                "quartiles": [low, high],
+                "rate": rate,
+                "limit": limit,
+                "share": rate / limit,
+            }
+        return found
+
+
+def _arguments(case: Case) -> tuple[Any, ...]:
+    """Return the case as kernels.cc takes it; nothing for dense layers, which it does not time."""
+    if isinstance(case, ActivationCase):
+        return ("activation", case.kind, case.channels, *case.input_size)
+    if isinstance(case, PoolCase):
+        return ("pool", case.kind, case.channels, *case.input_size)
+    if isinstance(case, ConvCase):
+        at = (case.stride, case.dilation, case.padding, case.groups, -(-case.images // 16))
+        return ("conv", case.channels, case.kernels, *case.kernel_size, *case.input_size, *at)
+    return ()

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
 import convprop as cp
 from convprop import ops
-from shapes import CASES, Case, ConvCase, PoolCase
+from shapes import OPERATIONS, ActivationCase, Case, ConvCase, PoolCase
 
-Call = Callable[[], object]
+Call = Callable[[], np.ndarray | tuple[np.ndarray, np.ndarray]]
 
 
-class Competitor:
-    """One computation of one case, called again and again."""
+class Operation:
+    """The computations of one case."""
 
-    def __init__(self, threads: int, case: str, which: str) -> None:
+    most_steps = sys.maxsize
+
+    def __init__(self, threads: int, case: str) -> None:
         cp.set_num_threads(threads)
-        self.call = _calls(CASES[case])[which]
+        self.calls = _calls(OPERATIONS[case])
 
-    def run(self, steps: int, after: Callable[[float], None]) -> None:
-        """Compute `steps` times; there is no loss to tell `after`."""
+    def output(self, which: str) -> np.ndarray:
+        """Return what the computation gives."""
+        found = self.calls[which]()
+        # Max pooling gives the places of the winners too.
+        return found[0] if isinstance(found, tuple) else found
+
+    def run(self, steps: int, after: Callable[[float], None], which: str) -> None:
+        """Compute so many times; there is no loss to tell `after`."""
+        call = self.calls[which]
         for _ in range(steps):
-            self.call()
+            call()
             after(0.0)
 
 
 def _calls(case: Case) -> dict[str, Call]:
     """Return the case's computations by name."""
+    if isinstance(case, ActivationCase):
+        x, delta = case.arrays(np.float32)
+        o = ops.activation.forward(x, case.kind)
+        return {
+            "forward": lambda: ops.activation.forward(x, case.kind),
+            "input_delta": lambda: ops.activation.input_delta(delta, o, case.kind),
+        }
     if isinstance(case, PoolCase):
         o, delta = case.arrays(np.float32)
         return {

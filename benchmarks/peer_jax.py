@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +25,30 @@ _ACTIVATIONS = {
 }
 
 
-class Competitor:
+class Trainer:
     """The network of the job in a file: a pure function of weights, optimizer state and batch."""
 
     def __init__(self, threads: int, job: str) -> None:
         # JAX has no setting for its threads: it starts one for each processor it may use.
+        jax.clear_caches()
         self.job = Job.load(Path(job))
-        images = np.ascontiguousarray(self.job.images.transpose(0, 2, 3, 1))
+        images = self.job.images.transpose(0, 2, 3, 1)
         self.batches = [
             (jnp.array(images[r]), jnp.array(self.job.labels[r])) for r in self.job.batches()
         ]
+        self.most_steps = len(self.batches)
         self.jitted = jax.jit(self._train_step, donate_argnums=(0, 1))
 
     def run(self, steps: int, after: Callable[[jax.Array], None]) -> None:
         """Train from the job's weights; call `after` with losses that may still be under way."""
-        parameters = _channels_innermost(self.job)
+        parameters = first = _channels_innermost(self.job)
         slots = 1 if self.job.optimizer["kind"] == "sgd" else 2
         state = [[jnp.zeros_like(p) for p in parameters] for _ in range(slots)]
         for index in range(steps):
             images, labels = self.batches[index]
             parameters, state, loss = self.jitted(parameters, state, images, labels, index + 1)
+            if index == 0 and not all(value.is_deleted() for value in first):
+                raise RuntimeError("JAX did not take the memory of the old weights")
             after(loss)
 
     def _loss(
@@ -64,6 +70,43 @@ class Competitor:
         update = {"sgd": _sgd, "adam": _adam}[self.job.optimizer["kind"]]
         parameters, state = update(parameters, gradients, state, self.job.optimizer, step)
         return parameters, state, loss
+
+
+class Predictor:
+    """The network of the job in a file, asked for the probabilities of one NumPy batch."""
+
+    most_steps = sys.maxsize
+
+    def __init__(self, threads: int, job: str) -> None:
+        given = Job.load(Path(job))
+        parameters = _channels_innermost(given)
+        # Memory that is aligned for JAX is read in place.
+        self.images = _aligned(given.images.transpose(0, 2, 3, 1))
+        forward = jax.jit(
+            lambda parameters, images: jax.nn.softmax(
+                _forward(given.layers, parameters, images, jax.random.key(0))
+            )
+        )
+        self.predict = partial(forward, parameters)
+
+    def output(self) -> np.ndarray:
+        """Return the probabilities."""
+        return np.asarray(self.predict(self.images))
+
+    def run(self, steps: int, after: Callable[[float], None]) -> None:
+        """Predict so many times; there is no loss to tell `after`."""
+        for _ in range(steps):
+            self.output()
+            after(0.0)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """Copy a float32 array to where a whole cache line begins."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    copy = memory[first : first + array.nbytes].view(np.float32).reshape(array.shape)
+    copy[:] = array
+    return copy
 
 
 def _sgd(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +14,20 @@ from job import Job
 Shape = tuple[int, int, int]
 # Every workload tells this many classes apart.
 CLASSES = 10
-# Images for this many steps are made: no turn has more.
+# Images for this many steps are made; then a training begins again from its beginning.
 BATCHES = 100
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A preset on images of one shape, trained by one optimizer."""
+    """A preset on images of one shape, trained by one optimizer in batches of some sizes."""
 
     name: str
     input_shape: Shape
     batches: tuple[int, ...]
     optimizer: dict[str, Any]
+    predicted: tuple[int, ...] = ()
+    """The sizes of the batches that are predicted."""
 
 
 def _sgd(learning_rate: float) -> dict[str, Any]:
@@ -37,26 +40,39 @@ def _adam(learning_rate: float) -> dict[str, Any]:
 
 # Learning rates at which the first steps go steadily down on the images below.
 WORKLOADS = (
-    Workload("lenet5", (1, 28, 28), (128,), _sgd(0.002)),
+    Workload("lenet5", (1, 28, 28), (16, 128, 256), _sgd(0.002), (1, 16, 1000)),
     Workload("cifar-tutorial", (3, 32, 32), (4, 64), _sgd(0.001)),
     Workload("keras-mnist", (1, 28, 28), (128,), _adam(0.001)),
-    Workload("lenet-theano", (1, 28, 28), (128,), _sgd(0.01)),
-    Workload("vgg-small", (3, 32, 32), (64,), _adam(0.0001)),
+    Workload("lenet-theano", (1, 28, 28), (128, 500), _sgd(0.01)),
+    # Not the example's Adadelta, of which PyTorch has no fused form.
+    Workload("pytorch-mnist", (1, 28, 28), (64,), _adam(0.0003)),
+    Workload("vgg-small", (3, 32, 32), (64, 128), _adam(0.0001), (1, 16, 1000)),
+    Workload("mlp", (1, 28, 28), (64,), _adam(0.0003)),
 )
 
 
-def make_job(workload: Workload, batch: int) -> Job:
+def training_job(workload: Workload, batch: int) -> Job:
     """Return the workload's training run: the preset's own first weights, synthetic images."""
+    # Forward, weight_gradient and input_delta each take a layer's multiply-adds; the first
+    # layer's input_delta is needed by nobody and counted for nobody.
+    return _job(workload, batch, BATCHES, lambda counts: 3 * sum(counts) - counts[0])
+
+
+def prediction_job(workload: Workload, batch: int) -> Job:
+    """Return one batch of images for the preset's own first weights."""
+    return _job(workload, batch, 1, sum)
+
+
+def _job(workload: Workload, batch: int, batches: int, of_step: Callable[[list[int]], int]) -> Job:
+    """Return a job; `of_step` makes a step's multiply-adds an image of the layers' forward ones."""
     net = cp.preset(workload.name, workload.input_shape, CLASSES)
     inputs = list(zip(net.layers, net.shapes[:-1], strict=True))
-    images, labels = synthetic_images(batch * BATCHES, workload.input_shape)
-    # Forward, weight_gradient and input_delta each take a layer's multiply-adds, two operations
-    # to each; the first layer's input_delta is needed by nobody and counted for nobody.
+    images, labels = synthetic_images(batch * batches, workload.input_shape)
     counts = [la.multiply_adds(shape) for la, shape in inputs if la.parameter_shapes(shape)]
     return Job(
         preset=workload.name,
         classes=CLASSES,
-        flops=2.0 * batch * (3 * sum(counts) - counts[0]),
+        flops=2.0 * batch * of_step(counts),
         layers=[layer.native(shape) for layer, shape in inputs],
         input_shape=workload.input_shape,
         batch=batch,

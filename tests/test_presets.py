@@ -12,8 +12,10 @@ PARAMETERS = {
     "lenet5": 156 + 2_416 + 48_120 + 10_164 + 850,
     "lenet-theano": 520 + 25_050 + 400_500 + 5_010,
     "keras-mnist": 320 + 18_496 + 16_010,
+    "pytorch-mnist": 320 + 18_496 + 1_179_776 + 1_290,
     "cifar-tutorial": 456 + 2_416 + 48_120 + 10_164 + 850,
     "vgg-small": 896 + 9_248 + 18_496 + 36_928 + 73_856 + 147_584 + 262_272 + 1_290,
+    "mlp": 401_920 + 262_656 + 5_130,
 }
 
 
@@ -33,9 +35,20 @@ def test_names():
         "lenet5",
         "lenet-theano",
         "keras-mnist",
+        "pytorch-mnist",
         "cifar-tutorial",
         "vgg-small",
+        "mlp",
     )
+
+
+def test_pytorch_mnist_decays_after_each_epoch():
+    entry = presets.PRESETS["pytorch-mnist"]
+    steps = 938  # of 60,000 images
+    for epoch in range(entry.epochs):
+        for step in (1, steps):
+            factor = entry.schedule.factor(epoch * steps + step, entry.epochs * steps)
+            assert factor == pytest.approx(0.7**epoch, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", presets.NAMES)
@@ -58,6 +71,7 @@ def test_lenet5_sets_small_images_in_a_margin():
         ("lenet5", 12),
         ("lenet-theano", 16),
         ("keras-mnist", 10),
+        ("pytorch-mnist", 6),
         ("cifar-tutorial", 16),
         ("vgg-small", 8),
     ],
@@ -88,8 +102,8 @@ def test_images_too_small_get_the_trace():
     [
         (
             ("alexnet", (1, 28, 28), 10),
-            "preset must be one of digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial,"
-            " vgg-small, got 'alexnet'",
+            "preset must be one of digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist,"
+            " cifar-tutorial, vgg-small, mlp, got 'alexnet'",
         ),
         (("lenet5", (1, 28, 28), 1), "classes must be an integer of at least 2, got 1"),
         (("lenet5", (1, 28, 28), "ten"), "classes must be an integer of at least 2, got 'ten'"),

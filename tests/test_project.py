@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import json
 import operator
 import re
 import subprocess
@@ -95,6 +96,20 @@ def test_benchmark_help():
     result = python(str(ROOT / "benchmarks" / "run.py"), "--help")
     assert result.returncode == 0
     assert "--only" in result.stdout
+
+
+def test_benchmark_prints_one_json_object_a_line():
+    script = str(ROOT / "benchmarks" / "run.py")
+    options = ("--only", "lenet5", "--mode", "predict", "--threads", "1", "--repeats", "1")
+    result = python(script, *options, "--json", "--peers")
+    assert result.stderr == ""
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["batch"] for record in records] == [1, 16, 1000]
+    for record in records:
+        assert (record["mode"], record["workload"], record["threads"]) == ("predict", "lenet5", 1)
+        assert record["ours_ms"] > 0
+        assert record["fraction_of_peak"] > 0
+        assert (record["peers"], record["ratio_default"], record["ratio_best"]) == ({}, None, None)
 
 
 def test_benchmark_refuses_an_unknown_workload():

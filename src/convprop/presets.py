@@ -13,8 +13,8 @@ from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
 from convprop.layers import Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU, Shape, Tanh
 from convprop.network import Network
-from convprop.optimizers import SGD, Adam, AdamW, Optimizer
-from convprop.schedules import Constant, Cosine, OneCycle, Schedule
+from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer
+from convprop.schedules import Constant, Cosine, OneCycle, Schedule, Step
 from convprop.stack import image_shape, stack
 
 _Build = Callable[[Shape, int], list[Layer]]
@@ -107,6 +107,22 @@ def _keras_mnist(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
+def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Layer]:
+    return [
+        Conv(32, 3),
+        ReLU(),
+        Conv(64, 3),
+        ReLU(),
+        MaxPool(2),
+        Dropout(0.25),
+        Flatten(),
+        Dense(128),
+        ReLU(),
+        Dropout(0.5),
+        Dense(classes),
+    ]
+
+
 def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Layer]:
     return [
         Conv(6, 5),
@@ -126,6 +142,10 @@ def _vgg_small(input_shape: Shape, classes: int) -> list[Layer]:
             layers += [Conv(kernels, 3, padding=1), ReLU()]
         layers.append(MaxPool(2))
     return [*layers, Dense(128), ReLU(), Dense(classes)]
+
+
+def _mlp(input_shape: Shape, classes: int) -> list[Layer]:
+    return [Flatten(), Dense(512), ReLU(), Dense(512), ReLU(), Dense(classes)]
 
 
 _ALL = (
@@ -174,6 +194,18 @@ _ALL = (
         12,
     ),
     Preset(
+        "pytorch-mnist",
+        "the network of PyTorch's basic MNIST example",
+        (1, 28, 28),
+        10,
+        _pytorch_mnist,
+        Adadelta(1.0),
+        # The example's decay after each of its epochs.
+        Step([epoch / 14 for epoch in range(1, 14)], 0.7),
+        64,
+        14,
+    ),
+    Preset(
         "cifar-tutorial",
         "the classifier of PyTorch's 60-minute tutorial",
         (3, 32, 32),
@@ -195,6 +227,17 @@ _ALL = (
         OneCycle(),
         128,
         15,
+    ),
+    Preset(
+        "mlp",
+        "two hidden layers of 512 units, the perceptron of PyTorch's quickstart tutorial",
+        (1, 28, 28),
+        10,
+        _mlp,
+        Adam(1e-3),
+        OneCycle(),
+        64,
+        10,
     ),
 )
 

@@ -36,7 +36,7 @@ def test_help_fits_and_ends_with_an_example_that_is_understood(
 
 SEE = "\nSee 'convprop {} --help'.\n"
 OPTIMIZERS = "sgd, adam, adamw, rmsprop, adadelta"
-PRESETS = "digits, lenet5, lenet-theano, keras-mnist, cifar-tutorial, vgg-small"
+PRESETS = "digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small, mlp"
 
 
 @pytest.mark.parametrize(
