@@ -165,14 +165,17 @@ struct ConvLayer {
   }
 
  private:
+  void add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const;
+
   // A tile of weight gradients: that of kernel k and tap t in sum[k][t], over some rows.
   struct GradientTile {
     const T* o;
     ptrdiff_t o_row, o_step;
-    ptrdiff_t tap[6];
+    const ptrdiff_t* tap;
     const T* delta;
     ptrdiff_t delta_row, delta_channel;
     int rows, columns;
+    bool first;  // nothing is in sum yet
     Lanes<T>* sum;
 
     template <int KERNELS, int TAPS>
@@ -184,7 +187,7 @@ struct ConvLayer {
 #pragma GCC unroll 8
       for (int k = 0; k < KERNELS; k++)
 #pragma GCC unroll 8
-        for (int t = 0; t < TAPS; t++) total[k][t] = sum[k * TAPS + t];
+        for (int t = 0; t < TAPS; t++) total[k][t] = first ? Lanes<T>(T(0)) : sum[k * TAPS + t];
       for (int i = 0; i < rows; i++) {
         const T* pixel = o + i * o_row;
         const T* d = delta + i * delta_row;
@@ -225,61 +228,74 @@ struct ConvLayer {
   };
 };
 
-// A few kernels' deltas, of as many rows as stay in the first-level cache, meet a run of tap
-// tiles, whose sums wait in memory until the next rows.
+// A map too large for the cache is taken in bands of rows, where a few kernels' deltas meet a run
+// of the taps; their sums wait in memory for the next band.
 template <class T>
 void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
   if (kernels.begin == kernels.end) return;
-  constexpr int TILES = 16;
-  constexpr ptrdiff_t DELTA_BYTES = 16384;
+  constexpr int KERNEL_TILES = 4, TAP_TILES = 16, MOST_TAPS = TAP_TILES * Tile<T>::PIXELS;
+  constexpr ptrdiff_t BAND_BYTES = 131072;
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
-    const int kernel_tiles = Tile<T>::kernel_tiles(k1 - k0);
-    const int widest = Tile<T>::pixels_beside((k1 - k0 + kernel_tiles - 1) / kernel_tiles);
-    const int tap_tiles = (taps + widest - 1) / widest;
+    const int kernel_tiles = Tile<T>::kernel_tiles(k1 - k0), most_kernels = (k1 - k0 + kernel_tiles - 1) / kernel_tiles;
+    const int widest = Tile<T>::pixels_beside(most_kernels), tap_tiles = (taps + widest - 1) / widest;
+    const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(most_kernels * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
-    const auto begin_of = [&](int tile) { return int(ptrdiff_t(taps) * tile / tap_tiles); };
-    const auto tap_at = [&](int t) {
-      const int c = t / window_weights(), m = t % window_weights() / window.size[1], n = t % window.size[1];
-      return c * o.channel + m * window.dilation[0] * o.row + ptrdiff_t(n) * window.dilation[1] * LANES;
-    };
-    for (int kt = 0, k = k0; kt < kernel_tiles; kt++) {
-      const int k_count = (k1 - k + kernel_tiles - kt - 1) / (kernel_tiles - kt);
-      const int band = int(std::clamp(DELTA_BYTES / ptrdiff_t(k_count * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
-      for (int first = 0; first < tap_tiles; first += TILES) {
-        const int end = std::min(first + TILES, tap_tiles);
-        Lanes<T> sum[TILES * Tile<T>::SUMS + LANES];
-        const int sums = k_count * (begin_of(end) - begin_of(first));
-        for (int s = 0; s < sums + LANES; s++) sum[s] = T(0);
-        for (int i = 0; i < Ho; i += band)
-          for (int tile = first; tile < end; tile++) {
-            const int t = begin_of(tile), count = begin_of(tile + 1) - t;
-            GradientTile part{origin + i * window.stride[0] * o.row, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES, {},
-                              delta.at(block, k, i, 0), delta.row, delta.channel, std::min(band, Ho - i), Wo,
-                              sum + k_count * (t - begin_of(first))};
-            for (int u = 0; u < count; u++) part.tap[u] = tap_at(t + u);
-            part.add(k_count, count);
-          }
-        // The lanes of sixteen sums are added up at once; each sum goes to its kernel and tap.
-        alignas(VECTOR_BYTES) T totals[TILES * Tile<T>::SUMS + LANES];
-        for (int s = 0; s < sums; s += LANES) {
-          Lanes<T> sixteen[LANES];
-#pragma GCC unroll 16
-          for (int l = 0; l < LANES; l++) sixteen[l] = sum[s + l];
-          sums_of_lanes(sixteen).store(totals + s);
+    for (int tt = 0; tt < tap_tiles; tt += TAP_TILES) {
+      const int t_end = std::min(TAP_TILES, tap_tiles - tt);
+      Range tile_taps[TAP_TILES];  // counted from the first one here
+      ptrdiff_t tap[MOST_TAPS], place[MOST_TAPS];
+      const int first = share(taps, tt, tap_tiles).begin;
+      for (int t = 0; t < t_end; t++) {
+        const Range tile = share(taps, tt + t, tap_tiles);
+        tile_taps[t] = {tile.begin - first, tile.end - first};
+        for (int u = tile.begin; u < tile.end; u++) {
+          const int c = u / window_weights(), m = u % window_weights() / window.size[1], n = u % window.size[1];
+          tap[u - first] = c * o.channel + m * window.dilation[0] * o.row + ptrdiff_t(n) * window.dilation[1] * LANES;
+          place[u - first] = weight_at(0, c, m, n);
         }
-        const T* total = totals;
-        for (int tile = first; tile < end; tile++)
-          for (int q = 0; q < k_count; q++)
-            for (int t = begin_of(tile); t < begin_of(tile + 1); t++, total++) {
-              const int place = t % window_weights();
-              dw[(k + q) * ptrdiff_t(taps) + t - place + (flip ? window_weights() - 1 - place : place)] += *total;
-            }
       }
-      k += k_count;
+      for (int kt = 0; kt < kernel_tiles; kt += KERNEL_TILES) {
+        Lanes<T> sums[KERNEL_TILES][TAP_TILES][Tile<T>::SUMS];
+        const int k_end = std::min(KERNEL_TILES, kernel_tiles - kt);
+        Range tile_kernels[KERNEL_TILES];
+        for (int k = 0; k < k_end; k++) {
+          const Range tile = share(k1 - k0, kt + k, kernel_tiles);
+          tile_kernels[k] = {k0 + tile.begin, k0 + tile.end};
+        }
+        for (int i = 0; i < Ho; i += band)
+          for (int k = 0; k < k_end; k++)
+            for (int t = 0; t < t_end; t++) {
+              const GradientTile tile{origin + i * window.stride[0] * o.row, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES,
+                                      tap + tile_taps[t].begin, delta.at(block, tile_kernels[k].begin, i, 0), delta.row, delta.channel,
+                                      std::min(band, Ho - i), Wo, i == 0, sums[k][t]};
+              tile.add(tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin);
+            }
+        for (int k = 0; k < k_end; k++)
+          for (int t = 0; t < t_end; t++) {
+            T* to = dw + ptrdiff_t(tile_kernels[k].begin) * taps;
+            add_lanes(sums[k][t], tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin, place + tile_taps[t].begin, to);
+          }
+      }
     }
   }
+}
+
+// Adds the lanes of each of a tile's sums, sixteen sums at once, to the weight gradients.
+template <class T>
+void ConvLayer<T>::add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const {
+  const int count = kernels * taps;
+  alignas(VECTOR_BYTES) T totals[(Tile<T>::SUMS + LANES - 1) / LANES * LANES];
+  for (int s = 0; s < count; s += LANES) {
+    Lanes<T> sixteen[LANES];
+#pragma GCC unroll 16
+    for (int l = 0; l < LANES; l++) sixteen[l] = s + l < count ? sums[s + l] : Lanes<T>(T(0));
+    sums_of_lanes(sixteen).store(totals + s);
+  }
+  const T* total = totals;
+  for (int k = 0; k < kernels; k++, dw += channels_each() * window_weights())
+    for (int t = 0; t < taps; t++) dw[place[t]] += *total++;
 }
 
 // Compiled once, in tiles.cc.
