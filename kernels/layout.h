@@ -80,7 +80,12 @@ struct Layout {
   int pixel = LANES;
 
   ptrdiff_t row() const { return ptrdiff_t(shape.W + halo.before[1] + halo.after[1]) * pixel; }
-  ptrdiff_t channel() const { return (shape.H + halo.before[0] + halo.after[0]) * row() + (pixel == 1 ? LANES : 0); }
+  ptrdiff_t channel() const {
+    const ptrdiff_t size = (shape.H + halo.before[0] + halo.after[0]) * row();
+    if (pixel == 1) return size + LANES;
+    // An odd number of pixels, so that the same one of many maps lies in many sets of the cache.
+    return size + (halo.any() && size / pixel % 2 == 0 ? pixel : 0);
+  }
   ptrdiff_t block() const { return shape.C * channel(); }
   size_t size() const { return size_t(block()) * blocks; }
   Maps<T> in(T* memory) const {
