@@ -7,7 +7,7 @@ namespace convprop {
 namespace {
 
 // What a unit's blocks may take of the second-level cache.
-constexpr size_t CACHE_BYTES = size_t(1) << 20;
+constexpr size_t CACHE_BYTES = size_t(2) << 20;
 
 // Up to so many images go one by one: a block of sixteen costs as much as about ten of them.
 constexpr int FEW_IMAGES = 8;

@@ -15,7 +15,8 @@ struct RandomLanes {
   uint32_t word[4][LANES];
 };
 
-inline void philox(RandomLanes& counter, uint64_t key) {
+// Not inlined: by itself it is vectorised everywhere.
+__attribute__((noinline)) inline void philox(RandomLanes& counter, uint64_t key) {
   uint32_t key0 = uint32_t(key), key1 = uint32_t(key >> 32);
   for (int round = 0; round < 10; round++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u)
     for (int l = 0; l < LANES; l++) {

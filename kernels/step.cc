@@ -295,10 +295,13 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
             if (pool.conv_before >= 0) {
               // Through the activation in between at once, into the convolution's own delta.
               const ConvOp& conv = std::get<ConvOp>(ops_[pool.conv_before].what);
-              const auto through = [&](const Lanes<T>& share, const Lanes<T>& o) { return share * conv.activation.derivative(o); };
-              back([&](int b) {
-                pool.layer.input_delta(delta, in, out, winner, conv.delta[at.unit], b, maps, through);
-              });
+              const auto route = [&](const auto& through) {
+                back([&](int b) { pool.layer.input_delta(delta, in, out, winner, conv.delta[at.unit], b, maps, through); });
+              };
+              if (conv.activation.kind == Activation::relu)
+                route([](const Lanes<T>& share, const Lanes<T>& o) { return share * ActivationLayer<T>{Activation::relu}.derivative(o); });
+              else
+                route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * conv.activation.derivative(o); });
             } else {
               back([&](int b) { pool.layer.input_delta(delta, in, out, winner, delta_in, b, maps); });
             }
