@@ -1,13 +1,14 @@
 """Measure how a training step's time and memory grow.
 
-    python benchmarks/growth.py                lines to read
-    python benchmarks/growth.py --json         one JSON object a line
-    python benchmarks/growth.py --keep         also benchmarks/results, docs/growth.md, its pictures
+    python benchmarks/growth.py            lines to read
+    python benchmarks/growth.py --json     one JSON object a line
+    python benchmarks/growth.py --keep     also results, docs/growth.md, pictures
 
-Time per image against batch size, channels, image size and depth; time of a step against threads,
-beside the model of scaling.py; peak memory of a training process against batch and image size,
-beside what convprop predicts. All points of time are measured in turn, several times over, so that
-whatever else the machine does meets all of them. Images are uint8 and random.
+Time per image against batch size, channels, image size and depth; time of a
+step against threads, beside the model of scaling.py; peak memory of a training
+process against batch and image size, beside what convprop predicts. All points
+of time are measured in turn, several times over, so that whatever else the
+machine does meets all of them. Images are uint8 and random.
 """
 
 from __future__ import annotations
