@@ -108,13 +108,13 @@ def draw_memory(records: list[Record]) -> None:
         for (name, rows), color in zip(shown.items(), COLORS, strict=False):
             x = [row["x"] for row in rows]
             label = name.partition(", ")[2]
-            axis.plot(x, [grown(row) / 1e6 for row in rows], "o", color=color, label=label)
+            axis.plot(x, [beyond(row, "peak_bytes") for row in rows], "o", color=color, label=label)
             if rows[0]["predicted_bytes"] is not None:
-                said = [row["predicted_bytes"] / 1e6 for row in rows]
+                said = [beyond(row, "predicted_bytes") for row in rows]
                 axis.plot(x, said, "-", color=color, linewidth=1, label=f"{label}: predicted")
         logarithmic(axis, x)
         axis.set_xlabel(panel)
-        axis.set_ylabel("MB beyond the start")
+        axis.set_ylabel("MB beyond interpreter and modules")
         axis.legend(frameon=False, fontsize=9)
 
 
@@ -205,10 +205,10 @@ def memory_table(curves: dict[str, list[Record]]) -> str:
             predicted = row["predicted_bytes"]
             said = ["", ""]
             if predicted is not None:
-                said = [f"{predicted / 1e6:.1f}", f"{predicted / grown(row) - 1:+.0%}"]
-            sizes = [f"{size / 1e6:.1f}" for size in (row["start_bytes"], grown(row))]
+                said = [f"{predicted / 1e6:.1f}", f"{predicted / row['peak_bytes'] - 1:+.1%}"]
+            sizes = [f"{row[key] / 1e6:.1f}" for key in ("start_bytes", "peak_bytes")]
             body.append([name, str(row["x"]), *sizes, *said])
-    return table(["curve", "", "start, MB", "training, MB", "predicted, MB", "error"], body)
+    return table(["curve", "", "start, MB", "peak, MB", "predicted, MB", "error"], body)
 
 
 def number(value: float) -> str:
@@ -231,10 +231,10 @@ def curves(records: list[Record], kind: str) -> dict[str, list[Record]]:
     return found
 
 
-def grown(row: Record) -> int:
-    """Return the bytes that training took beyond what was there."""
-    taken: int = row["peak_bytes"] - row["start_bytes"]
-    return taken
+def beyond(row: Record, key: str) -> float:
+    """Return one of a record's sizes beyond what was there at the start, in MB."""
+    megabytes: float = (row[key] - row["start_bytes"]) / 1e6
+    return megabytes
 
 
 if __name__ == "__main__":
