@@ -21,7 +21,7 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from time import perf_counter
@@ -204,8 +204,10 @@ def smoothed(labels: np.ndarray) -> np.ndarray:
 def serve(connection: Connection, name: str, threads: int, digits: Split) -> None:
     """Train one competitor with each seed that arrives."""
     competitor = Ours(threads, digits) if name == OURS else PyTorch(threads, digits, name == TUNED)
-    while True:
-        connection.send(competitor.train(connection.recv()))
+    # Where the driver has ended, so does this.
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt):
+        while True:
+            connection.send(competitor.train(connection.recv()))
 
 
 @contextmanager
