@@ -304,8 +304,9 @@ void test_activation(std::istringstream& line, const std::string& name) {
   report(name, "input_delta", back, slope);
 }
 
-// A network, as Python starts it: the weights from the engine's random bits, by He's rule
-// where a ReLU comes before the next ones and else by Glorot's.
+// A network and its images, from the random bits that convprop.check.bits and
+// convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
+// else by Glorot's.
 template <class T>
 struct Training {
   int batch;

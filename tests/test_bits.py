@@ -134,6 +134,8 @@ def test_an_engine_without_fused_multiply_add_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(engine, "isa", "x86_64_v2")
     with pytest.raises(ConvpropError, match="no fused multiply-add"):
         bits.check_bits(2)
+    with pytest.raises(ConvpropError, match="no fused multiply-add"):
+        bits.text_of([])
 
 
 @unfused

@@ -121,10 +121,10 @@ def _layer_words(layer: dict[str, Any]) -> Iterator[Any]:
         yield from (layer[key] for key in ("units", "activation", "rate") if key in layer)
 
 
-def _of_preset(name: str, optimizer: Optimizer, batch: int = 17) -> Training:
+def _of_preset(name: str, optimizer: Optimizer) -> Training:
     preset = presets.PRESETS[name]
     layers = tuple(preset.build(preset.input_shape, preset.classes))
-    return Training(name, layers, preset.input_shape, optimizer, batch)
+    return Training(name, layers, preset.input_shape, optimizer)
 
 
 _PYTORCH_MNIST = (
@@ -171,7 +171,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case's name; of networks and activations it is what they are."""
+        """The case's name; an activation's is its kind."""
         return self.line.split(" ", 2)[1]
 
     def computed(self, steps: int) -> dict[str, str]:
@@ -200,7 +200,14 @@ def recorded() -> list[Case]:
 
 
 def text_of(lines: Iterable[str]) -> str:
-    """Return bits.txt for these cases, with the hashes that the running engine finds."""
+    """Return bits.txt for these cases, with the hashes that the running engine finds.
+
+    Raises
+    ------
+    ConvpropError
+        The engine has no fused multiply-add.
+    """
+    _require_fused()
     text = (
         "# Written by tests/cases.py: the SHA-256 of every result, which no machine may change.\n"
     )
@@ -316,16 +323,20 @@ def check_bits(steps: int) -> list[BitRow]:
     ConvpropError
         The engine has no fused multiply-add.
     """
-    if engine.isa == UNFUSED:
-        raise ConvpropError(
-            f"the engine for {UNFUSED} has no fused multiply-add: its bits are not promised"
-        )
+    _require_fused()
     before = get_num_threads()
     try:
         groups = groupby(recorded(), lambda one: one.name if one.kind == "network" else one.kind)
         return [row for name, cases in groups for row in _rows(name, list(cases), steps)]
     finally:
         set_num_threads(before)
+
+
+def _require_fused() -> None:
+    if engine.isa == UNFUSED:
+        raise ConvpropError(
+            f"the engine for {UNFUSED} has no fused multiply-add: its bits are not promised"
+        )
 
 
 def _rows(name: str, cases: list[Case], steps: int) -> Iterator[BitRow]:
@@ -364,10 +375,8 @@ def check_every_engine(steps: int) -> list[BitRow]:
     Each runs in a process of its own, since a process has one engine; where CONVPROP_ISA names
     one, it is the only one.
     """
-    if os.environ.get("CONVPROP_ISA"):
-        return check_bits(steps)
     isas = [isa for isa in supported_isas() if isa != UNFUSED]
-    if not isas:
+    if os.environ.get("CONVPROP_ISA") or not isas:
         return check_bits(steps)
     rows: list[BitRow] = []
     for isa in isas:
