@@ -30,6 +30,7 @@ import numpy as np
 
 import convprop as cp
 import scaling
+from convprop.memory import training_memory
 from machine import Limit, commit, describe, usable_processors
 from report import RESULTS
 
@@ -310,12 +311,9 @@ def resident(field: str) -> int:
     raise SystemExit(f"growth: this system does not tell {field}")
 
 
-def predicted_bytes(net: cp.Network, batch_size: int, images: int) -> int | None:
-    """Return the peak of memory that `Network.summary` tells for training with Adam.
-
-    TO BE CALLED HERE: what `summary` shows for so many images. None, a blank, until then.
-    """
-    return None
+def predicted_bytes(net: cp.Network, batch_size: int, images: int) -> int:
+    """Return the peak of memory that `Network.summary` tells for training with Adam."""
+    return sum(training_memory(net, cp.Adam(), batch_size, images))
 
 
 def line(record: dict[str, Any]) -> str:
@@ -345,7 +343,7 @@ def line(record: dict[str, Any]) -> str:
                 f"{record['predicted_ms']:.3f} to {record['predicted_ms_shared']:.3f} ms"
             )
     predicted = record["predicted_bytes"]
-    said = "" if predicted is None else f"  predicted {predicted / 1e6:.1f} MB"
+    said = f"  predicted {predicted / 1e6:.1f} MB"
     return (
         f"{record['curve']:22}{record['x']:5}  peak {record['peak_bytes'] / 1e6:7.1f} MB, "
         f"{record['start_bytes'] / 1e6:.1f} at the start{said}"

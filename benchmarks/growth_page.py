@@ -109,9 +109,8 @@ def draw_memory(records: list[Record]) -> None:
             x = [row["x"] for row in rows]
             label = name.partition(", ")[2]
             axis.plot(x, [beyond(row, "peak_bytes") for row in rows], "o", color=color, label=label)
-            if rows[0]["predicted_bytes"] is not None:
-                said = [beyond(row, "predicted_bytes") for row in rows]
-                axis.plot(x, said, "-", color=color, linewidth=1, label=f"{label}: predicted")
+            said = [beyond(row, "predicted_bytes") for row in rows]
+            axis.plot(x, said, "-", color=color, linewidth=1, label=f"{label}: predicted")
         logarithmic(axis, x)
         axis.set_xlabel(panel)
         axis.set_ylabel("MB beyond interpreter and modules")
@@ -203,9 +202,7 @@ def memory_table(curves: dict[str, list[Record]]) -> str:
     for name, rows in curves.items():
         for row in rows:
             predicted = row["predicted_bytes"]
-            said = ["", ""]
-            if predicted is not None:
-                said = [f"{predicted / 1e6:.1f}", f"{predicted / row['peak_bytes'] - 1:+.1%}"]
+            said = [f"{predicted / 1e6:.1f}", f"{predicted / row['peak_bytes'] - 1:+.1%}"]
             sizes = [f"{row[key] / 1e6:.1f}" for key in ("start_bytes", "peak_bytes")]
             body.append([name, str(row["x"]), *sizes, *said])
     return table(["curve", "", "start, MB", "peak, MB", "predicted, MB", "error"], body)

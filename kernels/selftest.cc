@@ -1,14 +1,13 @@
-// The kernels alone, without Python, over a list of cases (tests/cases.py prints it): each
-// against plain loops in double precision, in buffers of the exact size, so that a build
-// under the sanitizers sees every stray access. Then small networks, which must give the
-// same bits for 1, 2, 3 and 7 threads. Prints a hash of each result.
+// The kernels alone, without Python, over the cases of a file of recorded bits
+// (src/convprop/check/bits.txt): each against plain loops in double precision, in buffers of
+// the exact size, so that a build under the sanitizers sees every stray access; and each
+// result's SHA-256 against the recorded one. Networks are trained with every number of threads.
 //
-//   selftest CASES
-#include <cinttypes>
+//   selftest FILE [STEPS [THREADS...]]        by default 2 steps, with 1, 2, 3 and 7 threads
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <iostream>
+#include <map>
 #include <sstream>
 
 #include "plan.h"
@@ -18,35 +17,102 @@ using namespace convprop;
 namespace {
 
 int passed = 0, failed = 0;
+std::map<std::string, std::string> recorded;  // of the case under way, by the words before the hash
 
-template <class T>
-uint64_t hash(const std::vector<T>& values) {
-  uint64_t h = 1469598103934665603u;
-  const auto* byte = reinterpret_cast<const unsigned char*>(values.data());
-  for (size_t i = 0; i < values.size() * sizeof(T); i++) h = (h ^ byte[i]) * 1099511628211u;
-  return h;
+// FIPS 180-4. Its constants are the first 32 bits behind the point of the roots of the first primes.
+std::string sha256(const void* data, size_t size) {
+  static const auto constants = [] {
+    std::array<uint32_t, 72> bits;
+    const auto fraction = [](double root) { return uint32_t((root - std::floor(root)) * 0x1p32); };
+    for (int n = 0, prime = 2; n < 64; prime++) {
+      bool divisible = false;
+      for (int d = 2; d * d <= prime; d++) divisible |= prime % d == 0;
+      if (divisible) continue;
+      if (n < 8) bits[64 + n] = fraction(std::sqrt(double(prime)));
+      bits[n++] = fraction(std::cbrt(double(prime)));
+    }
+    return bits;
+  }();
+  const auto* byte = static_cast<const uint8_t*>(data);
+  std::vector<uint8_t> message(byte, byte + size);
+  message.push_back(0x80);
+  message.resize((message.size() + 8 + 63) / 64 * 64);
+  for (int i = 0; i < 8; i++) message[message.size() - 1 - i] = uint8_t(uint64_t(size) * 8 >> 8 * i);
+  const auto turn = [](uint32_t x, int n) { return x >> n | x << (32 - n); };
+  uint32_t hash[8];
+  std::copy_n(&constants[64], 8, hash);
+  for (size_t chunk = 0; chunk < message.size(); chunk += 64) {
+    uint32_t w[64], v[8];
+    for (int t = 0; t < 64; t++) {
+      if (t < 16) {
+        const uint8_t* at = &message[chunk + 4 * t];
+        w[t] = uint32_t(at[0]) << 24 | uint32_t(at[1]) << 16 | uint32_t(at[2]) << 8 | at[3];
+        continue;
+      }
+      const uint32_t a = w[t - 15], b = w[t - 2];
+      w[t] = w[t - 16] + (turn(a, 7) ^ turn(a, 18) ^ a >> 3) + w[t - 7] + (turn(b, 17) ^ turn(b, 19) ^ b >> 10);
+    }
+    std::copy_n(hash, 8, v);
+    for (int t = 0; t < 64; t++) {
+      const uint32_t a = v[0], e = v[4];
+      const uint32_t one = v[7] + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & v[5]) ^ (~e & v[6])) + constants[t] + w[t];
+      const uint32_t two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+      std::copy_backward(v, v + 7, v + 8);
+      v[4] += one;
+      v[0] = one + two;
+    }
+    for (int i = 0; i < 8; i++) hash[i] += v[i];
+  }
+  char text[65];
+  for (int i = 0; i < 8; i++) std::snprintf(text + 8 * i, 9, "%08x", unsigned(hash[i]));
+  return text;
 }
 
-// Reproducible values in [-1, 1).
-std::vector<double> values(size_t count, uint64_t stream) {
-  std::vector<uint64_t> bits(count);
-  random_bits(1, stream, bits.data(), count);
-  std::vector<double> v(count);
-  for (size_t i = 0; i < count; i++) v[i] = double(float(double(bits[i] >> 11) * 0x1p-52 - 1));
-  return v;
+template <class T>
+const char* type_name() {
+  return sizeof(T) == 8 ? "float64" : "float32";
+}
+
+// `right`: whether the values are right; the bits must be the recorded ones besides.
+template <class T>
+void report(const std::string& name, const std::string& what, const std::string& key, const std::vector<T>& got, bool right) {
+  const std::string hash = sha256(got.data(), got.size() * sizeof(T));
+  const bool same = recorded[key] == hash;
+  (right && same ? passed : failed)++;
+  const char* verdict = !right ? "WRONG  " : same ? "ok     " : "DIFFERS";
+  std::printf("%s %s %s %s %s\n", verdict, name.c_str(), what.c_str(), type_name<T>(), hash.c_str());
 }
 
 template <class T>
-void report(const std::string& name, const char* what, const std::vector<T>& got, const std::vector<double>& expected) {
+void report(const std::string& name, const std::string& what, const std::vector<T>& got, const std::vector<double>& expected) {
   double worst = 0, scale = 1;
   for (size_t i = 0; i < got.size(); i++) {
     worst = std::max(worst, std::fabs(double(got[i]) - expected[i]));
     scale = std::max(scale, std::fabs(expected[i]));
   }
   const double bound = scale * (sizeof(T) == 8 ? 1e-13 : 1e-4);
-  const bool good = got.size() == expected.size() && worst <= bound;
-  (good ? passed : failed)++;
-  std::printf("%s %s %s %s %016" PRIx64 "\n", good ? "ok  " : "FAIL", name.c_str(), what, sizeof(T) == 8 ? "float64" : "float32", hash(got));
+  report(name, what, what + " " + type_name<T>(), got, got.size() == expected.size() && worst <= bound);
+}
+
+std::vector<uint64_t> random_words(size_t count, uint64_t stream) {
+  std::vector<uint64_t> bits(count);
+  random_bits(0, stream, bits.data(), count);
+  return bits;
+}
+
+// Reproducible float32 values in [-1, 1).
+std::vector<double> values(size_t count, uint64_t stream) {
+  std::vector<double> v;
+  for (uint64_t bits : random_words(count, stream)) v.push_back(double(float(double(bits >> 11) * 0x1p-52 - 1)));
+  return v;
+}
+
+void read_window(std::istringstream& line, Window& w) {
+  line >> w.size[0] >> w.size[1] >> w.stride[0] >> w.stride[1] >> w.before[0] >> w.after[0] >> w.before[1] >> w.after[1];
+}
+
+Pooling pooling_named(const std::string& name) {
+  return name == "max" ? Pooling::max : name == "average" ? Pooling::average : Pooling::l2;
 }
 
 template <class T>
@@ -69,8 +135,9 @@ void test_conv(std::istringstream& line, const std::string& name) {
   int N, C, K, H, W, groups, flip, bias;
   double value;
   Window w;
-  line >> N >> C >> K >> w.size[0] >> w.size[1] >> H >> W >> w.stride[0] >> w.stride[1] >> w.before[0] >> w.after[0] >> w.before[1] >>
-      w.after[1] >> value >> w.dilation[0] >> w.dilation[1] >> groups >> flip >> bias;
+  line >> N >> C >> H >> W >> K;
+  read_window(line, w);
+  line >> value >> w.dilation[0] >> w.dilation[1] >> groups >> flip >> bias;
   const ConvLayer<T> layer(C, H, W, K, w, groups, flip);
   const int Ho = layer.Ho, Wo = layer.Wo, Cg = layer.channels_each(), Kg = layer.kernels_each(), M = w.size[0], P = w.size[1];
   const auto o = values(size_t(N) * C * H * W, 1), weights = values(layer.weights(), 2), d = values(size_t(N) * K * Ho * Wo, 3);
@@ -118,9 +185,10 @@ void test_pool(std::istringstream& line, const std::string& name) {
   int N, C, H, W, count;
   std::string kind;
   Window w;
-  line >> kind >> N >> C >> H >> W >> w.size[0] >> w.size[1] >> w.stride[0] >> w.stride[1] >> w.before[0] >> w.after[0] >> w.before[1] >>
-      w.after[1] >> count;
-  const PoolLayer<T> layer(kind == "max" ? Pooling::max : kind == "average" ? Pooling::average : Pooling::l2, C, H, W, w, count);
+  line >> kind >> N >> C >> H >> W;
+  read_window(line, w);
+  line >> count;
+  const PoolLayer<T> layer(pooling_named(kind), C, H, W, w, count);
   const auto o = values(size_t(N) * C * H * W, 1), d = values(size_t(N) * C * layer.Ho * layer.Wo, 3);
   std::vector<double> x(d.size()), din(o.size());
   for (size_t map = 0; map < size_t(N) * C; map++)
@@ -192,86 +260,214 @@ void test_dense(std::istringstream& line, const std::string& name) {
   report(name, "input_delta", back.array(), din);
 }
 
-// Three training steps; the parameters must not show how many threads there were.
+Activation activation_named(const std::string& name) {
+  static const std::map<std::string, Activation> kinds{{"relu", Activation::relu},
+                                                       {"leaky_relu", Activation::leaky_relu},
+                                                       {"sigmoid", Activation::sigmoid},
+                                                       {"tanh", Activation::tanh},
+                                                       {"scaled_tanh", Activation::scaled_tanh},
+                                                       {"softplus", Activation::softplus}};
+  return kinds.at(name);
+}
+
 template <class T>
-void test_network(const std::string& name, Shape input, const std::vector<LayerSpec>& layers, int batch, OptimizerKind kind) {
-  std::vector<T> reference;
-  for (int threads : {1, 2, 3, 7}) {
-    Plan<T> plan(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
-    std::vector<std::vector<T>> parameters, state;
-    for (const auto& shape : plan.parameter_shapes()) {
-      size_t size = 1;
-      for (ptrdiff_t s : shape) size *= s;
-      const auto start = values(size, 10 + parameters.size());
-      parameters.emplace_back(start.begin(), start.end());
-      for (auto& p : parameters.back()) p *= T(0.25);
+void test_activation(std::istringstream& line, const std::string& name) {
+  size_t count;
+  line >> count;
+  const ActivationLayer<T> layer{activation_named(name), T(0.01)};
+  const auto x = values(count, 1), d = values(count, 3);
+  std::vector<T> o(count), back(count);
+  std::vector<double> exact(count), slope(count);
+  for (size_t i = 0; i < count; i++) {
+    const double v = 8 * x[i], exp = std::exp(v), inner = std::tanh(v * SCALED_TANH_SLOPE);
+    switch (layer.kind) {
+      case Activation::relu: exact[i] = v > 0 ? v : 0, slope[i] = v > 0; break;
+      case Activation::leaky_relu: exact[i] = v > 0 ? v : v * double(layer.slope), slope[i] = v > 0 ? 1 : double(layer.slope); break;
+      case Activation::sigmoid: exact[i] = exp / (1 + exp), slope[i] = exact[i] / (1 + exp); break;
+      case Activation::tanh: exact[i] = std::tanh(v), slope[i] = 1 - exact[i] * exact[i]; break;
+      case Activation::scaled_tanh:
+        exact[i] = SCALED_TANH_HEIGHT * inner, slope[i] = SCALED_TANH_HEIGHT * SCALED_TANH_SLOPE * (1 - inner * inner);
+        break;
+      case Activation::softplus: exact[i] = std::log1p(exp), slope[i] = exp / (1 + exp); break;
+      case Activation::identity: break;
     }
-    Optimizer optimizer;
-    optimizer.kind = kind;
-    optimizer.momentum = 0.9;
+    slope[i] *= d[i];
+  }
+  for (size_t i = 0; i < count; i += LANES) {
+    T lanes[LANES], delta[LANES];
+    for (int l = 0; l < LANES; l++) lanes[l] = T(8 * x[i + l]), delta[l] = T(d[i + l]);
+    const Lanes<T> out = layer.forward(Lanes<T>::load(lanes));
+    out.store(&o[i]);
+    (Lanes<T>::load(delta) * layer.derivative(out)).store(&back[i]);
+  }
+  report(name, "forward", o, exact);
+  report(name, "input_delta", back, slope);
+}
+
+// A network and its images, from the random bits that convprop.check.bits and
+// convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
+// else by Glorot's.
+template <class T>
+struct Training {
+  int batch;
+  Shape input;
+  Optimizer optimizer;
+  double rate;
+  std::vector<LayerSpec> layers;
+
+  explicit Training(std::istringstream& line) {
+    std::string kind, word;
+    line >> batch >> input.C >> input.H >> input.W >> kind >> rate;
+    const std::map<std::string, OptimizerKind> kinds{{"sgd", OptimizerKind::sgd},
+                                                     {"adam", OptimizerKind::adam},
+                                                     {"adamw", OptimizerKind::adamw},
+                                                     {"rmsprop", OptimizerKind::rmsprop},
+                                                     {"adadelta", OptimizerKind::adadelta}};
+    optimizer.kind = kinds.at(kind);
+    const std::map<std::string, double*> settings{{"momentum", &optimizer.momentum}, {"nesterov", &optimizer.nesterov},
+                                                  {"beta1", &optimizer.beta1},       {"beta2", &optimizer.beta2},
+                                                  {"epsilon", &optimizer.epsilon},   {"weight_decay", &optimizer.weight_decay},
+                                                  {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho}};
+    while (line >> word && word != ":") line >> *settings.at(word);
+    do layers.push_back(layer(line));
+    while (line >> word);
+  }
+
+  static LayerSpec layer(std::istringstream& line) {
+    LayerSpec spec;
+    std::string kind, name;
+    line >> kind;
+    if (kind == "conv") {
+      spec.kind = LayerKind::conv;
+      line >> spec.kernels;
+      read_window(line, spec.window);
+    } else if (kind == "pool") {
+      spec.kind = LayerKind::pool;
+      line >> name;
+      spec.pooling = pooling_named(name);
+      read_window(line, spec.window);
+    } else if (kind == "dense") {
+      spec.kind = LayerKind::dense;
+      line >> spec.kernels;
+    } else if (kind == "activation") {
+      spec.kind = LayerKind::activation;
+      line >> name;
+      spec.activation = activation_named(name);
+    } else if (kind == "dropout") {
+      spec.kind = LayerKind::dropout;
+      line >> spec.rate;
+    }
+    return spec;
+  }
+
+  std::vector<std::vector<T>> first_weights(const Plan<T>& plan) const {
+    std::vector<std::vector<T>> parameters;
+    const auto& shapes = plan.parameter_shapes();
+    for (size_t l = 0; l < layers.size(); l++) {
+      const auto weighted = [&](size_t at) { return layers[at].kind == LayerKind::conv || layers[at].kind == LayerKind::dense; };
+      if (!weighted(l)) continue;
+      size_t next = l + 1;
+      while (next < layers.size() && !weighted(next) && layers[next].kind != LayerKind::activation) next++;
+      const bool he = next < layers.size() && !weighted(next) && layers[next].activation == Activation::relu;
+      const auto& shape = shapes[parameters.size()];
+      ptrdiff_t area = 1;
+      for (size_t a = 2; a < shape.size(); a++) area *= shape[a];
+      const double fan_in = double(shape[1] * area), fan_out = double(shape[0] * area);
+      const double limit = std::sqrt(3.0 * (he ? 2.0 / fan_in : 1.0 / ((fan_in + fan_out) / 2.0)));
+      std::vector<T> weights;
+      for (uint64_t bits : random_words(size_t(shape[0] * shape[1] * area), (uint64_t(0x494E4954) << 32) + parameters.size()))
+        weights.push_back(T((2.0 * ((double(bits >> 12) + 0.5) * 0x1p-52) - 1.0) * limit));
+      parameters.push_back(std::move(weights));
+      parameters.emplace_back(size_t(shape[0]));
+    }
+    return parameters;
+  }
+
+  // Two batches in turn, a whole one and a half one. The parameters one after the other, after
+  // each of the recorded numbers of steps up to `steps`.
+  std::map<int, std::vector<T>> run(int steps, int threads) const {
+    Plan<T> plan(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
+    auto parameters = first_weights(plan);
+    std::vector<std::vector<T>> state;
     for (const auto& p : parameters)
       for (int slot = 0; slot < optimizer.slots(); slot++) state.emplace_back(p.size());
-    std::vector<T*> p, s;
-    for (auto& v : parameters) p.push_back(v.data());
-    for (auto& v : state) s.push_back(v.data());
-    plan.bind(p);
-    plan.bind_optimizer(optimizer, s);
-    std::vector<uint8_t> pixels(size_t(batch) * input.C * input.H * input.W);
-    const auto shades = values(pixels.size(), 5);
-    for (size_t i = 0; i < pixels.size(); i++) pixels[i] = uint8_t(127 + 127 * shades[i]);
-    std::vector<int32_t> labels(batch);
-    for (int n = 0; n < batch; n++) labels[n] = n % 3;
-    const std::vector<T> offset(input.C, T(127)), scale(input.C, T(1.0 / 127));
-    double loss = 0;
-    for (int step = 1; step <= 3; step++)
-      // The last step's batch is a short one.
-      loss = plan.train_step({pixels.data(), nullptr, nullptr, step < 3 ? batch : (batch + 1) / 2, offset.data(), scale.data()},
-                             {labels.data(), nullptr, nullptr}, nullptr, 0.01, step, 7).loss;
-    std::vector<T> all;
-    for (const auto& v : parameters) all.insert(all.end(), v.begin(), v.end());
-    if (reference.empty()) reference = all;
-    const bool good = std::isfinite(loss) && hash(all) == hash(reference);
-    (good ? passed : failed)++;
-    std::printf("%s %s %d threads %016" PRIx64 "\n", good ? "ok  " : "FAIL", name.c_str(), threads, hash(all));
+    const auto pointers = [](std::vector<std::vector<T>>& arrays) {
+      std::vector<T*> result;
+      for (auto& a : arrays) result.push_back(a.data());
+      return result;
+    };
+    plan.bind(pointers(parameters));
+    plan.bind_optimizer(optimizer, pointers(state));
+    const int half = (batch + 1) / 2;
+    const size_t image = size_t(input.C) * input.H * input.W;
+    std::vector<uint8_t> pixels;
+    for (uint64_t bits : random_words((batch + half) * image, 50)) pixels.push_back(uint8_t(bits >> 56));
+    std::vector<int32_t> labels;
+    for (uint64_t bits : random_words(batch + half, 51)) labels.push_back(int32_t(bits % plan.layer_shape(plan.layers()).C));
+    const std::vector<T> offset(input.C, T(127.5)), scale(input.C, T(0x1p-6));
+    std::map<int, std::vector<T>> found;
+    for (int step = 1; step <= steps; step++) {
+      const bool whole = step % 2;
+      plan.train_step({pixels.data() + (whole ? 0 : batch * image), nullptr, nullptr, whole ? batch : half, offset.data(), scale.data()},
+                      {labels.data() + (whole ? 0 : batch), nullptr, nullptr}, nullptr, rate, step, 0);
+      if (recorded.count(std::to_string(step)))
+        for (const auto& p : parameters) found[step].insert(found[step].end(), p.begin(), p.end());
+    }
+    return found;
   }
+};
+
+template <class T>
+void test_network(std::istringstream& line, const std::string& name, int steps, const std::vector<int>& thread_counts) {
+  const Training<T> training(line);
+  for (int threads : thread_counts)
+    for (const auto& [step, weights] : training.run(steps, threads)) {
+      bool finite = true;
+      for (T w : weights) finite &= std::isfinite(w);
+      report(name, std::to_string(step) + " steps, threads " + std::to_string(threads), std::to_string(step), weights, finite);
+    }
 }
 
-LayerSpec conv(int kernels, int size, int padding) {
-  LayerSpec spec;
-  spec.kind = LayerKind::conv, spec.kernels = kernels;
-  spec.window = {{size, size}, {1, 1}, {1, 1}, {padding, padding}, {padding, padding}};
-  return spec;
-}
-
-LayerSpec other(LayerKind kind) {
-  LayerSpec spec;
-  spec.kind = kind;
-  spec.window = {{2, 2}, {2, 2}, {1, 1}, {0, 0}, {0, 0}};
-  return spec;
+// What processors do not agree on: a product that only rounding makes as large as the smallest
+// normal number. x86-64 judges it after rounding and keeps it, Arm before and makes it zero.
+// Results below, and those of subnormal operands, are zero on both.
+template <class T>
+void test_flushing() {
+  using Limits = std::numeric_limits<T>;
+#if defined(__aarch64__)
+  const T kept = 0;
+#else
+  const T kept = Limits::min();
+#endif
+  // Volatile, so that the processor multiplies and not the compiler.
+  volatile T root = std::ldexp(T(1), (Limits::min_exponent - 1) / 2), step = std::ldexp(T(1), -Limits::digits / 2 - 2), subnormal = Limits::denorm_min();
+  const FlushSubnormals flush;
+  const Lanes<T> up = (1 + step) * root, down = (1 - step) * root, middle = T(root), zero = T(0);
+  const auto expect = [&](const char* what, const Lanes<T>& value, T right) {
+    T got[LANES];
+    value.store(got);
+    const bool good = std::all_of(got, got + LANES, [&](T g) { return g == right; });
+    (good ? passed : failed)++;
+    std::printf("%s flushing %s %s %a\n", good ? "ok     " : "WRONG  ", what, type_name<T>(), double(got[0]));
+  };
+  // (1 + step) (1 - step) = 1 - step², less than half a unit in the last place below 1.
+  expect("rounded-up-product", up * down, kept);
+  expect("rounded-up-fma", fma(up, down, zero), kept);
+  expect("below", middle * down, T(0));
+  expect("subnormal-operand", Lanes<T>(subnormal) / Lanes<T>(Limits::min()), T(0));
 }
 
 template <class T>
-void test_networks() {
-  LayerSpec relu = other(LayerKind::activation), tanh = relu, pool = other(LayerKind::pool), l2 = pool, drop = other(LayerKind::dropout);
-  LayerSpec dense = other(LayerKind::dense), last = dense;
-  relu.activation = Activation::relu, tanh.activation = Activation::scaled_tanh;
-  l2.pooling = Pooling::l2, drop.rate = 0.25, dense.kernels = 21, last.kernels = 3;
-  const std::vector<LayerSpec> deep{conv(5, 3, 1), relu, pool, conv(7, 3, 0), tanh, l2, drop, other(LayerKind::flatten), dense, relu, last};
-  const std::vector<LayerSpec> convolutional{drop, conv(4, 3, 1), tanh, conv(3, 6, 0), relu};
-  const std::string type = sizeof(T) == 8 ? "float64" : "float32";
-  for (int batch : {1, 16, 33, 150}) test_network<T>("deep-" + std::to_string(batch) + " " + type, {2, 10, 10}, deep, batch, OptimizerKind::adam);
-  test_network<T>("convolutional-40 " + type, {1, 6, 6}, convolutional, 40, OptimizerKind::sgd);
-}
-
-template <class T>
-void test_case(const std::string& text) {
+void test_case(const std::string& text, int steps, const std::vector<int>& thread_counts) {
   std::istringstream line(text);
-  std::string operation, name;
+  std::string operation, name, type;
   line >> operation >> name;
   if (operation == "conv") test_conv<T>(line, name);
   else if (operation == "pool") test_pool<T>(line, name);
   else if (operation == "dense") test_dense<T>(line, name);
-  else failed++, std::printf("FAIL unknown operation %s\n", operation.c_str());
+  else if (operation == "activation") test_activation<T>(line, name);
+  else if (operation != "network") failed++, std::printf("WRONG   unknown operation %s\n", operation.c_str());
+  else if (line >> type; type == type_name<T>()) test_network<T>(line, name, steps, thread_counts);
 }
 
 }  // namespace
@@ -282,14 +478,28 @@ int main(int argc, char** argv) {
 #elif defined(__AVX2__)
   if (!__builtin_cpu_supports("avx2")) return 77;
 #endif
-  std::ifstream cases(argc > 1 ? argv[1] : "");
-  if (!cases) return std::fprintf(stderr, "usage: selftest CASES\n"), 2;
-  for (std::string text; std::getline(cases, text);) {
-    test_case<float>(text);
-    test_case<double>(text);
+  std::ifstream file(argc > 1 ? argv[1] : "");
+  if (!file) return std::fprintf(stderr, "usage: selftest FILE [STEPS [THREADS...]]\n"), 2;
+  const int steps = argc > 2 ? std::atoi(argv[2]) : 2;
+  std::vector<int> thread_counts;
+  for (int i = 3; i < argc; i++) thread_counts.push_back(std::atoi(argv[i]));
+  if (thread_counts.empty()) thread_counts = {1, 2, 3, 7};
+  std::string text, line;
+  const auto test = [&] {
+    if (text.empty()) return;
+    test_case<float>(text, steps, thread_counts);
+    test_case<double>(text, steps, thread_counts);
+    text.clear(), recorded.clear();
+  };
+  // A case begins its line; its results follow, indented: what it is, and the hash.
+  while (std::getline(file, line)) {
+    if (line.empty() || line[0] == '#') continue;
+    if (line[0] != ' ') test(), text = line;
+    else recorded[line.substr(2, line.rfind(' ') - 2)] = line.substr(line.rfind(' ') + 1);
   }
-  test_networks<float>();
-  test_networks<double>();
+  test();
+  test_flushing<float>();
+  test_flushing<double>();
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed || !passed;
 }

@@ -3,16 +3,22 @@
 A case holds an operation's shapes and options as a user writes them; `arrays` makes its inputs,
 `options` are the keywords of convprop.ops, `resolved` those of convprop.equations.general.
 Cases with `benchmark` set are real layers' sizes: timed by benchmarks/, too large for the tests.
+
+`python tests/cases.py` records the bits of every other case, and of the networks of
+convprop.check.bits, in src/convprop/check/bits.txt. Run it after a change that is meant to
+change bits, and only then.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from convprop import geometry
+from convprop import geometry, ops
+from convprop.check import bits
 
 Pair = tuple[int, int]
 Dtype = type[np.float32] | type[np.float64]
@@ -332,12 +338,12 @@ DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
 LOSS_CASES = LOSSES
 
 
-def kernel_lines() -> list[str]:
-    """Every case but the benchmarks as a line for the kernels' own test, kernels/selftest.cc."""
+def bit_lines() -> list[str]:
+    """Every case but the benchmarks, and every training of convprop.check.bits, as a line."""
     lines = []
     for conv in CONV_CASES:
         at = conv.resolved
-        numbers = (conv.images, conv.channels, conv.kernels, *conv.kernel_size, *conv.input_size,
+        numbers = (conv.images, conv.channels, *conv.input_size, conv.kernels, *conv.kernel_size,
                    *at["stride"], *at["padding"], conv.padding_value, *at["dilation"], conv.groups,
                    int(conv.flip_kernel), int(conv.bias))  # fmt: skip
         lines.append(" ".join(("conv", conv.name, *map(str, numbers))))
@@ -348,8 +354,11 @@ def kernel_lines() -> list[str]:
         lines.append(" ".join(("pool", pool.name, pool.kind, *map(str, numbers))))
     for dense in DENSE_CASES:
         lines.append(f"dense {dense.name} {dense.images} {dense.features} {dense.units}")
-    return lines
+    lines += (f"activation {kind} 1024" for kind in ops.activation.KINDS if kind != "identity")
+    return lines + [training.line() for training in bits.TRAININGS]
 
 
 if __name__ == "__main__":
-    print("\n".join(kernel_lines()))
+    # Records the bits anew, from the engine that is running.
+    folder = Path(__file__).parents[1] / "src" / "convprop" / "check"
+    (folder / bits.RECORDED.name).write_text(bits.text_of(bit_lines()), encoding="ascii")

@@ -13,6 +13,7 @@ from runs import assert_fits, run, stripes, unfolded
 import convprop as cp
 from convprop import data
 from convprop.check import Row
+from convprop.check.bits import BitRow
 from convprop.cli import app as cli
 from convprop.cli import check as check_command
 
@@ -239,7 +240,7 @@ def test_summary_predicts_the_peak_of_training(
     assert capsys.readouterr().err == "error: --images must come with --batch-size\n"
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "profile", "summary"])
+@pytest.mark.parametrize("command", ["check", "evaluate", "predict", "profile", "summary"])
 def test_every_command_that_computes_takes_threads(
     capsys: pytest.CaptureFixture[str],
     model: Path,
@@ -247,11 +248,76 @@ def test_every_command_that_computes_takes_threads(
     stripes_folder: Path,
     command: str,
 ) -> None:
-    data = {"evaluate": [stripes_file], "predict": [stripes_folder], "profile": [], "summary": []}
+    data = {"evaluate": [stripes_file], "predict": [stripes_folder]}
     before = cp.get_num_threads()
     try:
-        words = [command, model, *data[command], "--threads", before + 1]
+        words = [command, model, *data.get(command, []), "--threads", before + 1]
         assert cli.run([*map(str, words)]) == 0
         assert cp.get_num_threads() == before + 1
     finally:
         cp.set_num_threads(before)
+
+
+def bit_rows(differing: list[str]) -> list[BitRow]:
+    right, wrong = "0123456789abcdef" * 4, "fedcba9876543210" * 4
+    found = wrong if differing else right
+    return [
+        BitRow("x86_64_v4", "conv", [1, 2, 3, 7], 258, right, right, []),
+        BitRow("x86_64_v3", "conv", [1, 2, 7], 258, right, right, []),
+        BitRow("x86_64_v3", "conv", [3], 258, found, right, differing),
+        BitRow("x86_64_v3", "convolutional-40-float64", [1, 2, 3, 7], 1, right, right, []),
+    ]
+
+
+def test_check_bits(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    monkeypatch.setattr(
+        check_command, "check_every_engine", lambda count: steps.append(count) or bit_rows([])
+    )
+    assert cli.run(["check", "--bits"]) == 0
+    shown = capsys.readouterr().out
+    assert_fits(shown)
+    lines = shown.splitlines()
+    assert re.sub(" +", " ", lines[0]) == "engine for x86_64_v4 threads this machine recorded"
+    same = "0123456789 0123456789 ok"
+    assert re.sub(" +", " ", lines[1]) == f" conv 258 results 1 2 3 7 {same}"
+    assert re.sub(" +", " ", lines[6]) == f" convolutional-40-float64 2 steps 1 2 3 7 {same}"
+    assert lines[-1] == "result    the same bits as recorded"
+
+    assert cli.run(["check", "--bits", "--full", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["steps"], record["same"], len(record["rows"])) == (200, True, 4)
+    assert record["rows"][1]["threads"] == [1, 2, 7]
+    assert record["rows"][1]["found"] == "0123456789abcdef" * 4
+    assert steps == [2, 200]
+
+
+def test_check_bits_fails_when_any_differ(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = bit_rows(["1x1 forward float32", "1x1 forward float64", "same forward float32"])
+    monkeypatch.setattr(check_command, "check_every_engine", lambda steps: rows)
+    assert cli.run(["check", "--bits"]) == 1
+    shown = capsys.readouterr().out
+    assert_fits(shown)
+    assert "\n    differs in 1x1 forward float32 and 2 others\n" in shown
+    assert re.search(r" 3 +fedcba9876 +0123456789 +FAILS$", shown, re.M)
+    assert shown.endswith("\nresult    1 line of 4 DIFFERS\n")
+    assert cli.run(["check", "--bits", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["same"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("lenet5 --bits", "MODEL cannot be given with --bits, which has networks of its own"),
+        ("--full", "--full can be given with --bits only"),
+        ("lenet5 --json", "--json can be given with --bits only"),
+    ],
+)
+def test_check_refuses_options_that_do_not_fit(
+    capsys: pytest.CaptureFixture[str], options: str, message: str
+) -> None:
+    assert cli.run(["check", *options.split()]) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"error: {message}\n")

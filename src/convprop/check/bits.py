@@ -1,0 +1,394 @@
+"""The bits that every machine must find, and those that this one finds.
+
+bits.txt holds cases and the SHA-256 of each of their results: single operations of
+tests/cases.py in float32 and float64, and networks whose weights are hashed after some training
+steps. The kernels' own test (kernels/selftest.cc) reads the same file. `python tests/cases.py`
+writes it anew, after a change that is meant to change bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convprop import ops, presets
+from convprop._cpu import supported_isas
+from convprop._native import engine
+from convprop.check.rows import Array, draw
+from convprop.errors import ConvpropError
+from convprop.layers import (
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    L2Pool,
+    Layer,
+    MaxPool,
+    ReLU,
+    ScaledTanh,
+    Tanh,
+)
+from convprop.network import Network
+from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
+from convprop.threads import get_num_threads, set_num_threads
+from convprop.training import EpochRecord, train
+
+RECORDED = Path(__file__).with_name("bits.txt")
+THREADS = (1, 2, 3, 7)
+STEPS = (2, 200)
+"""After how many steps the weights of each network are recorded."""
+
+UNFUSED = "x86_64_v2"
+"""The engine outside the promise: it has no fused multiply-add, and rounds twice."""
+
+DTYPES = ("float32", "float64")
+IMAGES_STREAM, LABELS_STREAM = 50, 51
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network and how it is trained: a whole batch and a half one in turn."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    input_shape: tuple[int, int, int]
+    optimizer: Optimizer
+    batch: int = 17
+    dtype: str = "float32"
+
+    def network(self) -> Network:
+        """Return the network with its first weights."""
+        net = Network(self.layers, self.input_shape, dtype=self.dtype)
+        channels = self.input_shape[0]
+        net.normalisation = np.full(channels, 127.5), np.full(channels, 2.0**-6)
+        return net
+
+    def line(self) -> str:
+        """Return the training as a line for the kernels' own test."""
+        rule = [self.optimizer.kind, self.optimizer.learning_rate]
+        for setting in self.optimizer.settings().items():
+            rule += setting
+        words = ["network", self.name, self.dtype, self.batch, *self.input_shape, *rule]
+        for layer in self.network().stack.native():
+            words += [":", *_layer_words(layer)]
+        return " ".join(map(str, words))
+
+    def hashes(self, steps: int) -> dict[str, str]:
+        """Return the hash of the weights after each of STEPS up to ``steps``."""
+        net = self.network()
+        count = self.batch + (self.batch + 1) // 2
+        pixels = engine.random_bits(0, IMAGES_STREAM, count * int(np.prod(self.input_shape)))
+        labels = engine.random_bits(0, LABELS_STREAM, count) % np.uint64(net.outputs)
+        found: dict[str, str] = {}
+
+        def keep(record: EpochRecord) -> None:
+            if 2 * record.epoch in STEPS:
+                found[str(2 * record.epoch)] = _hash(*net.parameters.values())
+
+        train(
+            net,
+            (pixels >> np.uint64(56)).astype(np.uint8).reshape(count, *self.input_shape),
+            labels.astype(np.int64),
+            optimizer=self.optimizer,
+            epochs=steps // 2,
+            batch_size=self.batch,
+            shuffle=False,
+            on_epoch=keep,
+        )
+        return found
+
+
+def _layer_words(layer: dict[str, Any]) -> Iterator[Any]:
+    kind = layer["kind"]
+    yield kind
+    if kind == "conv":
+        yield layer["kernels"]
+        yield from (*layer["kernel_size"], *layer["stride"], *layer["padding"])
+    elif kind == "pool":
+        yield layer["pool"]
+        yield from (*layer["size"], *layer["stride"], *layer["padding"])
+    else:
+        yield from (layer[key] for key in ("units", "activation", "rate") if key in layer)
+
+
+def _of_preset(name: str, optimizer: Optimizer, batch_size: int = 17) -> Training:
+    preset = presets.PRESETS[name]
+    layers = tuple(preset.build(preset.input_shape, preset.classes))
+    return Training(name, layers, preset.input_shape, optimizer, batch_size)
+
+
+# Every kind of layer, and shapes that leave rests everywhere.
+_DEEP = (
+    *(Conv(5, 3, padding=1), ReLU(), MaxPool(2), Conv(7, 3), ScaledTanh(), L2Pool(2)),
+    *(Dropout(0.25), Flatten(), Dense(21), ReLU(), Dense(3)),
+)
+_CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
+
+TRAININGS = (
+    _of_preset("lenet5", SGD(0.002, momentum=0.9)),
+    _of_preset("cifar-tutorial", SGD(0.001, momentum=0.9)),
+    _of_preset("keras-mnist", AdamW(0.001)),
+    _of_preset("lenet-theano", SGD(0.01)),
+    _of_preset("pytorch-mnist", Adadelta(1.0)),
+    _of_preset("vgg-small", Adam(0.0001)),
+    _of_preset("mlp", Adam(0.001), 33),
+    *(
+        Training(f"deep-{batch}", _DEEP, (2, 10, 10), Adam(0.01), batch)
+        for batch in (1, 5, 16, 33, 150)
+    ),
+    Training("deep-33-float64", _DEEP, (2, 10, 10), Adam(0.01), 33, "float64"),
+    Training("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
+    Training("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case's line and its recorded hashes, by what they are of."""
+
+    line: str
+    hashes: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """The operation, or "network"."""
+        return self.line.split(" ", 1)[0]
+
+    @property
+    def name(self) -> str:
+        """The case's name; an activation's is its kind."""
+        return self.line.split(" ", 2)[1]
+
+    def computed(self, steps: int) -> dict[str, str]:
+        """Return the hashes that the running engine finds, of networks up to ``steps`` steps."""
+        if self.kind == "network":
+            (training,) = (one for one in TRAININGS if one.line() == self.line)
+            return training.hashes(steps)
+        words = self.line.split()[2:]
+        return {
+            f"{part} {dtype}": _hash(array)
+            for dtype in DTYPES
+            for part, array in _OPERATIONS[self.kind](self.name, words, np.dtype(dtype))
+        }
+
+
+def recorded() -> list[Case]:
+    """Return the cases of bits.txt."""
+    cases: list[Case] = []
+    for line in RECORDED.read_text(encoding="ascii").splitlines():
+        if line.startswith(" "):
+            what, digest = line.strip().rsplit(" ", 1)
+            cases[-1].hashes[what] = digest
+        elif line and not line.startswith("#"):
+            cases.append(Case(line, {}))
+    return cases
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """Return bits.txt for these cases, with the hashes that the running engine finds.
+
+    Raises
+    ------
+    ConvpropError
+        The engine has no fused multiply-add.
+    """
+    _require_fused()
+    text = (
+        "# Written by tests/cases.py: the SHA-256 of every result, which no machine may change.\n"
+    )
+    for line in lines:
+        found = Case(line, {}).computed(STEPS[-1])
+        text += "".join(f"{row}\n" for row in (line, *(f"  {a} {b}" for a, b in found.items())))
+    return text
+
+
+def _hash(*arrays: Array) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+Parts = Iterator[tuple[str, Array]]
+
+
+def _conv(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
+    images, channels, rows, columns, kernels, k1, k2 = map(int, words[:7])
+    numbers = [*map(int, words[7:13]), *map(int, words[14:])]
+    options: dict[str, Any] = {
+        "stride": tuple(numbers[:2]),
+        "padding": tuple(numbers[2:6]),
+        "dilation": tuple(numbers[6:8]),
+        "groups": numbers[8],
+        "flip_kernel": bool(numbers[9]),
+    }
+    o = draw(1, images, channels, rows, columns).astype(np.float32).astype(dtype)
+    w = draw(2, kernels, channels // numbers[8], k1, k2).astype(np.float32).astype(dtype)
+    b = draw(4, kernels).astype(np.float32).astype(dtype) if numbers[10] else None
+    padded = options | {"padding_value": float(words[13])}
+    x = ops.conv.forward(o, w, b, **padded)
+    delta = draw(3, *x.shape).astype(np.float32).astype(dtype)
+    yield "forward", x
+    yield "weight_gradient", ops.conv.weight_gradient(o, delta, kernel_size=(k1, k2), **padded)
+    yield "input_delta", ops.conv.input_delta(delta, w, input_size=(rows, columns), **options)
+
+
+def _pool(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
+    kind: Any = words[0]
+    numbers = [*map(int, words[1:])]
+    options: dict[str, Any] = {
+        "size": tuple(numbers[4:6]),
+        "stride": tuple(numbers[6:8]),
+        "padding": tuple(numbers[8:12]),
+        "count_padding": bool(numbers[12]),
+    }
+    o = draw(1, *numbers[:4]).astype(np.float32).astype(dtype)
+    x, _winner = ops.pool.forward(o, kind, **options)
+    delta = draw(3, *x.shape).astype(np.float32).astype(dtype)
+    yield "forward", x
+    yield "input_delta", ops.pool.input_delta(delta, o, kind, **options)
+
+
+def _dense(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
+    images, features, units = map(int, words)
+    o = draw(1, images, features).astype(np.float32).astype(dtype)
+    w = draw(2, units, features).astype(np.float32).astype(dtype)
+    delta = draw(3, images, units).astype(np.float32).astype(dtype)
+    yield "forward", ops.dense.forward(o, w)
+    yield "weight_gradient", ops.dense.weight_gradient(o, delta)
+    yield "input_delta", ops.dense.input_delta(delta, w)
+
+
+def _activation(name: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
+    kind: Any = name
+    x = 8 * draw(1, int(words[0])).astype(np.float32).astype(dtype)
+    delta = draw(3, int(words[0])).astype(np.float32).astype(dtype)
+    o = ops.activation.forward(x, kind)
+    yield "forward", o
+    yield "input_delta", ops.activation.input_delta(delta, o, kind)
+
+
+_OPERATIONS: dict[str, Callable[[str, list[str], np.dtype[Any]], Parts]] = {
+    "conv": _conv,
+    "pool": _pool,
+    "dense": _dense,
+    "activation": _activation,
+}
+
+
+@dataclass(frozen=True)
+class BitRow:
+    """What one engine found, with some numbers of threads that agree.
+
+    Attributes
+    ----------
+    engine, name : str
+    threads : list of int
+    results : int
+        How many hashes there are; of several, the two below are hashes of them all.
+    found, recorded : str
+    differing : list of str
+        The results that differ.
+    """
+
+    engine: str
+    name: str
+    threads: list[int]
+    results: int
+    found: str
+    recorded: str
+    differing: list[str]
+
+
+def check_bits(steps: int) -> list[BitRow]:
+    """Return the running engine's rows, networks trained for ``steps`` steps.
+
+    Raises
+    ------
+    ConvpropError
+        The engine has no fused multiply-add.
+    """
+    _require_fused()
+    before = get_num_threads()
+    try:
+        groups = groupby(recorded(), lambda one: one.name if one.kind == "network" else one.kind)
+        return [row for name, cases in groups for row in _rows(name, list(cases), steps)]
+    finally:
+        set_num_threads(before)
+
+
+def _require_fused() -> None:
+    if engine.isa == UNFUSED:
+        raise ConvpropError(
+            f"the engine for {UNFUSED} has no fused multiply-add: its bits are not promised"
+        )
+
+
+def _rows(name: str, cases: list[Case], steps: int) -> Iterator[BitRow]:
+    """Yield one row, or one more for every number of threads that finds something else."""
+    wanted = _results(cases, steps, [case.hashes for case in cases])
+    threads_of: dict[tuple[str, ...], list[int]] = {}
+    for threads in THREADS:
+        set_num_threads(threads)
+        found = _results(cases, steps, [case.computed(steps) for case in cases])
+        threads_of.setdefault(tuple(found.values()), []).append(threads)
+    for hashes, threads_used in threads_of.items():
+        both = zip(wanted.items(), hashes, strict=True)
+        differing = [what for (what, right), digest in both if digest != right]
+        found_all, wanted_all = _together(hashes), _together(wanted.values())
+        yield BitRow(engine.isa, name, threads_used, len(wanted), found_all, wanted_all, differing)
+
+
+def _results(cases: list[Case], steps: int, hashes: list[dict[str, str]]) -> dict[str, str]:
+    """Return all hashes by case and result; of a network, that after the last step."""
+    return {
+        f"{case.name} {what}": digest
+        for case, found in zip(cases, hashes, strict=True)
+        for what, digest in found.items()
+        if case.kind != "network" or what == str(steps)
+    }
+
+
+def _together(hashes: Iterable[str]) -> str:
+    one, *more = hashes
+    return hashlib.sha256("".join((one, *more)).encode()).hexdigest() if more else one
+
+
+def check_every_engine(steps: int) -> list[BitRow]:
+    """Return the rows of all engines of this machine that the promise is of.
+
+    Each runs in a process of its own, since a process has one engine; where CONVPROP_ISA names
+    one, it is the only one.
+    """
+    isas = [isa for isa in supported_isas() if isa != UNFUSED]
+    if os.environ.get("CONVPROP_ISA") or not isas:
+        return check_bits(steps)
+    rows: list[BitRow] = []
+    for isa in isas:
+        script = f"from convprop.check.bits import print_rows; print_rows({steps})"
+        finished = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"CONVPROP_ISA": isa},
+            capture_output=True,
+            text=True,
+        )
+        if finished.returncode:
+            ended = f"{finished.returncode}: {finished.stderr.strip()}"
+            raise ConvpropError(f"the engine for {isa} ended with status {ended}")
+        rows += (BitRow(**row) for row in json.loads(finished.stdout))
+    return rows
+
+
+def print_rows(steps: int) -> None:
+    """Print the running engine's rows as JSON."""
+    print(json.dumps([asdict(row) for row in check_bits(steps)]))
