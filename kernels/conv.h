@@ -111,8 +111,10 @@ struct ConvLayer {
 
   // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
   // that is, the cross-correlation of the padded delta with the rotated kernel (Eq. 22). With a
-  // stride, input pixels of one phase are a dense sum over the weights that reach them.
-  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels) const {
+  // stride, input pixels of one phase are a dense sum over the weights that reach them. Followed,
+  // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given.
+  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
+                   const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}) const {
     for (int i = 0; i < H; i++) {
       Phase rows = phase(0, i);
       int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
@@ -148,6 +150,9 @@ struct ConvLayer {
           }
         }
       }
+      if (activation.kind != Activation::identity)
+        for (int c = channels.begin; c < channels.end; c++)
+          activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
     }
   }
 

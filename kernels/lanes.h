@@ -278,6 +278,30 @@ CONVPROP_INLINE void transpose(Lanes<T> (&rows)[LANES]) {
     if (!(r & 8)) exchange<8>(rows[r], rows[r + 8], lanes);
 }
 
+// The even places of two values side by side into a, the odd ones into b; and back.
+template <class T, int... LANE>
+CONVPROP_INLINE void deinterleave(Lanes<T>& a, Lanes<T>& b, std::integer_sequence<int, LANE...>) {
+  constexpr int PARTS = Lanes<T>::PARTS;
+  const auto part = [&](int p) { return p < PARTS ? a.part[p] : b.part[p - PARTS]; };
+  Lanes<T> even, odd;
+  for (int p = 0; p < PARTS; p++) {
+    even.part[p] = shuffle<(2 * LANE)...>(part(2 * p), part(2 * p + 1));
+    odd.part[p] = shuffle<(2 * LANE + 1)...>(part(2 * p), part(2 * p + 1));
+  }
+  a = even, b = odd;
+}
+
+template <class T, int... LANE>
+CONVPROP_INLINE void interleave(Lanes<T>& a, Lanes<T>& b, std::integer_sequence<int, LANE...>) {
+  constexpr int PARTS = Lanes<T>::PARTS, WIDTH = Lanes<T>::WIDTH;
+  Lanes<T> both[2];
+  for (int p = 0; p < PARTS; p++) {
+    both[2 * p / PARTS].part[2 * p % PARTS] = shuffle<(LANE / 2 + LANE % 2 * WIDTH)...>(a.part[p], b.part[p]);
+    both[(2 * p + 1) / PARTS].part[(2 * p + 1) % PARTS] = shuffle<(WIDTH / 2 + LANE / 2 + LANE % 2 * WIDTH)...>(a.part[p], b.part[p]);
+  }
+  a = both[0], b = both[1];
+}
+
 // The sum of the sixteen lanes by halves: l + (l+8), then + (l+4), + (l+2), + (l+1).
 template <class T>
 CONVPROP_INLINE T sum_of_lanes(const Lanes<T>& a) {

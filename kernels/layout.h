@@ -71,7 +71,7 @@ class Buffer {
 };
 
 // Maps with room for a halo round them, in memory of size(). Those of single images have room
-// for LANES more numbers behind each, since whole vectors are read and written past a row's end.
+// for two vectors behind each, since whole ones are read and written past a row's end.
 template <class T>
 struct Layout {
   Shape shape;
@@ -82,7 +82,7 @@ struct Layout {
   ptrdiff_t row() const { return ptrdiff_t(shape.W + halo.before[1] + halo.after[1]) * pixel; }
   ptrdiff_t channel() const {
     const ptrdiff_t size = (shape.H + halo.before[0] + halo.after[0]) * row();
-    if (pixel == 1) return size + LANES;
+    if (pixel == 1) return size + 2 * LANES;
     // An odd number of pixels, so that the same one of many maps lies in many sets of the cache.
     return size + (halo.any() && size / pixel % 2 == 0 ? pixel : 0);
   }

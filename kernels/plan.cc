@@ -80,6 +80,9 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
       throw std::invalid_argument("a convolution or a pool cannot follow a Flatten of maps");
     const auto activation_of = [](const LayerSpec& s) { return ActivationLayer<T>{s.activation, T(s.slope)}; };
     const ActivationLayer<T> fused = fuse ? activation_of(layers[l + 1]) : ActivationLayer<T>{};
+    // A convolution right before this layer can be given its delta, behind its own activation.
+    const bool gives = mode_ == Mode::train && !by_image_ && !ops_.empty() && as<ConvOp>(ops_.back()) && ops_.back().out == in;
+    const int conv_before = gives ? int(ops_.size()) - 1 : -1;
     int out = in;
     Shape out_shape = shape;
     switch (spec.kind) {
@@ -91,7 +94,8 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         out = add_value(out_shape);
         values_[in].o_halo = input_halo(spec.window);
         values_[in].padding_value = T(spec.padding_value);
-        ops_.push_back({ConvOp{layer, fused, weight, bias, {}, {}, {}}, in, out, int(l)});
+        ops_.push_back({ConvOp{layer, fused, weight, bias, {}, {}, {}, nullptr, false, conv_before}, in, out, int(l)});
+        if (conv_before >= 0) std::get<ConvOp>(ops_[conv_before].what).delta_is_made = true;
         break;
       }
       case LayerKind::dense: {
@@ -107,9 +111,8 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
         const PoolLayer<T> layer(spec.pooling, shape.C, shape.H, shape.W, spec.window, spec.count_padding);
         out_shape = {shape.C, layer.Ho, layer.Wo};
         out = add_value(out_shape);
-        const bool behind_conv = !ops_.empty() && as<ConvOp>(ops_.back()) && mode_ == Mode::train && !by_image_ && layer.apart();
-        if (behind_conv) std::get<ConvOp>(ops_.back().what).delta_from_pool = true;
-        ops_.push_back({PoolOp{layer, {}, behind_conv ? int(ops_.size()) - 1 : -1}, in, out, int(l)});
+        ops_.push_back({PoolOp{layer, {}, layer.apart() ? conv_before : -1}, in, out, int(l)});
+        if (conv_before >= 0) std::get<ConvOp>(ops_[conv_before].what).delta_is_made = layer.apart();
         break;
       }
       case LayerKind::activation:
@@ -191,7 +194,8 @@ void Plan<T>::lay_out() {
   const int last = int(values_.size()) - 1, boundary = head_ < int(ops_.size()) ? ops_[head_].in : last;
   const int first = first_trainable_ < int(ops_.size()) ? ops_[first_trainable_].in + (keeps_all ? 0 : 1) : last;
   std::vector<bool> skipped(values_.size());
-  for (const Op& op : ops_) skipped[op.in] = as<PoolOp>(op) && as<PoolOp>(op)->conv_before >= 0;
+  for (const Op& op : ops_)
+    if (const ConvOp* conv = as<ConvOp>(op)) skipped[op.out] = conv->delta_is_made;
   for (int v = first; v <= last; v++)
     for (int u = 0; u < copies && !skipped[v]; u++) {
       // Before the first dense layer, the delta of a block is used up before the next one's is made.

@@ -132,7 +132,8 @@ class Plan {
     std::vector<Maps<T>> delta;
     std::vector<T*> group_dw, group_db;
     T* image_gradients = nullptr;  // ImageConv::gradient_size() an image
-    bool delta_from_pool = false;  // the pool behind it writes `delta`
+    bool delta_is_made = false;  // by the op behind it, which writes `delta` itself
+    int conv_before = -1;        // the op whose `delta` it writes, where nothing else stands between
   };
   struct DenseOp {
     DenseLayer<T> layer;
@@ -143,7 +144,7 @@ class Plan {
   struct PoolOp {
     PoolLayer<T> layer;
     std::vector<Maps<typename Lanes<T>::Int>> winner;
-    int conv_before = -1;  // the op whose delta it writes, where no other step is needed
+    int conv_before = -1;
   };
   struct DropoutOp {
     DropoutLayer<T> layer;

@@ -122,7 +122,64 @@ struct PoolLayer {
     });
   }
 
+  // For one image whose pixels are single numbers; windows of 2×2 that tile the map sixteen at once.
+  void forward_image(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int n) const {
+    if (!two_by_two()) return forward<Single<T>>(o, x, winner, n, {0, C});
+    for (int c = 0; c < C; c++)
+      for (int i = 0; i < Ho; i++)
+        for (int j = 0; j < Wo; j += LANES) {
+          Lanes<T> pixel[4];
+          for (int p = 0; p < 2; p++) {
+            for (int q = 0; q < 2; q++) pixel[2 * p + q] = Lanes<T>::load(o.at(n, c, 2 * i + p, 2 * j + q * LANES));
+            deinterleave(pixel[2 * p], pixel[2 * p + 1], parts());
+          }
+          if (kind == Pooling::max) {
+            Lanes<T> best = pixel[0];
+            Lanes<Int> where = corners(i, j);
+            for (int u = 1; u < 4; u++) {
+              const auto stays = (pixel[u] <= best) | (best != best);
+              best = select(stays, best, pixel[u]);
+              where = select(stays, where, corners(i, j) + Lanes<Int>(Int(u / 2 * W + u % 2)));
+            }
+            best.store(x.at(n, c, i, j));
+            where.store(winner.at(n, c, i, j));
+          } else {
+            Lanes<T> sum = T(0);
+            for (int u = 0; u < 4; u++) sum = kind == Pooling::l2 ? fma(pixel[u], pixel[u], sum) : sum + pixel[u];
+            (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(T(0.25))).store(x.at(n, c, i, j));
+          }
+        }
+  }
+
+  void input_delta_image(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
+                         int n) const {
+    if (!two_by_two() || kind != Pooling::max) return input_delta<Single<T>>(delta, o, x, winner, delta_in, n, {0, C});
+    const Lanes<T> zero = T(0);
+    for (int c = 0; c < C; c++)
+      for (int i = 0; i < H; i++)  // downwards, since a row's last vectors reach into the next ones
+        for (int j = 0; j < Wo; j += LANES) {
+          const Lanes<T> error = Lanes<T>::load(delta.at(n, c, i / 2, j));
+          const Lanes<Int> where = Lanes<Int>::load(winner.at(n, c, i / 2, j)), left = corners(i / 2, j) + Lanes<Int>(Int(i % 2 * W));
+          Lanes<T> even = select(where == left, error, zero), odd = select(where == left + Lanes<Int>(Int(1)), error, zero);
+          interleave(even, odd, parts());
+          even.store(delta_in.at(n, c, i, 2 * j));
+          odd.store(delta_in.at(n, c, i, 2 * j + LANES));
+        }
+  }
+
  private:
+  static constexpr auto parts() { return std::make_integer_sequence<int, Lanes<T>::WIDTH>(); }
+  bool two_by_two() const {
+    return window.size[0] == 2 && window.size[1] == 2 && window.stride[0] == 2 && window.stride[1] == 2 && 2 * Ho == H && 2 * Wo == W &&
+           window.before[0] == 0 && window.before[1] == 0;
+  }
+  // Where the windows of sixteen outputs from (i, j) on begin, as indices of the map.
+  Lanes<Int> corners(int i, int j) const {
+    alignas(VECTOR_BYTES) Int place[LANES];
+    for (int l = 0; l < LANES; l++) place[l] = Int(2 * i * W + 2 * (j + l));
+    return Lanes<Int>::load(place);
+  }
+
   // body(c, i, j, region, for_pixels) for every window; for_pixels(region, f) calls f(p, q) on
   // its pixels, counted from its corner. Whole windows of 2×2 have it unrolled.
   template <class Body>

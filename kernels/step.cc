@@ -211,7 +211,7 @@ void Plan<T>::forward_image(Op& op, int n, const Place& at) {
                  [&](ConvOp& conv) {
                    ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), parameter(conv.bias), out, n, conv.activation);
                  },
-                 [&](PoolOp& pool) { pool.layer.template forward<Single<T>>(in, out, of_unit(pool.winner, at), n, {0, out.C}); },
+                 [&](PoolOp& pool) { pool.layer.forward_image(in, out, of_unit(pool.winner, at), n); },
                  [&](ActivationLayer<T>& activation) { activation.forward_image(in, out, n); },
                  [&](DropoutOp& dropout) { dropout_now(dropout).forward_image(in, out, n, seed_, step_, op.layer); },
                  [](auto&) {},
@@ -265,14 +265,20 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
                   std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
                   if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
                 }
-                if (!conv.delta_from_pool) conv.activation.input_delta(delta, out, x_delta, b, kernels);
+                if (!conv.delta_is_made) conv.activation.input_delta(delta, out, x_delta, b, kernels);
                 conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
                 if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
               });
               meet(at);
-              if (wants_input_delta)
+              if (conv.conv_before >= 0) {
+                const ConvOp& before = std::get<ConvOp>(ops_[conv.conv_before].what);
+                timed(at.thread, op.layer, Pass::input_delta, [&] {
+                  conv.layer.input_delta(x_delta, parameter(conv.weight), before.delta[at.unit], b, maps, before.activation, in);
+                });
+              } else if (wants_input_delta) {
                 timed(at.thread, op.layer, Pass::input_delta,
                       [&] { conv.layer.input_delta(x_delta, parameter(conv.weight), delta_in, b, maps); });
+              }
               meet(at);
             });
           },
@@ -336,9 +342,7 @@ void Plan<T>::backward_image(Op& op, int n, const Place& at) {
                    if (delta_in.data) back([&] { layer.input_delta(x_delta, parameter(conv.weight), delta_in, n); });
                  },
                  [&](PoolOp& pool) {
-                   back([&] {
-                     pool.layer.template input_delta<Single<T>>(delta, in, out, of_unit(pool.winner, at), delta_in, n, {0, in.C});
-                   });
+                   back([&] { pool.layer.input_delta_image(delta, in, out, of_unit(pool.winner, at), delta_in, n); });
                  },
                  [&](ActivationLayer<T>& activation) { back([&] { activation.input_delta_image(delta, out, n, delta_in, n); }); },
                  [&](DropoutOp& dropout) {
