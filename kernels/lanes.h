@@ -53,7 +53,7 @@ struct Lanes {
 
   Lanes() = default;
   CONVPROP_INLINE Lanes(T value) {
-    for (int p = 0; p < PARTS; p++) part[p] = Part{} + value;
+    for (int p = 0; p < PARTS; p++) part[p] = filled(value, std::make_integer_sequence<int, WIDTH>());
   }
   static CONVPROP_INLINE Lanes load(const T* from) {
     Lanes a;
@@ -62,6 +62,13 @@ struct Lanes {
   }
   CONVPROP_INLINE void store(T* to) const {
     for (int p = 0; p < PARTS; p++) std::memcpy(to + p * WIDTH, &part[p], VECTOR_BYTES);
+  }
+
+ private:
+  // Compilers make one broadcast of this; of a sum with zeros they make an addition as well.
+  template <int... LANE>
+  static CONVPROP_INLINE Part filled(T value, std::integer_sequence<int, LANE...>) {
+    return Part{((void)LANE, value)...};
   }
 };
 
