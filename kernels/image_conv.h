@@ -105,7 +105,7 @@ struct ImageConv {
           for (int p = 0; p < LANES && j + p < layer.Wo; p++) square[p].store(by_kernel + (ptrdiff_t(i) * layer.Wo + j + p) * lanes + k);
         }
     const T* origin = o.at(n, 0, -layer.window.before[0], -layer.window.before[1]);
-    constexpr int MOST = std::min(Tile<T>::KERNELS, 8);
+    constexpr int MOST = std::min(Tile<T>::KERNELS, 10);
     const int tiles = (taps() + MOST - 1) / MOST;
     for (int k = 0; k < lanes; k += LANES) {
       for (int tile = 0, t = 0; tile < tiles; tile++) {

@@ -75,7 +75,9 @@ template <class Rest>
 void Plan<T>::on_all_threads(const Rest& rest) {
   blocks_ = blocks_of(images_.count);
   groups_ = std::min(blocks_, MOST_GROUPS);
-  const int units = std::min(groups_, threads_), parts = threads_ / units;
+  // One image to predict is done before another thread would have woken up.
+  const int threads = by_image_ && mode_ == Mode::predict && images_.count == 1 ? 1 : threads_;
+  const int units = std::min(groups_, threads), parts = threads / units;
   for (int u = 0; u < units; u++) barriers_[u]->reset(parts);
   barriers_.back()->reset(threads_);
   const auto work = [&](int thread) {
@@ -92,7 +94,7 @@ void Plan<T>::on_all_threads(const Rest& rest) {
     meet_all(thread);
     finish(thread);
   };
-  SharedPool::instance().run(threads_, work);
+  SharedPool::instance().run(threads, work);
 }
 
 template <class T>

@@ -91,7 +91,6 @@ class ThreadPool {
   // Runs work(0) ... work(threads - 1), work(0) here, and returns when all have ended. Work
   // must not throw: it runs on arrays that were checked before.
   void run(const Work& work) {
-    if (workers_.empty()) return call(work, 0);
     work_ = &work;
     start_.fetch_add(1, std::memory_order_release);
     start_.notify_all();
@@ -99,11 +98,12 @@ class ThreadPool {
     done_.arrive_and_wait();
   }
 
- private:
   static void call(const Work& work, int thread) {
     const FlushSubnormals flush;
     work(thread);
   }
+
+ private:
   void serve(int thread) {
     for (uint32_t seen = 0;; seen++) {
       wait_for_change(start_, seen);
@@ -133,6 +133,7 @@ class SharedPool {
   void set_threads(int threads) { threads_ = threads; }
 
   void run(int threads, const Work& work) {
+    if (threads == 1) return ThreadPool::call(work, 0);
     if (getpid() != owner_) {
       new (&turn_) std::mutex;  // the parent may have held it while forking
       (void)pool_.release();    // its threads do not exist here

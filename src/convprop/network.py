@@ -30,6 +30,8 @@ Array = NDArray[Any]
 # threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
+# Up to so many have a plan of their own, in which the engine takes them one by one.
+FEW_IMAGES = 8
 
 
 class Evaluation(NamedTuple):
@@ -114,7 +116,7 @@ class Network:
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
-        self._plans: dict[str, tuple[tuple[int, int], Any]] = {}
+        self._plans: dict[tuple[str, bool], tuple[tuple[int, int], Any]] = {}
 
     @property
     def parameters(self) -> Parameters:
@@ -193,13 +195,16 @@ class Network:
         return self.__dict__ | {"_plans": {}}
 
     def plan(self, mode: str, batch_size: int) -> Any:
-        """Return the engine's plan for a mode, bound to the parameters; the last one is kept."""
+        """Return the engine's plan for a mode, bound to the parameters.
+
+        The last one is kept, and besides it the last one for few images.
+        """
         key = (batch_size, engine.get_num_threads())
-        kept = self._plans.get(mode)
+        kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
         if kept is None or kept[0] != key:
             made = engine.Plan(*self._plan_arguments(mode, batch_size))
             made.bind(list(self.parameters.values()))
-            kept = self._plans[mode] = (key, made)
+            kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
 
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
@@ -250,7 +255,8 @@ class Network:
         return self._outputs(self.as_images(images), None)
 
     def _outputs(self, images: Array, indices: NDArray[np.int64] | None) -> Array:
-        plan = self.plan("predict", self._predict_batch())
+        count = len(images) if indices is None else len(indices)
+        plan = self.plan("predict", FEW_IMAGES if count <= FEW_IMAGES else self._predict_batch())
         outputs: Array = plan.predict(images, indices, *self.lane_normalisation())
         return outputs.reshape(len(outputs), self.outputs)
 
