@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "geometry.h"
 #include "lanes.h"
+#include "memory.h"
 
 namespace convprop {
 
@@ -47,28 +45,6 @@ struct Shape {
 };
 
 inline int blocks_of(int images) { return (images + LANES - 1) / LANES; }
-
-// A run of zeros, aligned for whole vectors.
-template <class T>
-class Buffer {
- public:
-  explicit Buffer(size_t count) : count_(count) {
-    constexpr size_t alignment = 64;
-    const size_t bytes = (count * sizeof(T) / alignment + 1) * alignment;
-    data_.reset(static_cast<T*>(std::aligned_alloc(alignment, bytes)));
-    if (!data_) throw std::bad_alloc();
-    std::memset(static_cast<void*>(data_.get()), 0, bytes);
-  }
-  T* data() const { return data_.get(); }
-  size_t bytes() const { return count_ * sizeof(T); }
-
- private:
-  struct Free {
-    void operator()(T* memory) const { std::free(memory); }
-  };
-  size_t count_;
-  std::unique_ptr<T, Free> data_;
-};
 
 // Maps with room for a halo round them, in memory of size(). Those of single images have room
 // for two vectors behind each, since whole ones are read and written past a row's end.

@@ -20,7 +20,6 @@
 #include <variant>
 #include <vector>
 
-#include "arena.h"
 #include "conv.h"
 #include "dense.h"
 #include "image_conv.h"

@@ -54,6 +54,8 @@ struct PoolLayer {
   // pixel of the maps holds: Lanes<T>, or Single<T>.
   template <class Value = Lanes<T>>
   void forward(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int block, Range channels) const {
+    if constexpr (std::is_same_v<Value, Lanes<T>>)
+      if (two_by_two()) return forward_two_by_two(o, x, winner, block, channels);
     using Place = typename Value::template Of<Int>;
     each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
       const T* corner = o.at(block, c, r.top, r.left);
@@ -93,6 +95,8 @@ struct PoolLayer {
     const bool alone = apart();
     for (int c = channels.begin; c < channels.end && !tiled; c++)
       for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), W * delta_in.pixel, T(0));
+    if constexpr (std::is_same_v<Value, Lanes<T>>)
+      if (kind == Pooling::max && two_by_two()) return route_two_by_two(delta, x, winner, delta_in, block, channels, through);
     each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
       const T* corner = o.at(block, c, r.top, r.left);
       T* corner_in = delta_in.at(block, c, r.top, r.left);
@@ -124,7 +128,7 @@ struct PoolLayer {
 
   // For one image whose pixels are single numbers; windows of 2×2 that tile the map sixteen at once.
   void forward_image(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int n) const {
-    if (!two_by_two()) return forward<Single<T>>(o, x, winner, n, {0, C});
+    if (!tiled_by_two()) return forward<Single<T>>(o, x, winner, n, {0, C});
     for (int c = 0; c < C; c++)
       for (int i = 0; i < Ho; i++)
         for (int j = 0; j < Wo; j += LANES) {
@@ -133,27 +137,13 @@ struct PoolLayer {
             for (int q = 0; q < 2; q++) pixel[2 * p + q] = Lanes<T>::load(o.at(n, c, 2 * i + p, 2 * j + q * LANES));
             deinterleave(pixel[2 * p], pixel[2 * p + 1], parts());
           }
-          if (kind == Pooling::max) {
-            Lanes<T> best = pixel[0];
-            Lanes<Int> where = corners(i, j);
-            for (int u = 1; u < 4; u++) {
-              const auto stays = (pixel[u] <= best) | (best != best);
-              best = select(stays, best, pixel[u]);
-              where = select(stays, where, corners(i, j) + Lanes<Int>(Int(u / 2 * W + u % 2)));
-            }
-            best.store(x.at(n, c, i, j));
-            where.store(winner.at(n, c, i, j));
-          } else {
-            Lanes<T> sum = T(0);
-            for (int u = 0; u < 4; u++) sum = kind == Pooling::l2 ? fma(pixel[u], pixel[u], sum) : sum + pixel[u];
-            (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(T(0.25))).store(x.at(n, c, i, j));
-          }
+          pool_four(pixel, corners(i, j), x.at(n, c, i, j), kind == Pooling::max ? winner.at(n, c, i, j) : nullptr);
         }
   }
 
   void input_delta_image(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
                          int n) const {
-    if (!two_by_two() || kind != Pooling::max) return input_delta<Single<T>>(delta, o, x, winner, delta_in, n, {0, C});
+    if (!tiled_by_two() || kind != Pooling::max) return input_delta<Single<T>>(delta, o, x, winner, delta_in, n, {0, C});
     const Lanes<T> zero = T(0);
     for (int c = 0; c < C; c++)
       for (int i = 0; i < H; i++)  // downwards, since a row's last vectors reach into the next ones
@@ -169,10 +159,67 @@ struct PoolLayer {
 
  private:
   static constexpr auto parts() { return std::make_integer_sequence<int, Lanes<T>::WIDTH>(); }
+  // Windows of 2×2, side by side from the first corner on; and none of the map left over.
   bool two_by_two() const {
-    return window.size[0] == 2 && window.size[1] == 2 && window.stride[0] == 2 && window.stride[1] == 2 && 2 * Ho == H && 2 * Wo == W &&
-           window.before[0] == 0 && window.before[1] == 0;
+    return window.size[0] == 2 && window.size[1] == 2 && window.stride[0] == 2 && window.stride[1] == 2 &&
+           !(window.before[0] || window.before[1] || window.after[0] || window.after[1]);
   }
+  bool tiled_by_two() const { return two_by_two() && 2 * Ho == H && 2 * Wo == W; }
+
+  // Windows of four pixels, in row order; `place` is that of the first.
+  CONVPROP_INLINE void pool_four(const Lanes<T> (&pixel)[4], const Lanes<Int>& place, T* x, Int* winner) const {
+    if (kind == Pooling::max) {
+      Lanes<T> best = pixel[0];
+      Lanes<Int> where = place;
+#pragma GCC unroll 4
+      for (int u = 1; u < 4; u++) {
+        const auto stays = (pixel[u] <= best) | (best != best);
+        best = select(stays, best, pixel[u]);
+        where = select(stays, where, place + Lanes<Int>(Int(u / 2 * W + u % 2)));
+      }
+      best.store(x);
+      where.store(winner);
+    } else {
+      Lanes<T> sum = T(0);
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) sum = kind == Pooling::l2 ? fma(pixel[u], pixel[u], sum) : sum + pixel[u];
+      (kind == Pooling::l2 ? sqrt(sum) : sum * Lanes<T>(T(0.25))).store(x);
+    }
+  }
+
+  void forward_two_by_two(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int block, Range channels) const {
+    for (int c = channels.begin; c < channels.end; c++)
+      for (int i = 0; i < Ho; i++) {
+        const T *top = o.at(block, c, 2 * i, 0), *bottom = o.at(block, c, 2 * i + 1, 0);
+        T* to = x.at(block, c, i, 0);
+        Int* won = kind == Pooling::max ? winner.at(block, c, i, 0) : nullptr;
+        for (int j = 0; j < Wo; j++, top += 2 * LANES, bottom += 2 * LANES, to += LANES, won += won ? LANES : 0) {
+          const Lanes<T> pixel[4] = {Lanes<T>::load(top), Lanes<T>::load(top + LANES), Lanes<T>::load(bottom), Lanes<T>::load(bottom + LANES)};
+          pool_four(pixel, Int(2 * i * W + 2 * j), to, won);
+        }
+      }
+  }
+
+  template <class Through>
+  void route_two_by_two(const Maps<T>& delta, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block, Range channels,
+                        const Through& through) const {
+    const Lanes<T> zero = T(0);
+    for (int c = channels.begin; c < channels.end; c++)
+      for (int i = 0; i < Ho; i++) {
+        const T *error = delta.at(block, c, i, 0), *pooled = x.at(block, c, i, 0);
+        const Int* where = winner.at(block, c, i, 0);
+        T *top = delta_in.at(block, c, 2 * i, 0), *bottom = delta_in.at(block, c, 2 * i + 1, 0);
+        for (int j = 0; j < Wo; j++, error += LANES, pooled += LANES, where += LANES, top += 2 * LANES, bottom += 2 * LANES) {
+          const Lanes<T> won = through(Lanes<T>::load(error), Lanes<T>::load(pooled));
+          const Lanes<Int> place = Lanes<Int>::load(where), first = Int(2 * i * W + 2 * j);
+          select(place == first, won, zero).store(top);
+          select(place == first + Lanes<Int>(Int(1)), won, zero).store(top + LANES);
+          select(place == first + Lanes<Int>(Int(W)), won, zero).store(bottom);
+          select(place == first + Lanes<Int>(Int(W + 1)), won, zero).store(bottom + LANES);
+        }
+      }
+  }
+
   // Where the windows of sixteen outputs from (i, j) on begin, as indices of the map.
   Lanes<Int> corners(int i, int j) const {
     alignas(VECTOR_BYTES) Int place[LANES];
@@ -181,19 +228,19 @@ struct PoolLayer {
   }
 
   // body(c, i, j, region, for_pixels) for every window; for_pixels(region, f) calls f(p, q) on
-  // its pixels, counted from its corner. Whole windows of 2×2 have it unrolled.
+  // its pixels, counted from its corner. Those of 2×2 have it unrolled.
   template <class Body>
   void each_window(Range channels, const Body& body) const {
     const auto any = [](const Region& r, const auto& f) {
       for (int p = 0; p < r.bottom - r.top; p++)
         for (int q = 0; q < r.right - r.left; q++) f(p, q);
     };
-    const auto two_by_two = [](const Region&, const auto& f) { f(0, 0), f(0, 1), f(1, 0), f(1, 1); };
-    const bool whole = window.size[0] == 2 && window.size[1] == 2 && window.before[0] + window.before[1] + window.after[0] + window.after[1] == 0;
+    const auto four = [](const Region&, const auto& f) { f(0, 0), f(0, 1), f(1, 0), f(1, 1); };
+    const bool whole = two_by_two();
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++)
         for (int j = 0; j < Wo; j++) {
-          if (whole) body(c, i, j, region(i, j), two_by_two);
+          if (whole) body(c, i, j, region(i, j), four);
           else body(c, i, j, region(i, j), any);
         }
   }
