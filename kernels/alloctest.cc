@@ -18,7 +18,8 @@ std::atomic<long> asked{0};
 
 }  // namespace
 
-// operator new of libstdc++ and of libc++ calls malloc or aligned_alloc.
+// operator new of libstdc++ and of libc++ calls malloc or aligned_alloc, these ones if it sees them.
+#pragma GCC visibility push(default)
 extern "C" {
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);
@@ -38,6 +39,7 @@ void* mmap(void* place, size_t size, int protection, int flags, int file, off_t 
   return reinterpret_cast<void*>(syscall(SYS_mmap, place, size, protection, flags, file, offset));
 }
 }
+#pragma GCC visibility pop
 
 namespace {
 

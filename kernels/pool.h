@@ -65,9 +65,9 @@ struct PoolLayer {
         for_pixels(r, [&](int p, int q) {
           const Value pixel = Value::load(corner + p * o.row + q * o.pixel);
           // A NaN is not <= anything, and nothing displaces one.
-          const auto stays = (pixel <= best) | (best != best);
-          best = select(stays, best, pixel);
-          where = select(stays, where, Place(Int((r.top + p) * W + r.left + q)));
+          const auto stays = pixel <= best, displaced = best == best;
+          where = select(displaced, select(stays, where, Place(Int((r.top + p) * W + r.left + q))), where);
+          best = select(displaced, select(stays, best, pixel), best);
         });
         best.store(x.at(block, c, i, j));
         where.store(winner.at(block, c, i, j));
