@@ -172,8 +172,18 @@ struct ConvLayer {
  private:
   void add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const;
 
-  // A tile of weight gradients: that of kernel k and tap t in sum[k][t], over some rows.
+  // A tile of weight gradients: that of kernel k and tap t in sum[k][t], over some rows. One part
+  // of the lanes after the other, so that the registers hold as many sums as they can.
   struct GradientTile {
+    static constexpr int SUMS = VECTOR_REGISTERS == 32 ? 24 : 12, TAPS = 6;
+    static constexpr int taps_beside(int kernels) { return std::min(SUMS / kernels, TAPS); }
+    // Tiles that `kernels` are cut into: nearly square, and so that they come out even if they can.
+    static int kernel_tiles(int kernels) {
+      for (int size : {4, 6, 5, 3})
+        if (size * 3 <= SUMS && kernels % size == 0) return kernels / size;
+      return (kernels + 3) / 4;
+    }
+
     const T* o;
     ptrdiff_t o_row, o_step;
     const ptrdiff_t* tap;
@@ -183,50 +193,58 @@ struct ConvLayer {
     bool first;  // nothing is in sum yet
     Lanes<T>* sum;
 
-    template <int KERNELS, int TAPS>
+    template <int K, int N>
     void add() const {
-      Lanes<T> total[KERNELS][TAPS];
-      ptrdiff_t offset[TAPS];
+      using Part = typename Lanes<T>::Part;
+      const auto load = [](const T* from) {
+        Part part;
+        std::memcpy(&part, from, sizeof part);
+        return part;
+      };
+      ptrdiff_t offset[N];
 #pragma GCC unroll 8
-      for (int t = 0; t < TAPS; t++) offset[t] = tap[t];
+      for (int t = 0; t < N; t++) offset[t] = tap[t];
+      for (int part = 0; part < Lanes<T>::PARTS; part++) {
+        Part total[K][N];
 #pragma GCC unroll 8
-      for (int k = 0; k < KERNELS; k++)
+        for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
-        for (int t = 0; t < TAPS; t++) total[k][t] = first ? Lanes<T>(T(0)) : sum[k * TAPS + t];
-      for (int i = 0; i < rows; i++) {
-        const T* pixel = o + i * o_row;
-        const T* d = delta + i * delta_row;
-        for (int j = 0; j < columns; j++, pixel += o_step, d += LANES) {
-          Lanes<T> in[TAPS];
+          for (int t = 0; t < N; t++) total[k][t] = first ? Part{} : sum[k * N + t].part[part];
+        for (int i = 0; i < rows; i++) {
+          const T* pixel = o + i * o_row + part * Lanes<T>::WIDTH;
+          const T* d = delta + i * delta_row + part * Lanes<T>::WIDTH;
+          for (int j = 0; j < columns; j++, pixel += o_step, d += LANES) {
+            Part in[N];
 #pragma GCC unroll 8
-          for (int t = 0; t < TAPS; t++) in[t] = Lanes<T>::load(pixel + offset[t]);
+            for (int t = 0; t < N; t++) in[t] = load(pixel + offset[t]);
 #pragma GCC unroll 8
-          for (int k = 0; k < KERNELS; k++) {
-            const Lanes<T> error = Lanes<T>::load(d + k * delta_channel);
+            for (int k = 0; k < K; k++) {
+              const Part error = load(d + k * delta_channel);
 #pragma GCC unroll 8
-            for (int t = 0; t < TAPS; t++) total[k][t] = fma(error, in[t], total[k][t]);
+              for (int t = 0; t < N; t++) total[k][t] = (Part)fma_part(error, in[t], total[k][t]);
+            }
           }
         }
+#pragma GCC unroll 8
+        for (int k = 0; k < K; k++)
+#pragma GCC unroll 8
+          for (int t = 0; t < N; t++) sum[k * N + t].part[part] = total[k][t];
       }
-#pragma GCC unroll 8
-      for (int k = 0; k < KERNELS; k++)
-#pragma GCC unroll 8
-        for (int t = 0; t < TAPS; t++) sum[k * TAPS + t] = total[k][t];
     }
 
-    template <int KERNELS>
+    template <int K>
     void add(int taps) const {
-#define CONVPROP_TAPS(N)                              \
-  if constexpr (N <= Tile<T>::pixels_beside(KERNELS)) \
-    if (taps == N) return add<KERNELS, N>();
+#define CONVPROP_TAPS(N)                  \
+  if constexpr (N <= taps_beside(K)) \
+    if (taps == N) return add<K, N>();
       CONVPROP_TAPS(1) CONVPROP_TAPS(2) CONVPROP_TAPS(3) CONVPROP_TAPS(4) CONVPROP_TAPS(5) CONVPROP_TAPS(6)
 #undef CONVPROP_TAPS
     }
 
     void add(int kernels, int taps) const {
-#define CONVPROP_KERNELS(N)         \
-  if constexpr (N <= Tile<T>::SUMS) \
-    if (kernels == N) return add<N>(taps);
+#define CONVPROP_KERNELS(K)    \
+  if constexpr (K * 3 <= SUMS) \
+    if (kernels == K) return add<K>(taps);
       CONVPROP_KERNELS(1) CONVPROP_KERNELS(2) CONVPROP_KERNELS(3) CONVPROP_KERNELS(4) CONVPROP_KERNELS(5) CONVPROP_KERNELS(6)
 #undef CONVPROP_KERNELS
     }
@@ -238,13 +256,14 @@ struct ConvLayer {
 template <class T>
 void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
   if (kernels.begin == kernels.end) return;
-  constexpr int KERNEL_TILES = 4, TAP_TILES = 16, MOST_TAPS = TAP_TILES * Tile<T>::PIXELS;
-  constexpr ptrdiff_t BAND_BYTES = 131072;
+  constexpr int KERNEL_TILES = 4, TAP_TILES = 16, MOST_TAPS = TAP_TILES * GradientTile::TAPS;
+  // Where the lanes take several parts, a band is read as many times.
+  constexpr ptrdiff_t BAND_BYTES = Lanes<T>::PARTS == 1 ? 131072 : 16384;
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
-    const int kernel_tiles = Tile<T>::kernel_tiles(k1 - k0), most_kernels = (k1 - k0 + kernel_tiles - 1) / kernel_tiles;
-    const int widest = Tile<T>::pixels_beside(most_kernels), tap_tiles = (taps + widest - 1) / widest;
+    const int kernel_tiles = GradientTile::kernel_tiles(k1 - k0), most_kernels = (k1 - k0 + kernel_tiles - 1) / kernel_tiles;
+    const int widest = GradientTile::taps_beside(most_kernels), tap_tiles = (taps + widest - 1) / widest;
     const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(most_kernels * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
     for (int tt = 0; tt < tap_tiles; tt += TAP_TILES) {
@@ -262,7 +281,7 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
         }
       }
       for (int kt = 0; kt < kernel_tiles; kt += KERNEL_TILES) {
-        Lanes<T> sums[KERNEL_TILES][TAP_TILES][Tile<T>::SUMS];
+        Lanes<T> sums[KERNEL_TILES][TAP_TILES][GradientTile::SUMS];
         const int k_end = std::min(KERNEL_TILES, kernel_tiles - kt);
         Range tile_kernels[KERNEL_TILES];
         for (int k = 0; k < k_end; k++) {
@@ -291,7 +310,7 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
 template <class T>
 void ConvLayer<T>::add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const {
   const int count = kernels * taps;
-  alignas(VECTOR_BYTES) T totals[(Tile<T>::SUMS + LANES - 1) / LANES * LANES];
+  alignas(VECTOR_BYTES) T totals[(GradientTile::SUMS + LANES - 1) / LANES * LANES];
   for (int s = 0; s < count; s += LANES) {
     Lanes<T> sixteen[LANES];
 #pragma GCC unroll 16

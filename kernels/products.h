@@ -46,7 +46,7 @@ struct Products {
 
 // How many sums the registers hold, beside one weight and a row of pixels, and how they are
 // shared out: by four to six pixels where there are as many, since a weight is then read once
-// for all of them; else by as many kernels as fill the registers.
+// for all of them; else, or where a pixel takes several registers, by as many kernels as fill them.
 template <class T>
 struct Tile {
   static constexpr int SUMS = (VECTOR_REGISTERS == 32 ? 24 : 12) / Lanes<T>::PARTS;
@@ -56,13 +56,14 @@ struct Tile {
 
   // Tiles that `kernels` are cut into beside so many pixels: so that they come out even if they can.
   static int kernel_tiles(int kernels, int pixels = PIXELS) {
-    if (pixels < 4) {
-      const int most = std::min(KERNELS, SUMS / std::min(pixels, SUMS));
+    if (pixels < 4 || SUMS < 24) {
+      const int most = SUMS < 24 ? KERNELS : std::min(KERNELS, SUMS / pixels);
       return (kernels + most - 1) / most;
     }
-    for (int size : {4, 6, 5, 3})
-      if (size <= SUMS && kernels % size == 0) return kernels / size;
-    return (kernels + std::min(SUMS, 4) - 1) / std::min(SUMS, 4);
+    const int sizes[][4] = {{4, 6, 5, 3}, {6, 5, 4, 3}};
+    for (int size : sizes[pixels == 4])
+      if (kernels % size == 0) return kernels / size;
+    return (kernels + 3) / 4;
   }
 };
 
