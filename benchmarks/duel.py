@@ -177,7 +177,8 @@ class Arena:
         if job.has_dropout:
             entrants = [worker.entrant for worker in agreeing]
             agreeing = self._build(entrants, threads, "Trainer", job=self._save(job))
-        outcome = self.take_turns(agreeing, threads, len(job.batches()) - 1)
+        most = (len(job.batches()) - 1) * 4 // 5  # beside the steps that are not timed
+        outcome = self.take_turns(agreeing, threads, most)
         return outcome.record(job.flops) | comparison
 
     def predict(self, job: Job, peers: list[Entrant], threads: int) -> dict[str, Any]:
@@ -250,7 +251,7 @@ class Arena:
 def _steps_in_a_turn(worker: Worker, most: int, which: tuple[str, ...]) -> int:
     """Return how many steps fill a turn, from one of them measured after a first run."""
     worker.ask("time", 1, *which)
-    return min(max(1, round(TURN_MS / worker.ask("time", 1, *which)["ms"])), most)
+    return min(max(2, round(TURN_MS / worker.ask("time", 1, *which)["ms"])), most)
 
 
 def _compare(

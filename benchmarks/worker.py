@@ -11,8 +11,8 @@ Each line on standard input is a JSON list, answered by one line of JSON:
 
 A competitor's run(steps, after, *which) begins from the beginning and calls after(loss) when a
 step is done; a loss that is not there yet is waited for when it is made a float. Between two
-turns it rests in `after`: a turn goes on where the last one ended, in warm memory, and begins
-again from the beginning only when the competitor has no more steps.
+turns it rests in `after`: a turn goes on where the last one ended, and begins again from the
+beginning only when the competitor has no more steps.
 """
 
 from __future__ import annotations
@@ -75,29 +75,35 @@ class Server:
 
     def _time(self, steps: int, which: list[str]) -> None:
         """Answer this request to time and those that follow, within one run if it can be."""
-        # The first step allocates, compiles and warms the caches, and is not timed.
-        done, goal, start = 0, 1 + steps, 0.0
+        # A turn's first steps are not timed: others have had the processors' caches meanwhile, and
+        # the threads are asleep. (The very first one also allocates and compiles.)
+        done, begin, start = 0, _untimed(steps), 0.0
 
         def after(loss: Any) -> None:
-            nonlocal done, goal, steps, start
+            nonlocal done, begin, steps, start
             done += 1
-            if done == goal:
+            if done == begin:
+                float(loss)
+                start = perf_counter()
+            elif done == begin + steps:
                 float(loss)
                 _reply({"ms": 1e3 * (perf_counter() - start) / steps})
                 following = next(self.requests, None)
                 if following is None:
                     sys.exit()
                 room = self.competitor.most_steps - done
-                if following[0] != "time" or following[2:] != which or following[1] > room:
+                if following[0] != "time" or following[2:] != which:
                     raise _Interrupted(following)
                 steps = following[1]
-                goal = done + steps
-                start = perf_counter()
-            elif done == 1:
-                float(loss)
-                start = perf_counter()
+                if _untimed(steps) + steps > room:
+                    raise _Interrupted(following)
+                begin = done + _untimed(steps)
 
         self.competitor.run(self.competitor.most_steps, after, *which)
+
+
+def _untimed(steps: int) -> int:
+    return 1 + steps // 4
 
 
 def _reply(answer: dict[str, Any]) -> None:
