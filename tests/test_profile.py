@@ -112,6 +112,10 @@ def test_wrong_numbers_are_refused():
 
 
 def test_the_limit_is_that_of_registers():
-    single, double = (engine.multiply_add_limit(dtype, 0.05) for dtype in ("float32", "float64"))
+    # Whatever else runs can only take away from it.
+    single, double = (
+        max(engine.multiply_add_limit(dtype, 0.05) for _ in range(5))
+        for dtype in ("float32", "float64")
+    )
     # A register holds half as many.
     assert 0.2 < double / single < 0.8
