@@ -15,8 +15,8 @@
 #include <string>
 
 #include "activation.h"
+#include "bounds.h"
 #include "conv.h"
-#include "limit.h"
 #include "pool.h"
 #include "threads.h"
 

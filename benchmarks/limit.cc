@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <functional>
 
+#include "bounds.h"
 #include "layout.h"
-#include "limit.h"
 #include "threads.h"
 
 using namespace convprop;

@@ -139,13 +139,6 @@ CONVPROP_INLINE Lanes<T> operator-(const Lanes<T>& a) {
   return r;
 }
 
-template <class Int>
-CONVPROP_INLINE Lanes<Int> operator~(const Lanes<Int>& a) {
-  Lanes<Int> r;
-  for (int p = 0; p < Lanes<Int>::PARTS; p++) r.part[p] = ~a.part[p];
-  return r;
-}
-
 // Each whole number divided by 2^count, rounded down.
 template <class Int>
 CONVPROP_INLINE Lanes<Int> operator>>(const Lanes<Int>& a, int count) {

@@ -6,10 +6,11 @@ namespace convprop {
 
 namespace {
 
-// What a unit's blocks may take of the second-level cache.
+// What the maps may take that a unit carries at once, to be near still on the way back.
 constexpr size_t CACHE_BYTES = size_t(2) << 20;
 
-// Up to so many images go one by one: a block of sixteen costs as much as about ten of them.
+// Up to so many images go one by one (FEW_IMAGES of network.py): on one thread a block of sixteen
+// costs as much as about seven of them, and more threads share images better than maps.
 constexpr int FEW_IMAGES = 8;
 
 }  // namespace
@@ -155,12 +156,6 @@ int Plan<T>::blocks_at_once(int blocks_each) const {
   return bytes ? std::clamp(int(CACHE_BYTES / bytes), 1, blocks_each) : blocks_each;
 }
 
-template <class T>
-Maps<T> Plan<T>::new_maps(Shape shape, const Halo& halo, int blocks, bool by_image) {
-  const Layout<T> layout{shape, halo, by_image ? batch_size_ : blocks, by_image ? 1 : LANES};
-  return layout.in(arena_.take<T>(layout.size()));
-}
-
 // Gives everything its place in the arena. Runs twice: to find how much that is, and for good.
 template <class T>
 void Plan<T>::lay_out() {
@@ -200,7 +195,8 @@ void Plan<T>::lay_out() {
     for (int u = 0; u < copies && !skipped[v]; u++) {
       // Before the first dense layer, the delta of a block is used up before the next one's is made.
       const bool one = !keeps_all && v < boundary && !values_[v].by_image;
-      values_[v].delta.push_back(new_maps(values_[v].shape, {}, one ? 1 : at_once_, values_[v].by_image));
+      const Layout<T> layout{values_[v].shape, {}, one ? 1 : values_[v].by_image ? batch_size_ : at_once_, values_[v].by_image ? 1 : LANES};
+      values_[v].delta.push_back(layout.in(arena_.take<T>(layout.size())));
       if (one) values_[v].delta.back().block = 0;
     }
   gradients_.resize(parameter_shapes_.size());

@@ -175,7 +175,6 @@ class Plan {
   void lay_out();
   void lay_out_conv(ConvOp& conv, const Shape& out, int groups, int units);
   int blocks_at_once(int blocks_each) const;
-  Maps<T> new_maps(Shape shape, const Halo& halo, int blocks, bool by_image);
   bool few_images(const std::vector<LayerSpec>& layers) const;
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,

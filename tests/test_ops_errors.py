@@ -12,7 +12,7 @@ from convprop import geometry, ops
 from convprop.errors import InvalidInput
 from refusal import refuses
 
-O = np.ones((2, 4, 6, 6))  # noqa: E741
+O = np.ones((2, 4, 6, 6))  # noqa: E741 - the article's letter
 W = np.ones((6, 4, 3, 3))
 DELTA = np.ones((2, 6, 4, 4))
 Y = np.ones((3, 5))
@@ -175,7 +175,7 @@ CASES: list[tuple[Callable[[], Any], str]] = [
     ),
     # activations
     (
-        lambda: ops.activation.forward(Y, "swish"),  # type: ignore[arg-type]
+        lambda: ops.activation.forward(Y, "swish"),  # type: ignore[arg-type]  # wrong on purpose
         "kind must be one of relu, leaky_relu, sigmoid, tanh, scaled_tanh, softplus, identity,"
         " got 'swish'",
     ),

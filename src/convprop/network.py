@@ -30,7 +30,7 @@ Array = NDArray[Any]
 # threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
-# Up to so many have a plan of their own, in which the engine takes them one by one.
+# Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
 
