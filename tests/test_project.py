@@ -38,8 +38,8 @@ def test_versions_agree():
 
 def test_import_is_fast():
     clock = "import convprop, time; print(time.process_time())"
-    best = min(float(python("-c", clock).stdout) for _ in range(3))
-    assert best < IMPORT_LIMIT
+    # Whatever else runs can only add to it, for as long as some seconds.
+    assert any(float(python("-c", clock).stdout) < IMPORT_LIMIT for _ in range(10))
 
 
 def test_import_loads_nothing_that_only_some_need():
