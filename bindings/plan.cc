@@ -33,6 +33,7 @@ LayerSpec spec_of(const nb::dict& layer) {
       spec.groups = item<int>(layer, "groups");
       spec.bias = item<bool>(layer, "bias");
       spec.flip = item<bool>(layer, "flip_kernel");
+      spec.winograd = one_of<bool>(item<std::string>(layer, "algorithm"), "algorithm", {{"direct", false}, {"winograd", true}});
       break;
     case LayerKind::pool:
       spec.pooling = pooling_named(item<std::string>(layer, "pool"));

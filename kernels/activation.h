@@ -49,6 +49,13 @@ struct ActivationLayer {
     return one;
   }
 
+  // Calls body(f) where f() is this activation, known to the compiler if it is the commonest one.
+  template <class Body>
+  CONVPROP_INLINE void known(const Body& body) const {
+    if (kind == Activation::relu) body([] { return ActivationLayer{Activation::relu}; });
+    else body([this] { return *this; });
+  }
+
   void forward(const T* x, T* o, ptrdiff_t pixels) const {
     for (ptrdiff_t p = 0; p < pixels; p++) forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
   }

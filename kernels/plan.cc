@@ -43,6 +43,7 @@ bool Plan<T>::few_images(const std::vector<LayerSpec>& layers) const {
   bool conv = false;
   for (const LayerSpec& layer : layers) {
     if (layer.kind == LayerKind::dense) break;
+    if (layer.winograd && mode_ == Mode::train) return false;
     if (layer.kind != LayerKind::conv) continue;
     if (layer.groups != 1 || layer.window.stride[0] != 1 || layer.window.stride[1] != 1) return false;
     conv = true;
@@ -89,13 +90,15 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
     switch (spec.kind) {
       case LayerKind::conv: {
         const ConvLayer<T> layer(shape.C, shape.H, shape.W, spec.kernels, spec.window, spec.groups, spec.flip);
+        if (spec.winograd && !Winograd<T>::supports(layer))
+          throw std::invalid_argument("Winograd's algorithm is for windows of 3 by 3 without stride, dilation and groups");
         const int weight = add_parameter({layer.K, layer.channels_each(), spec.window.size[0], spec.window.size[1]});
         const int bias = spec.bias ? add_parameter({layer.K}) : -1;
         out_shape = {layer.K, layer.Ho, layer.Wo};
         out = add_value(out_shape);
         values_[in].o_halo = input_halo(spec.window);
         values_[in].padding_value = T(spec.padding_value);
-        ops_.push_back({ConvOp{layer, fused, weight, bias, {}, {}, {}, nullptr, false, conv_before}, in, out, int(l)});
+        ops_.push_back({ConvOp{layer, fused, weight, bias, {}, {}, {}, spec.winograd, nullptr, nullptr, false, conv_before}, in, out, int(l)});
         if (conv_before >= 0) std::get<ConvOp>(ops_[conv_before].what).delta_is_made = true;
         break;
       }
@@ -180,6 +183,15 @@ void Plan<T>::lay_out() {
       pool->winner.clear();
       for (int u = 0; u < copies; u++) pool->winner.push_back(layout.in(arena_.take<Int>(layout.size())));
     }
+  ptrdiff_t room = 0;
+  for (Op& op : ops_)
+    if (auto* conv = std::get_if<ConvOp>(&op.what); conv && conv->winograd) {
+      const Winograd<T> layer{conv->layer};
+      conv->transformed = arena_.take<T>(layer.transformed_size());
+      room = std::max(room, layer.room());
+    }
+  room_.clear();
+  for (int t = 0; t < threads_ && room; t++) room_.push_back(arena_.take<T>(room));
   barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());
   image_weight_.resize(batch_size_), image_loss_.resize(batch_size_);
@@ -229,11 +241,11 @@ void Plan<T>::lay_out_conv(ConvOp& conv, const Shape& out, int groups, int units
     conv.delta.back().block = 0;
   }
   for (int g = 0; g < groups; g++) {
-    conv.group_dw.push_back(arena_.take<T>(conv.layer.weights()));
+    conv.group_dw.push_back(arena_.take<T>(conv.winograd ? Winograd<T>{conv.layer}.gradient_size() : conv.layer.weights()));
     if (conv.bias >= 0) conv.group_db.push_back(arena_.take<T>(conv.layer.K));
   }
   if (by_image_) conv.image_gradients = arena_.take<T>(batch_size_ * ImageConv<T>{conv.layer}.gradient_size());
-  gradients_[conv.weight] = conv.group_dw[0];
+  gradients_[conv.weight] = conv.winograd ? arena_.take<T>(conv.layer.weights()) : conv.group_dw[0];
   if (conv.bias >= 0) gradients_[conv.bias] = conv.group_db[0];
 }
 

@@ -28,6 +28,7 @@
 #include "pool.h"
 #include "random.h"
 #include "threads.h"
+#include "winograd.h"
 
 namespace convprop {
 
@@ -47,7 +48,7 @@ struct LayerSpec {
   Window window;
   double padding_value = 0;
   int groups = 1;
-  bool bias = true, flip = false, count_padding = true;
+  bool bias = true, flip = false, count_padding = true, winograd = false;
   Pooling pooling = Pooling::max;
   Activation activation = Activation::identity;
   double slope = 0.01, rate = 0;
@@ -129,7 +130,10 @@ class Plan {
     int weight, bias;  // parameters; bias < 0 where there is none
     // The delta of x with its halo: one block a unit, or one image a thread.
     std::vector<Maps<T>> delta;
+    // By Winograd's algorithm group_dw holds the sums of its transformed tiles.
     std::vector<T*> group_dw, group_db;
+    bool winograd;
+    T* transformed = nullptr;  // its weights
     T* image_gradients = nullptr;  // ImageConv::gradient_size() an image
     bool delta_is_made = false;  // by the op behind it, which writes `delta` itself
     int conv_before = -1;        // the op whose `delta` it writes, where nothing else stands between
@@ -179,6 +183,7 @@ class Plan {
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
                     const double* learning_rate);
+  void transform_weights(int thread, int threads);
   void weigh_images(const double* sample_weight);
   StepResult<T> total_loss() const;
   template <class Rest>
@@ -212,6 +217,7 @@ class Plan {
   void forward(Op& op, Range blocks, const Place& at);
   void backward(Op& op, Range blocks, int group, bool first_of_group, const Place& at);
   void forward_image(Op& op, int n, const Place& at);
+  void backward_conv(ConvOp& conv, const Op& op, int block, int group, bool first_of_group, const Place& at);
   void backward_image(Op& op, int n, const Place& at);
   void loss(const Place& at);
   void finish(int thread);
@@ -231,7 +237,7 @@ class Plan {
   std::vector<Value> values_;
   std::vector<Op> ops_;
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
-  std::vector<T*> parameters_, gradients_, state_, by_kernel_;
+  std::vector<T*> parameters_, gradients_, state_, by_kernel_, room_;
   Optimizer optimizer_;
   Arena arena_;
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads

@@ -42,6 +42,7 @@ struct Products {
   T* x;
   ptrdiff_t x_kernel;
   ptrdiff_t x_step;
+  bool onward = false;  // from what x holds, not from start
 };
 
 // How many sums the registers hold, beside one weight and a row of pixels, and how they are
@@ -75,7 +76,10 @@ void product_tile(const Products<T>& a) {
 #pragma GCC unroll 12
   for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++) sum[k][p] = a.start ? a.start[k] : T(0);
+    for (int p = 0; p < P; p++) {
+      if (a.onward) sum[k][p] = Lanes<T>::load(a.x + k * a.x_kernel + p * a.x_step);
+      else sum[k][p] = a.start ? a.start[k] : T(0);
+    }
   for (ptrdiff_t r = 0; r < t.count[0]; r++)
     for (ptrdiff_t s = 0; s < t.count[1]; s++) {
       const T* o = a.o + r * t.o[0] + s * t.o[1];

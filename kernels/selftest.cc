@@ -84,14 +84,26 @@ void report(const std::string& name, const std::string& what, const std::string&
 }
 
 template <class T>
-void report(const std::string& name, const std::string& what, const std::vector<T>& got, const std::vector<double>& expected) {
+bool close(const std::vector<T>& got, const std::vector<double>& expected) {
   double worst = 0, scale = 1;
   for (size_t i = 0; i < got.size(); i++) {
     worst = std::max(worst, std::fabs(double(got[i]) - expected[i]));
     scale = std::max(scale, std::fabs(expected[i]));
   }
-  const double bound = scale * (sizeof(T) == 8 ? 1e-13 : 1e-4);
-  report(name, what, what + " " + type_name<T>(), got, got.size() == expected.size() && worst <= bound);
+  return got.size() == expected.size() && worst <= scale * (sizeof(T) == 8 ? 1e-13 : 1e-4);
+}
+
+template <class T>
+void report(const std::string& name, const std::string& what, const std::vector<T>& got, const std::vector<double>& expected) {
+  report(name, what, what + " " + type_name<T>(), got, close(got, expected));
+}
+
+// What has no recorded bits.
+template <class T>
+void check(const std::string& name, const std::string& what, const std::vector<T>& got, const std::vector<double>& expected) {
+  const bool right = close(got, expected);
+  (right ? passed : failed)++;
+  std::printf("%s %s %s %s\n", right ? "ok     " : "WRONG  ", name.c_str(), what.c_str(), type_name<T>());
 }
 
 std::vector<uint64_t> random_words(size_t count, uint64_t stream) {
@@ -129,6 +141,28 @@ struct InLanes : LaneImages<T> {
     return out;
   }
 };
+
+// Winograd's algorithm against the same loops; its bits are those of the networks that use it.
+template <class T>
+void test_winograd(const ConvLayer<T>& layer, const std::string& name, const InLanes<T>& input, const std::vector<T>& w, const T* b,
+                   const InLanes<T>& delta, const std::vector<double>& x, const std::vector<double>& dw, const std::vector<double>& din) {
+  const Winograd<T> winograd{layer};
+  const InLanes<T> output(input.images, {layer.K, layer.Ho, layer.Wo}), back(input.images, {layer.C, layer.H, layer.W});
+  const Buffer<T> u(winograd.transformed_size()), du(winograd.gradient_size()), room(winograd.room());
+  const int vectors = int(winograd.kernel_lanes() / LANES);
+  std::vector<T> gradient(w.size());
+  for (int part = 0; part < 2; part++) winograd.transform_weights(w.data(), u.data(), share(layer.K, part, 2));
+  for (int block = 0; block < input.blocks(); block++)
+    for (int part = 0; part < 2; part++) {
+      winograd.forward(input.maps, u.data(), b, output.maps, block, share(layer.K, part, 2), {}, room.data());
+      winograd.input_delta(delta.maps, u.data(), back.maps, block, share(layer.C, part, 2), {}, {}, room.data());
+      winograd.weight_gradient(input.maps, delta.maps, du.data(), block == 0, block, share(vectors, part, 2), room.data());
+    }
+  winograd.gradient(du.data(), gradient.data(), {0, layer.K});
+  check(name, "winograd forward", output.array(), x);
+  check(name, "winograd weight_gradient", gradient, dw);
+  check(name, "winograd input_delta", back.array(), din);
+}
 
 template <class T>
 void test_conv(std::istringstream& line, const std::string& name) {
@@ -177,6 +211,7 @@ void test_conv(std::istringstream& line, const std::string& name) {
   report(name, "forward", output.array(), x);
   report(name, "weight_gradient", gradient, dw);
   report(name, "input_delta", back.array(), din);
+  if (Winograd<T>::supports(layer)) test_winograd(layer, name, input, wt, bias ? bt.data() : nullptr, delta, x, dw, din);
 }
 
 template <class T>
@@ -341,6 +376,8 @@ struct Training {
       spec.kind = LayerKind::conv;
       line >> spec.kernels;
       read_window(line, spec.window);
+      line >> name;
+      spec.winograd = name == "winograd";
     } else if (kind == "pool") {
       spec.kind = LayerKind::pool;
       line >> name;

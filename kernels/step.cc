@@ -79,8 +79,9 @@ void Plan<T>::on_all_threads(const Rest& rest) {
   const int threads = by_image_ && mode_ == Mode::predict && images_.count == 1 ? 1 : threads_;
   const int units = std::min(groups_, threads), parts = threads / units;
   for (int u = 0; u < units; u++) barriers_[u]->reset(parts);
-  barriers_.back()->reset(threads_);
+  barriers_.back()->reset(threads);
   const auto work = [&](int thread) {
+    if (!room_.empty()) transform_weights(thread, threads);
     if (thread < units * parts) {
       Place at = place_of(thread, units, parts);
       const int end = group_blocks(at.groups.end - 1).end;
@@ -95,6 +96,17 @@ void Plan<T>::on_all_threads(const Rest& rest) {
     finish(thread);
   };
   SharedPool::instance().run(threads, work);
+}
+
+// For Winograd's algorithm, before any block.
+template <class T>
+void Plan<T>::transform_weights(int thread, int threads) {
+  for (Op& op : ops_)
+    if (auto* conv = std::get_if<ConvOp>(&op.what); conv && conv->winograd)
+      timed(thread, op.layer, Pass::forward, [&] {
+        Winograd<T>{conv->layer}.transform_weights(parameter(conv->weight), conv->transformed, share(conv->layer.K, thread, threads));
+      });
+  if (threads > 1) meet_all(thread);
 }
 
 template <class T>
@@ -182,7 +194,10 @@ void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
     std::visit(Overloaded{
                    [&](ConvOp& conv) {
                      each_block([&](int b) {
-                       conv.layer.forward(in, parameter(conv.weight), parameter(conv.bias), out, b, maps, conv.activation);
+                       const T* bias = parameter(conv.bias);
+                       if (conv.winograd)
+                         Winograd<T>{conv.layer}.forward(in, conv.transformed, bias, out, b, maps, conv.activation, room_[at.thread]);
+                       else conv.layer.forward(in, parameter(conv.weight), bias, out, b, maps, conv.activation);
                      });
                    },
                    [&](DenseOp& dense) {
@@ -211,7 +226,10 @@ void Plan<T>::forward_image(Op& op, int n, const Place& at) {
   const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
   std::visit(Overloaded{
                  [&](ConvOp& conv) {
-                   ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), parameter(conv.bias), out, n, conv.activation);
+                   const T* bias = parameter(conv.bias);
+                   if (conv.winograd)
+                     Winograd<T>{conv.layer}.forward_image(in, conv.transformed, bias, out, n, conv.activation, room_[at.thread]);
+                   else ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), bias, out, n, conv.activation);
                  },
                  [&](PoolOp& pool) { pool.layer.forward_image(in, out, of_unit(pool.winner, at), n); },
                  [&](ActivationLayer<T>& activation) { activation.forward_image(in, out, n); },
@@ -256,33 +274,7 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
   std::visit(
       Overloaded{
           [&](ConvOp& conv) {
-            const Range kernels = at.share_of(out.C);
-            const Maps<T>& x_delta = conv.delta[at.unit];
-            each_block([&](int b) {
-              timed(at.thread, op.layer, Pass::weight_gradient, [&] {
-                T* dw = conv.group_dw[group];
-                T* db = conv.bias >= 0 ? conv.group_db[group] : nullptr;
-                if (first_of_group) {
-                  const ptrdiff_t each = conv.layer.weights() / conv.layer.K;
-                  std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
-                  if (db) std::fill(db + kernels.begin, db + kernels.end, T(0));
-                }
-                if (!conv.delta_is_made) conv.activation.input_delta(delta, out, x_delta, b, kernels);
-                conv.layer.weight_gradient(in, x_delta, dw, b, kernels);
-                if (db) conv.layer.bias_gradient(x_delta, db, b, kernels);
-              });
-              meet(at);
-              if (conv.conv_before >= 0) {
-                const ConvOp& before = std::get<ConvOp>(ops_[conv.conv_before].what);
-                timed(at.thread, op.layer, Pass::input_delta, [&] {
-                  conv.layer.input_delta(x_delta, parameter(conv.weight), before.delta[at.unit], b, maps, before.activation, in);
-                });
-              } else if (wants_input_delta) {
-                timed(at.thread, op.layer, Pass::input_delta,
-                      [&] { conv.layer.input_delta(x_delta, parameter(conv.weight), delta_in, b, maps); });
-              }
-              meet(at);
-            });
+            each_block([&](int b) { backward_conv(conv, op, b, group, first_of_group, at); });
           },
           [&](DenseOp& dense) {
             const Range kernels = at.share_of(dense.layer.K), features = at.share_of(dense.layer.F);
@@ -306,10 +298,9 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
               const auto route = [&](const auto& through) {
                 back([&](int b) { pool.layer.input_delta(delta, in, out, winner, conv.delta[at.unit], b, maps, through); });
               };
-              if (conv.activation.kind == Activation::relu)
-                route([](const Lanes<T>& share, const Lanes<T>& o) { return share * ActivationLayer<T>{Activation::relu}.derivative(o); });
-              else
-                route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * conv.activation.derivative(o); });
+              conv.activation.known([&](const auto& f) {
+                route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * f().derivative(o); });
+              });
             } else {
               back([&](int b) { pool.layer.input_delta(delta, in, out, winner, delta_in, b, maps); });
             }
@@ -324,6 +315,46 @@ void Plan<T>::backward(Op& op, Range blocks, int group, bool first_of_group, con
           },
       },
       op.what);
+  meet(at);
+}
+
+template <class T>
+void Plan<T>::backward_conv(ConvOp& conv, const Op& op, int block, int group, bool first_of_group, const Place& at) {
+  const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
+  const Maps<T>& delta = conv.delta[at.unit];
+  const Winograd<T> winograd{conv.layer};
+  T* dw = conv.group_dw[group];
+  const auto weights = [&](const auto& body) { timed(at.thread, op.layer, Pass::weight_gradient, body); };
+  const Range kernels = at.share_of(out.C);
+  weights([&] {
+    if (!conv.delta_is_made) conv.activation.input_delta(delta_of(op.out, at), out, delta, block, kernels);
+    if (conv.bias < 0) return;
+    T* db = conv.group_db[group];
+    if (first_of_group) std::fill(db + kernels.begin, db + kernels.end, T(0));
+    conv.layer.bias_gradient(delta, db, block, kernels);
+  });
+  if (conv.winograd) {
+    // Sixteen kernels go together, of which others of the team may have made the deltas.
+    if (!conv.delta_is_made) meet(at);
+    const Range vectors = at.share_of(int(winograd.kernel_lanes() / LANES));
+    weights([&] { winograd.weight_gradient(in, delta, dw, first_of_group, block, vectors, room_[at.thread]); });
+  } else {
+    weights([&] {
+      const ptrdiff_t each = conv.layer.weights() / conv.layer.K;
+      if (first_of_group) std::fill(dw + kernels.begin * each, dw + kernels.end * each, T(0));
+      conv.layer.weight_gradient(in, delta, dw, block, kernels);
+    });
+  }
+  meet(at);
+  const ConvOp* before = conv.conv_before >= 0 ? as<ConvOp>(ops_[conv.conv_before]) : nullptr;
+  const Maps<T> delta_in = before ? before->delta[at.unit] : delta_of(op.in, at);
+  const ActivationLayer<T> through = before ? before->activation : ActivationLayer<T>{};
+  if (delta_in.data)
+    timed(at.thread, op.layer, Pass::input_delta, [&] {
+      const Range channels = at.share_of(in.C);
+      if (conv.winograd) winograd.input_delta(delta, conv.transformed, delta_in, block, channels, through, in, room_[at.thread]);
+      else conv.layer.input_delta(delta, parameter(conv.weight), delta_in, block, channels, through, in);
+    });
   meet(at);
 }
 
@@ -387,7 +418,18 @@ void Plan<T>::finish(int thread) {
       update_here(parameter, part.begin, part.end);
     };
     if (auto* conv = std::get_if<ConvOp>(&op.what)) {
-      add_groups(conv->group_dw, conv->weight, int(conv->layer.weights()));
+      if (conv->winograd) {
+        const Winograd<T> layer{conv->layer};
+        const Range kernels = share(conv->layer.K, thread, threads_);
+        timed(thread, op.layer, Pass::weight_gradient, [&] {
+          layer.add_groups(conv->group_dw.data(), groups_, kernels);
+          layer.gradient(conv->group_dw[0], gradients_[conv->weight], kernels);
+        });
+        const ptrdiff_t each = conv->layer.weights() / conv->layer.K;
+        update_here(conv->weight, kernels.begin * each, kernels.end * each);
+      } else {
+        add_groups(conv->group_dw, conv->weight, int(conv->layer.weights()));
+      }
       if (conv->bias >= 0) add_groups(conv->group_db, conv->bias, conv->layer.K);
     } else if (auto* dense = std::get_if<DenseOp>(&op.what)) {
       const Range kernels = share(dense->layer.K, thread, threads_);

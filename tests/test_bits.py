@@ -30,9 +30,10 @@ THREADS = (1, 2, 3, 7)
 NETWORKS = (
     *("lenet5", "cifar-tutorial", "keras-mnist", "lenet-theano", "pytorch-mnist", "vgg-small"),
     *("mlp", "deep-1", "deep-5", "deep-16", "deep-33", "deep-150", "deep-33-float64"),
+    *("winograd-1", "winograd-33", "winograd-150", "winograd-33-float64"),
     *("convolutional-40", "convolutional-40-float64"),
 )
-QUICK = ("lenet5", "cifar-tutorial", "deep-33")
+QUICK = ("lenet5", "cifar-tutorial", "deep-33", "winograd-33")
 
 unfused = pytest.mark.skipif(not ISAS, reason="this processor has no fused multiply-add")
 

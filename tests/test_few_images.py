@@ -28,6 +28,17 @@ STACKS = {
         cp.AveragePool(2),
         cp.Dense(4),
     ],
+    "Winograd's algorithm": [
+        cp.Conv(17, 3, padding=(1, 0, 3, 12), padding_value=0.5, algorithm="winograd"),
+        cp.ReLU(),
+        cp.Conv(5, 3, padding=1, flip_kernel=True, algorithm="winograd"),
+        cp.ScaledTanh(),
+        cp.MaxPool(2),
+        cp.Conv(3, 3, bias=False, algorithm="winograd"),
+        cp.Conv(4, (2, 5), padding=1),
+        cp.Dropout(0.4),
+        cp.Dense(4),
+    ],
     "pools that overlap or leave a rest, no dense layer": [
         cp.Conv(3, 2),
         cp.Tanh(),

@@ -55,6 +55,7 @@ def test_native_descriptions_are_resolved():
         "groups": 1,
         "bias": True,
         "flip_kernel": True,
+        "algorithm": "direct",
     }
     assert cp.AveragePool("global", count_padding=False).native((3, 4, 5)) == {
         "kind": "pool",

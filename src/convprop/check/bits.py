@@ -114,6 +114,7 @@ def _layer_words(layer: dict[str, Any]) -> Iterator[Any]:
     if kind == "conv":
         yield layer["kernels"]
         yield from (*layer["kernel_size"], *layer["stride"], *layer["padding"])
+        yield layer["algorithm"]
     elif kind == "pool":
         yield layer["pool"]
         yield from (*layer["size"], *layer["stride"], *layer["padding"])
@@ -132,6 +133,11 @@ _DEEP = (
     *(Conv(5, 3, padding=1), ReLU(), MaxPool(2), Conv(7, 3), ScaledTanh(), L2Pool(2)),
     *(Dropout(0.25), Flatten(), Dense(21), ReLU(), Dense(3)),
 )
+# Maps and kernels that leave rests of Winograd's tiles and of the lanes.
+_WINOGRAD = (
+    *(Conv(18, 3, padding=1, algorithm="winograd"), ReLU()),
+    *(Conv(7, 3, padding=(0, 2, 1, 0), algorithm="winograd"), Tanh(), MaxPool(2), Dense(3)),
+)
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -147,6 +153,11 @@ TRAININGS = (
         for batch in (1, 5, 16, 33, 150)
     ),
     Training("deep-33-float64", _DEEP, (2, 10, 10), Adam(0.01), 33, "float64"),
+    *(
+        Training(f"winograd-{batch}", _WINOGRAD, (5, 7, 9), Adam(0.01), batch)
+        for batch in (1, 33, 150)
+    ),
+    Training("winograd-33-float64", _WINOGRAD, (5, 7, 9), Adam(0.01), 33, "float64"),
     Training("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Training("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
 )
