@@ -4,8 +4,9 @@
 //   kernels THREADS REPEATS MEMORY L2 activation KIND C H W
 // and prints a line a computation and bound: their names, the milliseconds of one block in one
 // thread (median, quartiles), and the rate that all threads reach beside that of a loop which does
-// nothing else, timed in between. Convolutions are bound by multiply-adds (GFLOP/s); the others
-// by moving bytes (GB/s), within MEMORY bytes a thread and within L2.
+// nothing else, timed in between. Convolutions are bound by multiply-adds (GFLOP/s); depthwise
+// ones, and the others, by moving bytes (GB/s): within MEMORY bytes a thread and within L2. What
+// is no faster within L1 ("l1") is bound by its arithmetic.
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -100,6 +101,16 @@ class PerThread {
   std::vector<LaneImages<float>> all_;
 };
 
+// Beside the loop that reads READS and writes WRITES values for each output pixel.
+template <int READS, int WRITES>
+static void time_moves(Stopwatch& watch, const char* computation, const char* bound, Shape output, int blocks, const Call& kernel) {
+  const long count = long(output.C) * output.H * output.W * blocks;
+  const double bytes = double(count) * (READS + WRITES) * LANES * sizeof(float);
+  std::vector<Buffer<float>> in, out;
+  for (int t = 0; t < watch.threads(); t++) in.emplace_back(count * READS * LANES), out.emplace_back(count * WRITES * LANES);
+  watch.measure({computation, bound, bytes, bytes, blocks, kernel, [&](int t) { stream<READS, WRITES>(in[t].data(), out[t].data(), count); }});
+}
+
 static void time_conv(Stopwatch& watch, const int* at) {
   const auto [C, K, k1, k2, H, W] = std::to_array({at[0], at[1], at[2], at[3], at[4], at[5]});
   const int stride = at[6], dilation = at[7], padding = at[8], groups = at[9], blocks = (at[10] + watch.threads() - 1) / watch.threads();
@@ -117,34 +128,30 @@ static void time_conv(Stopwatch& watch, const int* at) {
       for (int block = 0; block < blocks; block++) kernel(thread, block);
     };
     watch.measure({computation, "multiply_adds", flops, 2.0 * MULTIPLY_ADDS, blocks, all_blocks, [&](int) { kept = multiply_adds(factor); }});
+    // Nine multiply-adds or so for two values moved.
+    if (groups == C && K == C) time_moves<1, 1>(watch, computation, "memory", {K, conv.Ho, conv.Wo}, blocks, all_blocks);
   };
   each("forward", [&](int t, int block) { conv.forward(o[t], w.data(), b.data(), x[t], block, {0, K}, {}); });
   each("weight_gradient", [&](int t, int block) { conv.weight_gradient(o[t], delta[t], dw[t].data(), block, {0, K}); });
   each("input_delta", [&](int t, int block) { conv.input_delta(delta[t], w.data(), delta_in[t], block, {0, C}); });
 }
 
-// Beside the loop that reads READS and writes WRITES values for each output pixel.
-template <int READS, int WRITES>
-static void time_moves(Stopwatch& watch, const char* computation, const char* bound, Shape output, int blocks, const Call& kernel) {
-  const long count = long(output.C) * output.H * output.W * blocks;
-  const double bytes = double(count) * (READS + WRITES) * LANES * sizeof(float);
-  std::vector<Buffer<float>> in, out;
-  for (int t = 0; t < watch.threads(); t++) in.emplace_back(count * READS * LANES), out.emplace_back(count * WRITES * LANES);
-  watch.measure({computation, bound, bytes, bytes, blocks, kernel, [&](int t) { stream<READS, WRITES>(in[t].data(), out[t].data(), count); }});
-}
+// A part of any processor's.
+constexpr double L1_BYTES = 24576;
 
-// Calls time(bound, channels, blocks) with maps that fill the memory given and the cache given,
-// where the largest computation moves so many bytes for each map.
+// Calls time(bound, channels, rows, blocks) with maps that fill the memory given, the cache given
+// and the nearest one, where the largest computation moves so many bytes for each row of a map.
 template <class Time>
-static void within(const long* bytes, int C, double map_bytes, const Time& time) {
-  time("memory", C, std::max(1, int(double(bytes[0]) / (C * map_bytes))));
-  time("l2", std::clamp(int(double(bytes[1]) / map_bytes), 1, C), 1);
+static void within(const long* bytes, int C, int H, double row_bytes, const Time& time) {
+  time("memory", C, H, std::max(1, int(double(bytes[0]) / (C * H * row_bytes))));
+  time("l2", std::clamp(int(double(bytes[1]) / (H * row_bytes)), 1, C), H, 1);
+  time("l1", 1, std::clamp(int(L1_BYTES / row_bytes) / 2 * 2, 2, H), 1);
 }
 
 static void time_pool(Stopwatch& watch, const long* bytes, Pooling kind, const int* at) {
-  const int H = at[1], W = at[2];
+  const int W = at[2];
   // input_delta of L2 pooling reads and writes ten values for each output.
-  within(bytes, at[0], 10.0 * (H / 2) * (W / 2) * LANES * sizeof(float), [&](const char* bound, int C, int blocks) {
+  within(bytes, at[0], at[1], 5.0 * (W / 2) * LANES * sizeof(float), [&](const char* bound, int C, int H, int blocks) {
     const PoolLayer<float> pool(kind, C, H, W, {{2, 2}, {2, 2}}, true);
     const Shape output{C, pool.Ho, pool.Wo};
     const PerThread o(watch.threads(), blocks, {C, H, W}), x(watch.threads(), blocks, output);
@@ -166,8 +173,8 @@ static void time_pool(Stopwatch& watch, const long* bytes, Pooling kind, const i
 }
 
 static void time_activation(Stopwatch& watch, const long* bytes, Activation kind, const int* at) {
-  const int H = at[1], W = at[2];
-  within(bytes, at[0], 3.0 * H * W * LANES * sizeof(float), [&](const char* bound, int C, int blocks) {
+  const int W = at[2];
+  within(bytes, at[0], at[1], 3.0 * W * LANES * sizeof(float), [&](const char* bound, int C, int H, int blocks) {
     const ActivationLayer<float> activation{kind};
     const Shape shape{C, H, W};
     const PerThread x(watch.threads(), blocks, shape), o(watch.threads(), blocks, shape);

@@ -61,8 +61,8 @@ class Kernels:
     def measure(self, case: Case, threads: int) -> dict[str, dict[str, Any]]:
         """Return by pass and bound: milliseconds, quartiles, rate, limit and share of a case.
 
-        The bound is "multiply_adds" (GFLOP/s), or "memory" and "l2" (GB/s); milliseconds are
-        those of sixteen images (of fewer channels within "l2") in each of the threads.
+        The bound is "multiply_adds" (GFLOP/s), or "memory", "l2" and "l1" (GB/s); milliseconds are
+        those of sixteen images (of fewer channels or rows within caches) in each of the threads.
         """
         arguments = _arguments(case)
         if not arguments:

@@ -54,8 +54,13 @@ def lines(record: dict[str, Any]) -> str:
     return "\n".join(text)
 
 
-_BOUNDS = {"multiply_adds": "multiply-adds", "memory": "from memory", "l2": "within L2"}
-_UNITS = {"multiply_adds": "GFLOP/s", "memory": "GB/s", "l2": "GB/s"}
+_BOUNDS = {
+    "multiply_adds": "multiply-adds",
+    "memory": "from memory",
+    "l2": "within L2",
+    "l1": "within L1",
+}
+_UNITS = {"multiply_adds": "GFLOP/s", "memory": "GB/s", "l2": "GB/s", "l1": "GB/s"}
 
 
 def page(records: list[dict[str, Any]]) -> str:

@@ -57,13 +57,17 @@ struct ActivationLayer {
   }
 
   void forward(const T* x, T* o, ptrdiff_t pixels) const {
-    for (ptrdiff_t p = 0; p < pixels; p++) forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
+    known([&](const auto& f) {
+      for (ptrdiff_t p = 0; p < pixels; p++) f().forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
+    });
   }
 
   // May write over delta itself.
   void input_delta(const T* delta, const T* o, T* delta_in, ptrdiff_t pixels) const {
-    for (ptrdiff_t p = 0; p < pixels; p++)
-      (Lanes<T>::load(delta + p * LANES) * derivative(Lanes<T>::load(o + p * LANES))).store(delta_in + p * LANES);
+    known([&](const auto& f) {
+      for (ptrdiff_t p = 0; p < pixels; p++)
+        (Lanes<T>::load(delta + p * LANES) * f().derivative(Lanes<T>::load(o + p * LANES))).store(delta_in + p * LANES);
+    });
   }
 
   void forward(const Maps<T>& x, const Maps<T>& o, int block, Range channels) const {

@@ -50,9 +50,9 @@ struct ConvLayer {
   // followed at once, row by row while it is in the cache, by the activation of Eq. 8.
   void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int block, Range kernels,
                const ActivationLayer<T>& activation) const {
-    for (int i = 0; i < Ho; i++)
-      for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
-        const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
+    for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
+      const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
+      for (int i = 0; i < Ho; i++) {
         Products<T> row;
         row.taps = {{channels_each(), window.size[0], window.size[1]},
                     {o.channel, window.dilation[0] * o.row, ptrdiff_t(window.dilation[1]) * LANES},
@@ -69,6 +69,7 @@ struct ConvLayer {
         if (activation.kind != Activation::identity)
           for (int k = k0; k < k1; k++) activation.forward(x.at(block, k, i, 0), x.at(block, k, i, 0), Wo);
       }
+    }
   }
 
   // The window positions m whose product reaches input row i': those where s divides
@@ -115,44 +116,14 @@ struct ConvLayer {
   // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given.
   void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
                    const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}) const {
-    for (int i = 0; i < H; i++) {
-      Phase rows = phase(0, i);
-      int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
-      // Rows of delta beyond the map are zero: leave them out.
-      const int below = std::max(0, (top - (Ho - 1) + rows.rows - 1) / rows.rows);
-      rows.count = std::min(rows.count - below, top < 0 ? 0 : top / rows.rows + 1 - below);
-      rows.first += below * rows.step;
-      top -= below * rows.rows;
-      for (int j = 0; j < std::min(window.stride[1], W); j++) {
-        const Phase columns = phase(1, j);
-        // Exact where a window position is found; the floor never matters where none is.
-        const int left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
-        for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
-          const int c0 = std::max(channels.begin, g * channels_each()), c1 = std::min(channels.end, (g + 1) * channels_each());
-          const int pixels = (W - j + window.stride[1] - 1) / window.stride[1];
-          for (int p = 0; p < pixels;) {
-            const Run run = columns_run(columns, left, p, pixels);
-            const int turns = rows.count > 0 && run.taps.begin < run.taps.end ? kernels_each() : 0;
-            Products<T> row;
-            row.taps = {{turns, rows.count, run.taps.end - run.taps.begin},
-                        {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
-                        {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
-            row.o = delta.at(block, g * kernels_each(), top, left + p - run.taps.begin * columns.rows);
-            row.o_step = LANES;
-            row.w = w + weight_at(g * kernels_each(), c0 - g * channels_each(), rows.first, columns.first + run.taps.begin * columns.step);
-            row.w_kernel = window_weights();
-            row.start = nullptr;
-            row.x = delta_in.at(block, c0, i, j + p * window.stride[1]);
-            row.x_kernel = delta_in.channel;
-            row.x_step = ptrdiff_t(window.stride[1]) * LANES;
-            products(row, c1 - c0, run.pixels);
-            p += run.pixels;
-          }
-        }
+    for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
+      const Range own{std::max(channels.begin, g * channels_each()), std::min(channels.end, (g + 1) * channels_each())};
+      for (int i = 0; i < H; i++) {
+        input_delta_row(delta, w, delta_in, block, g, own, i);
+        if (activation.kind != Activation::identity)
+          for (int c = own.begin; c < own.end; c++)
+            activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
       }
-      if (activation.kind != Activation::identity)
-        for (int c = channels.begin; c < channels.end; c++)
-          activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
     }
   }
 
@@ -170,6 +141,41 @@ struct ConvLayer {
   }
 
  private:
+  // Row i of the input delta, for channels of one group.
+  void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i) const {
+    Phase rows = phase(0, i);
+    int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
+    // Rows of delta beyond the map are zero: leave them out.
+    const int below = std::max(0, (top - (Ho - 1) + rows.rows - 1) / rows.rows);
+    rows.count = std::min(rows.count - below, top < 0 ? 0 : top / rows.rows + 1 - below);
+    rows.first += below * rows.step;
+    top -= below * rows.rows;
+    for (int j = 0; j < std::min(window.stride[1], W); j++) {
+      const Phase columns = phase(1, j);
+      // Exact where a window position is found; the floor never matters where none is.
+      const int left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
+      const int pixels = (W - j + window.stride[1] - 1) / window.stride[1];
+      for (int p = 0; p < pixels;) {
+        const Run run = columns_run(columns, left, p, pixels);
+        const int turns = rows.count > 0 && run.taps.begin < run.taps.end ? kernels_each() : 0;
+        Products<T> row;
+        row.taps = {{turns, rows.count, run.taps.end - run.taps.begin},
+                    {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
+                    {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
+        row.o = delta.at(block, group * kernels_each(), top, left + p - run.taps.begin * columns.rows);
+        row.o_step = LANES;
+        row.w = w + weight_at(group * kernels_each(), channels.begin - group * channels_each(), rows.first, columns.first + run.taps.begin * columns.step);
+        row.w_kernel = window_weights();
+        row.start = nullptr;
+        row.x = delta_in.at(block, channels.begin, i, j + p * window.stride[1]);
+        row.x_kernel = delta_in.channel;
+        row.x_step = ptrdiff_t(window.stride[1]) * LANES;
+        products(row, channels.end - channels.begin, run.pixels);
+        p += run.pixels;
+      }
+    }
+  }
+
   void add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const;
 
   // A tile of weight gradients: that of kernel k and tap t in sum[k][t], over some rows. One part

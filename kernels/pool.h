@@ -96,7 +96,7 @@ struct PoolLayer {
     for (int c = channels.begin; c < channels.end && !tiled; c++)
       for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), W * delta_in.pixel, T(0));
     if constexpr (std::is_same_v<Value, Lanes<T>>)
-      if (kind == Pooling::max && two_by_two()) return route_two_by_two(delta, x, winner, delta_in, block, channels, through);
+      if (two_by_two()) return route_two_by_two(delta, o, x, winner, delta_in, block, channels, through);
     each_window(channels, [&](int c, int i, int j, const Region& r, auto for_pixels) {
       const T* corner = o.at(block, c, r.top, r.left);
       T* corner_in = delta_in.at(block, c, r.top, r.left);
@@ -200,23 +200,46 @@ struct PoolLayer {
       }
   }
 
+  // input_delta() of windows of 2×2.
   template <class Through>
-  void route_two_by_two(const Maps<T>& delta, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block, Range channels,
-                        const Through& through) const {
-    const Lanes<T> zero = T(0);
+  void route_two_by_two(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block,
+                        Range channels, const Through& through) const {
+    const Lanes<T> zero = T(0), quarter = T(0.25);
+    const int width = W;
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++) {
-        const T *error = delta.at(block, c, i, 0), *pooled = x.at(block, c, i, 0);
-        const Int* where = winner.at(block, c, i, 0);
-        T *top = delta_in.at(block, c, 2 * i, 0), *bottom = delta_in.at(block, c, 2 * i + 1, 0);
-        for (int j = 0; j < Wo; j++, error += LANES, pooled += LANES, where += LANES, top += 2 * LANES, bottom += 2 * LANES) {
-          const Lanes<T> won = through(Lanes<T>::load(error), Lanes<T>::load(pooled));
-          const Lanes<Int> place = Lanes<Int>::load(where), first = Int(2 * i * W + 2 * j);
-          select(place == first, won, zero).store(top);
-          select(place == first + Lanes<Int>(Int(1)), won, zero).store(top + LANES);
-          select(place == first + Lanes<Int>(Int(W)), won, zero).store(bottom);
-          select(place == first + Lanes<Int>(Int(W + 1)), won, zero).store(bottom + LANES);
-        }
+        const T *error = delta.at(block, c, i, 0), *pooled = x.at(block, c, i, 0), *pixel[2];
+        const Int* where = kind == Pooling::max ? winner.at(block, c, i, 0) : nullptr;
+        T* to[2];
+        for (int p = 0; p < 2; p++) pixel[p] = o.at(block, c, 2 * i + p, 0), to[p] = delta_in.at(block, c, 2 * i + p, 0);
+        // share_of(j) gives what each of the four pixels of window j gets.
+        const auto windows = [&](const auto& share_of) {
+          for (int j = 0; j < Wo; j++) {
+            const auto share = share_of(j);
+#pragma GCC unroll 2
+            for (int p = 0; p < 2; p++)
+#pragma GCC unroll 2
+              for (int q = 0; q < 2; q++) share(p, q).store(to[p] + (2 * j + q) * LANES);
+          }
+        };
+        const auto own = [&](int j, int p, int q) { return Lanes<T>::load(pixel[p] + (2 * j + q) * LANES); };
+        if (kind == Pooling::max)
+          windows([&](int j) {
+            const Lanes<T> won = through(Lanes<T>::load(error + j * LANES), Lanes<T>::load(pooled + j * LANES));
+            const Lanes<Int> place = Lanes<Int>::load(where + j * LANES);
+            return [=](int p, int q) { return select(place == Lanes<Int>(Int((2 * i + p) * width + 2 * j + q)), won, zero); };
+          });
+        else if (kind == Pooling::average)
+          windows([&](int j) {
+            const Lanes<T> part = Lanes<T>::load(error + j * LANES) * quarter;
+            return [=, &through](int p, int q) { return through(part, own(j, p, q)); };
+          });
+        else
+          windows([&](int j) {
+            const Lanes<T> norm = Lanes<T>::load(pooled + j * LANES);
+            const Lanes<T> ratio = select(norm > zero, Lanes<T>::load(error + j * LANES) / norm, zero);
+            return [=, &through](int p, int q) { return through(ratio * own(j, p, q), own(j, p, q)); };
+          });
       }
   }
 

@@ -80,10 +80,17 @@ void product_tile(const Products<T>& a) {
       if (a.onward) sum[k][p] = Lanes<T>::load(a.x + k * a.x_kernel + p * a.x_step);
       else sum[k][p] = a.start ? a.start[k] : T(0);
     }
+  // Processors fetch ahead of what is read upwards, not of the deltas that an input delta reads.
+  const bool downwards = t.o[2] < 0;
   for (ptrdiff_t r = 0; r < t.count[0]; r++)
     for (ptrdiff_t s = 0; s < t.count[1]; s++) {
       const T* o = a.o + r * t.o[0] + s * t.o[1];
       const T* w = a.w + r * t.w[0] + s * t.w[1];
+      if (downwards) {
+        const T* next = a.o + (s + 1 < t.count[1] ? r * t.o[0] + (s + 1) * t.o[1] : (r + 1) * t.o[0]);
+#pragma GCC unroll 8
+        for (int p = 0; p < P; p++) __builtin_prefetch(next + p * o_step);
+      }
       for (ptrdiff_t u = 0; u < t.count[2]; u++, o += t.o[2], w += t.w[2]) {
         Lanes<T> pixel[P];
 #pragma GCC unroll 8
