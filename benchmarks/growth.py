@@ -164,7 +164,8 @@ def measure(turns: int, seconds: float, quick: bool) -> Iterator[dict[str, Any]]
     meeting = 0.0
     if EMPTY_TOGETHER in times:
         together = statistics.median(times[EMPTY_TOGETHER])
-        met = scaling.MEETINGS_OF_ALL + scaling.meetings(EMPTY.network(), EMPTY.batch, 2)
+        empty = EMPTY.network()
+        met = scaling.meetings_of_all(empty) + scaling.meetings(empty, EMPTY.batch, 2)
         meeting = max(together - fixed, 0.0) / met
     known = scaling.Machine(
         gflops,

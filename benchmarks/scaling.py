@@ -19,9 +19,6 @@ MOST_GROUPS = 8
 # in a nearer cache. A weight, its gradient and two of the optimizer's values are read, and all but
 # the gradient written, which was written before.
 TRIPS_OF_A_MAP, TRIPS_OF_A_WEIGHT = 3, 8
-# The start of a step, the end of the backward pass, the end of the step.
-MEETINGS_OF_ALL = 3
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -107,6 +104,15 @@ def multiply_adds(net: cp.Network) -> int:
     return 3 * sum(counts) - counts[0]
 
 
+def meetings_of_all(net: cp.Network) -> int:
+    """Return how often all threads meet: a step's start, the backward pass's end, the step's end.
+
+    And, for Winograd's algorithm, once its weights are transformed.
+    """
+    convolutions = (layer for layer in net.layers if isinstance(layer, cp.Conv))
+    return 3 + any(layer.algorithm == "winograd" for layer in convolutions)
+
+
 def meetings(net: cp.Network, batch: int, threads: int) -> int:
     """Return how often the threads of a team meet in a step, those of all threads left out."""
     division = Division.of(batch, threads)
@@ -145,7 +151,7 @@ def predict(
     computing *= machine.slowdown(threads)
     moving = traffic(net, batch, machine.cache) / machine.bytes_per_second(threads, shared)
     division = Division.of(batch, threads)
-    met = MEETINGS_OF_ALL * threads + meetings(net, batch, threads) * division.parts
+    met = meetings_of_all(net) * threads + meetings(net, batch, threads) * division.parts
     return machine.fixed + max(computing, moving) + met * machine.meeting / 2
 
 
