@@ -153,9 +153,10 @@ def measure(turns: int, seconds: float, quick: bool) -> Iterator[dict[str, Any]]
     bandwidths: dict[int, list[float]] = {threads: [] for threads in counts}
     for _ in range(turns):
         for threads in counts:
-            limits[threads].append(limit.gflops(threads))
             bandwidths[threads].append(bandwidth(threads))
         for point, threads in taken:
+            # As often as what is compared with it, so that both have seen the same machine.
+            limits[threads].append(limit.gflops(threads))
             times[point, threads].append(step_seconds(point, threads, seconds))
     gflops = {threads: statistics.median(rates) for threads, rates in limits.items()}
     for point in costs:

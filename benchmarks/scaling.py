@@ -20,6 +20,7 @@ MOST_GROUPS = 8
 # the gradient written, which was written before.
 TRIPS_OF_A_MAP, TRIPS_OF_A_WEIGHT = 3, 8
 
+
 @dataclass(frozen=True)
 class Machine:
     """What was measured of the machine, per number of threads: 1 and as many as it has."""
