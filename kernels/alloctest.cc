@@ -71,9 +71,8 @@ LayerSpec layer(LayerKind kind, int kernels = 0) {
 template <class T>
 void test(const char* type, int batch, int threads) {
   using enum LayerKind;
-  std::vector<LayerSpec> layers{layer(conv, 5),  layer(activation), layer(pool),       layer(conv, 7), layer(activation),
-                                      layer(pool),     layer(dropout),    layer(flatten),    layer(dense, 9), layer(activation),
-                                      layer(dense, 3)};
+  std::vector<LayerSpec> layers{layer(conv, 5), layer(activation), layer(pool),    layer(conv, 7),  layer(activation), layer(pool),
+                                layer(dropout), layer(flatten),    layer(dense, 9), layer(activation), layer(dense, 3)};
   layers[3].winograd = true;
   const Shape input{2, 12, 12};
   Plan<T> training(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
