@@ -43,17 +43,24 @@ struct ActivationLayer {
         const Lanes<T> t = o * Lanes<T>(T(1 / SCALED_TANH_HEIGHT));
         return Lanes<T>(T(SCALED_TANH_HEIGHT * SCALED_TANH_SLOPE)) * fma(-t, t, one);
       }
-      case Activation::softplus: return -expm1(-o);
+      case Activation::softplus: return -expm1(max(-o, Lanes<T>(T(-50))));
       case Activation::identity: break;
     }
     return one;
   }
 
-  // Calls body(f) where f() is this activation, known to the compiler if it is the commonest one.
+  // Calls body(f) where f() is this activation, its kind known to the compiler.
   template <class Body>
   CONVPROP_INLINE void known(const Body& body) const {
-    if (kind == Activation::relu) body([] { return ActivationLayer{Activation::relu}; });
-    else body([this] { return *this; });
+    switch (kind) {
+      case Activation::relu: return body([] { return ActivationLayer{Activation::relu}; });
+      case Activation::leaky_relu: return body([this] { return ActivationLayer{Activation::leaky_relu, slope}; });
+      case Activation::sigmoid: return body([] { return ActivationLayer{Activation::sigmoid}; });
+      case Activation::tanh: return body([] { return ActivationLayer{Activation::tanh}; });
+      case Activation::scaled_tanh: return body([] { return ActivationLayer{Activation::scaled_tanh}; });
+      case Activation::softplus: return body([] { return ActivationLayer{Activation::softplus}; });
+      case Activation::identity: return body([] { return ActivationLayer{Activation::identity}; });
+    }
   }
 
   void forward(const T* x, T* o, ptrdiff_t pixels) const {

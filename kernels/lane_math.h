@@ -21,13 +21,13 @@ template <>
 struct FloatFormat<float> {
   static constexpr int MANTISSA = 23, BIAS = 127;
   static constexpr float LN2_HIGH = 0x1.62e4p-1f, LN2_LOW = 0x1.7f7d1cp-20f;
-  static constexpr int EXP_TERMS = 8, EXPM1_TERMS = 11, LOG_TERMS = 4;
+  static constexpr int EXP_TERMS = 8, LOG_TERMS = 4, LOG1P_TERMS = 7;
 };
 template <>
 struct FloatFormat<double> {
   static constexpr int MANTISSA = 52, BIAS = 1023;
   static constexpr double LN2_HIGH = 0x1.62e42feep-1, LN2_LOW = 0x1.a39ef35793c76p-33;
-  static constexpr int EXP_TERMS = 14, EXPM1_TERMS = 19, LOG_TERMS = 10;
+  static constexpr int EXP_TERMS = 14, LOG_TERMS = 10, LOG1P_TERMS = 16;
 };
 
 template <class T>
@@ -44,41 +44,54 @@ CONVPROP_INLINE Lanes<T> power_of_two(const IntLanes<T>& n) {
   return from_bits<T>((n + IntLanes<T>(Int(F::BIAS))) * IntLanes<T>(Int(1) << F::MANTISSA));
 }
 
-// exp(x) = 2^n · exp(r) with n the whole number nearest x / ln 2, so |r| <= ln 2 / 2, and
-// exp(r) by its Taylor series.
+// x = n · ln 2 + rest with n the whole number nearest x / ln 2, so |rest| <= ln 2 / 2.
+template <class T>
+struct Reduced {
+  Lanes<T> n, rest;
+  IntLanes<T> whole;  // n
+
+  CONVPROP_INLINE explicit Reduced(const Lanes<T>& x) {
+    using F = FloatFormat<T>;
+    // Adding 1.5 · 2^MANTISSA rounds to a whole number and leaves it in the low bits.
+    const Lanes<T> shift = T(1.5) * T(typename Lanes<T>::Int(1) << F::MANTISSA);
+    const Lanes<T> shifted = fma(x, Lanes<T>(T(0x1.71547652b82fep0)), shift);
+    n = shifted - shift;
+    whole = bits_of(shifted) - bits_of(shift);
+    rest = fma(n, Lanes<T>(-F::LN2_LOW), fma(n, Lanes<T>(-F::LN2_HIGH), x));
+  }
+};
+
+// The Taylor series of exp from its term r^first on, divided by r^first.
+template <class T>
+CONVPROP_INLINE Lanes<T> exp_series(const Lanes<T>& r, int first) {
+  Lanes<T> series = inverse_factorial<T>(FloatFormat<T>::EXP_TERMS - 1);
+#pragma GCC unroll 16
+  for (int i = FloatFormat<T>::EXP_TERMS - 2; i >= first; i--) series = fma(series, r, Lanes<T>(inverse_factorial<T>(i)));
+  return series;
+}
+
+// exp(x) = 2^n · exp(r)
 template <class T>
 CONVPROP_INLINE Lanes<T> exp(const Lanes<T>& x) {
-  using Int = typename Lanes<T>::Int;
   using F = FloatFormat<T>;
   const Lanes<T> largest = T(F::BIAS + 1) * T(0x1.62e42fefa39efp-1);
   const Lanes<T> smallest = T(1 - F::BIAS) * T(0x1.62e42fefa39efp-1);
-  const Lanes<T> inside = select(x < smallest, smallest, select(x > largest, largest, x));
-  // Adding 1.5 · 2^MANTISSA rounds to a whole number and leaves it in the low bits.
-  const Lanes<T> shift = T(1.5) * T(Int(1) << F::MANTISSA);
-  const Lanes<T> shifted = fma(inside, Lanes<T>(T(0x1.71547652b82fep0)), shift);
-  const Lanes<T> n = shifted - shift;
-  const IntLanes<T> whole = bits_of(shifted) - bits_of(shift);
-  const Lanes<T> r = fma(n, Lanes<T>(-F::LN2_LOW), fma(n, Lanes<T>(-F::LN2_HIGH), inside));
-  Lanes<T> series = inverse_factorial<T>(F::EXP_TERMS - 1);
-#pragma GCC unroll 16
-  for (int i = F::EXP_TERMS - 2; i >= 0; i--) series = fma(series, r, Lanes<T>(inverse_factorial<T>(i)));
+  const Reduced<T> a(select(x < smallest, smallest, select(x > largest, largest, x)));
   // 2^n in two factors: at the ends of the range it is no normal number itself.
-  const IntLanes<T> half = whole >> 1;
-  Lanes<T> y = series * power_of_two<T>(half) * power_of_two<T>(whole - half);
+  const IntLanes<T> half = a.whole >> 1;
+  Lanes<T> y = exp_series(a.rest, 0) * power_of_two<T>(half) * power_of_two<T>(a.whole - half);
   y = select(x < smallest, Lanes<T>(T(0)), y);
   y = select(x > largest, Lanes<T>(std::numeric_limits<T>::infinity()), y);
   return select(x == x, y, x);
 }
 
-// exp(x) - 1 without the cancellation near 0.
+// exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), for |x| <= 50. Near 0, where n is 0, and elsewhere
+// nothing cancels: 2^n - 1 is exact or far larger than its rounding.
 template <class T>
 CONVPROP_INLINE Lanes<T> expm1(const Lanes<T>& x) {
-  using F = FloatFormat<T>;
-  Lanes<T> series = inverse_factorial<T>(F::EXPM1_TERMS + 1);
-#pragma GCC unroll 32
-  for (int i = F::EXPM1_TERMS; i >= 2; i--) series = fma(series, x, Lanes<T>(inverse_factorial<T>(i)));
-  const Lanes<T> one = T(1);
-  return select(abs(x) < one, fma(x * x, series, x), exp(x) - one);
+  const Reduced<T> a(x);
+  const Lanes<T> power = power_of_two<T>(a.whole), one = T(1);
+  return fma(power, fma(a.rest * a.rest, exp_series(a.rest, 2), a.rest), power - one);
 }
 
 // log(x) = e · ln 2 + log(1 + f), x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2). With
@@ -110,11 +123,14 @@ CONVPROP_INLINE Lanes<T> log(const Lanes<T>& x) {
   return select(x < Lanes<T>(infinity), y, x);
 }
 
-// log(1 + u) for u >= 0. The rounding of 1 + u is undone by the ratio of u to what was added.
+// log(1 + u) for 0 <= u <= 1: 2 artanh(d / 2) = d + 1/3 d³/4 + 1/5 d⁵/16 + ..., d = 2u / (2 + u).
 template <class T>
 CONVPROP_INLINE Lanes<T> log1p(const Lanes<T>& u) {
-  const Lanes<T> one = T(1), sum = one + u, added = sum - one;
-  return select(added == Lanes<T>(T(0)), u, log(sum) * (u / added));
+  const Lanes<T> d = (u + u) / (u + Lanes<T>(T(2))), square = d * d * Lanes<T>(T(0.25));
+  Lanes<T> series = T(1.0 / (2 * FloatFormat<T>::LOG1P_TERMS - 1));
+#pragma GCC unroll 16
+  for (int i = FloatFormat<T>::LOG1P_TERMS - 2; i >= 1; i--) series = fma(series, square, Lanes<T>(T(1.0 / (2 * i + 1))));
+  return fma(d, series * square, d);
 }
 
 template <class T>
@@ -129,8 +145,7 @@ CONVPROP_INLINE Lanes<T> tanh(const Lanes<T>& x) {
   const Lanes<T> size = abs(x), limit = T(25);
   const Lanes<T> bounded = select(size > limit, limit, size);
   const Lanes<T> e = expm1(bounded + bounded);
-  const Lanes<T> y = e / (e + Lanes<T>(T(2)));
-  return select(x < Lanes<T>(T(0)), -y, y);
+  return from_bits<T>(bits_of(e / (e + Lanes<T>(T(2)))) | (bits_of(x) ^ bits_of(size)));
 }
 
 // log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)).

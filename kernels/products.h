@@ -80,27 +80,34 @@ void product_tile(const Products<T>& a) {
       if (a.onward) sum[k][p] = Lanes<T>::load(a.x + k * a.x_kernel + p * a.x_step);
       else sum[k][p] = a.start ? a.start[k] : T(0);
     }
-  // Processors fetch ahead of what is read upwards, not of the deltas that an input delta reads.
-  const bool downwards = t.o[2] < 0;
+  // More than five kernels take a pointer for every three, with no visible tie between them: from one
+  // alone, compilers work out ten addresses anew in each row of the window, for want of registers.
+  constexpr int EACH = K <= 5 ? K : 3, POINTERS = (K + EACH - 1) / EACH;
   for (ptrdiff_t r = 0; r < t.count[0]; r++)
     for (ptrdiff_t s = 0; s < t.count[1]; s++) {
       const T* o = a.o + r * t.o[0] + s * t.o[1];
-      const T* w = a.w + r * t.w[0] + s * t.w[1];
-      if (downwards) {
-        const T* next = a.o + (s + 1 < t.count[1] ? r * t.o[0] + (s + 1) * t.o[1] : (r + 1) * t.o[0]);
-#pragma GCC unroll 8
-        for (int p = 0; p < P; p++) __builtin_prefetch(next + p * o_step);
+      const T* w[POINTERS];
+#pragma GCC unroll 4
+      for (int k = 0; k < POINTERS; k++) {
+        w[k] = a.w + r * t.w[0] + s * t.w[1] + EACH * k * a.w_kernel;
+        __asm__("" : "+r"(w[k]));
       }
-      for (ptrdiff_t u = 0; u < t.count[2]; u++, o += t.o[2], w += t.w[2]) {
+      // The next row of the window: processors do not foresee these jumps.
+      const T* next = a.o + (s + 1 < t.count[1] ? r * t.o[0] + (s + 1) * t.o[1] : (r + 1) * t.o[0]);
+#pragma GCC unroll 8
+      for (int p = 0; p < P; p++) __builtin_prefetch(next + p * o_step);
+      for (ptrdiff_t u = 0; u < t.count[2]; u++, o += t.o[2]) {
         Lanes<T> pixel[P];
 #pragma GCC unroll 8
         for (int p = 0; p < P; p++) pixel[p] = Lanes<T>::load(o + p * o_step);
 #pragma GCC unroll 12
         for (int k = 0; k < K; k++) {
-          const Lanes<T> weight = w[k * a.w_kernel];
+          const Lanes<T> weight = w[k / EACH][k % EACH * a.w_kernel];
 #pragma GCC unroll 8
           for (int p = 0; p < P; p++) sum[k][p] = fma(weight, pixel[p], sum[k][p]);
         }
+#pragma GCC unroll 4
+        for (int k = 0; k < POINTERS; k++) w[k] += t.w[2];
       }
     }
 #pragma GCC unroll 12
