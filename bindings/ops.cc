@@ -201,7 +201,7 @@ NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
   for (size_t a = 0; a < shape.size(); a++) shape[a] = in[0].shape(a);
   for (const auto& array : in) require(array.size() == in[0].size(), "the arrays must have one shape");
   auto out = new_array<T>(shape);
-  const FlushSubnormals flush;
+  const FloatSettings settings;
   for (size_t e = 0; e < in[0].size(); e += LANES) {
     const size_t count = std::min(size_t(LANES), in[0].size() - e);
     T values[2][LANES] = {};
@@ -253,6 +253,7 @@ nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<i
   require(!sample_weight || int(sample_weight->size()) == images, "sample_weight must have shape (N,)");
   const LaneArray<T> outputs(y), delta(images, {K, 1, 1});
   std::vector<T> factor(images, T(1));
+  const FloatSettings settings;
   for (int n = 0; sample_weight && n < images; n++) factor[n] = T(sample_weight->data()[n]);
   std::vector<int> correct(images);
   auto losses = new_array<double>({size_t(images)});

@@ -178,13 +178,15 @@ class PythonPlan {
 
   void start_profile() { plan_.start_profile(); }
 
-  // (layer, pass, seconds) of all that has run since start_profile.
-  std::vector<std::tuple<int, std::string, double>> profile() const {
+  // (layer, pass, seconds of all threads, seconds of the one that took longest) of all that has run
+  // since start_profile.
+  std::vector<std::tuple<int, std::string, double, double>> profile() const {
     static constexpr const char* names[PASSES] = {"images", "forward", "loss", "weight_gradient", "input_delta", "update", "wait"};
-    std::vector<std::tuple<int, std::string, double>> rows;
+    std::vector<std::tuple<int, std::string, double, double>> rows;
     for (int layer = -1; layer < plan_.layers(); layer++)
       for (int pass = 0; pass < PASSES; pass++)
-        if (const double seconds = plan_.seconds(layer, Pass(pass)); seconds > 0) rows.emplace_back(layer, names[pass], seconds);
+        if (const auto seconds = plan_.seconds(layer, Pass(pass)); seconds.all > 0)
+          rows.emplace_back(layer, names[pass], seconds.all, seconds.longest);
     return rows;
   }
 

@@ -40,7 +40,8 @@ struct ActivationLayer {
       case Activation::sigmoid: return o * (one - o);
       case Activation::tanh: return fma(-o, o, one);
       case Activation::scaled_tanh: {
-        const Lanes<T> t = o * Lanes<T>(T(1 / SCALED_TANH_HEIGHT));
+        // Divided, so that at its ends it is 1 and the slope 0.
+        const Lanes<T> t = o / Lanes<T>(T(SCALED_TANH_HEIGHT));
         return Lanes<T>(T(SCALED_TANH_HEIGHT * SCALED_TANH_SLOPE)) * fma(-t, t, one);
       }
       case Activation::softplus: return -expm1(max(-o, Lanes<T>(T(-50))));
@@ -92,20 +93,20 @@ struct ActivationLayer {
 
   // The same for image n of maps whose pixels are single numbers. Whole vectors are written: what
   // they leave behind the rows, clear_margins() puts right (image_conv.h).
-  void forward_image(const Maps<T>& x, const Maps<T>& o, int n) const {
-    chunks(o, [&](int c, int i, int j) { forward(x.at(n, c, i, j), o.at(n, c, i, j), 1); });
+  void forward_image(const Maps<T>& x, const Maps<T>& o, int n, Range channels) const {
+    chunks(o, channels, [&](int c, int i, int j) { forward(x.at(n, c, i, j), o.at(n, c, i, j), 1); });
   }
 
   void input_delta_image(const Maps<T>& delta, const Maps<T>& o, int n, const Maps<T>& delta_in, int n_in) const {
-    chunks(delta, [&](int c, int i, int j) {
+    chunks(delta, {0, delta.C}, [&](int c, int i, int j) {
       input_delta(delta.at(n, c, i, j), o.at(n, c, i, j), delta_in.at(n_in, c, i, j), 1);
     });
   }
 
  private:
   template <class Chunk>
-  static void chunks(const Maps<T>& maps, const Chunk& chunk) {
-    for (int c = 0; c < maps.C; c++)
+  static void chunks(const Maps<T>& maps, Range channels, const Chunk& chunk) {
+    for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < maps.H; i++)
         for (int j = 0; j < maps.W; j += LANES) chunk(c, i, j);
   }

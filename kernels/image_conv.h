@@ -26,11 +26,11 @@ inline Halo whole_delta_halo(const Window& window, int height, int width) {
   return halo;
 }
 
-// Sets what lies behind each row of image n to `value`: the halo up to the next row, and what
-// the last row's vectors wrote past its end.
+// Sets what lies behind each row of some maps of image n to `value`: the halo up to the next row,
+// and what the last row's vectors wrote past its end.
 template <class T>
-void clear_margins(const Maps<T>& maps, int n, T value) {
-  for (int c = 0; c < maps.C; c++) {
+void clear_margins(const Maps<T>& maps, int n, Range channels, T value) {
+  for (int c = channels.begin; c < channels.end; c++) {
     for (int i = 0; i + 1 < maps.H; i++) std::fill_n(maps.at(n, c, i, maps.W), maps.row - maps.W, value);
     std::fill_n(maps.at(n, c, maps.H - 1, maps.W), LANES, value);
   }
@@ -49,7 +49,8 @@ struct ImageConv {
   ptrdiff_t gradient_size() const { return kernel_lanes() * (taps() + 1); }
 
   // Eq. 7, as ConvLayer::forward, and the activation of Eq. 8.
-  void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int n, const ActivationLayer<T>& activation) const {
+  void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int n, Range kernels,
+               const ActivationLayer<T>& activation) const {
     const Window& window = layer.window;
     for (int j = (layer.Wo - 1) / LANES * LANES; j >= 0; j -= LANES) {
       Products<T> columns;
@@ -58,17 +59,17 @@ struct ImageConv {
                       {layer.window_weights(), layer.direction() * window.size[1], layer.direction()}};
       columns.o = o.at(n, 0, -window.before[0], j - window.before[1]);
       columns.o_step = o.row;
-      columns.w = w + layer.weight_at(0, 0, 0, 0);
+      columns.w = w + layer.weight_at(kernels.begin, 0, 0, 0);
       columns.w_kernel = taps();
-      columns.start = b;
-      columns.x = x.at(n, 0, 0, j);
+      columns.start = b ? b + kernels.begin : nullptr;
+      columns.x = x.at(n, kernels.begin, 0, j);
       columns.x_kernel = x.channel;
       columns.x_step = x.row;
-      products(columns, layer.K, layer.Ho);
+      products(columns, kernels.end - kernels.begin, layer.Ho);
     }
     if (activation.kind == Activation::identity) return;
     const ptrdiff_t pixels = (layer.Ho - 1) * x.row + layer.Wo;
-    for (int k = 0; k < layer.K; k++) activation.forward(x.at(n, k, 0, 0), x.at(n, k, 0, 0), (pixels + LANES - 1) / LANES);
+    for (int k = kernels.begin; k < kernels.end; k++) activation.forward(x.at(n, k, 0, 0), x.at(n, k, 0, 0), (pixels + LANES - 1) / LANES);
   }
 
   // Eq. 17, as ConvLayer::input_delta; delta has a halo of zeros on all sides.

@@ -1,9 +1,9 @@
 // exp, log, tanh and their kin, lane by lane, from additions, multiplications, divisions
 // and fma alone: the C library's own differ from machine to machine in the last bits.
 //
-// Error in units in the last place, for arguments whose result is a normal number: exp and
-// log below 2, the others below 5 (tests/test_lane_math.py measures them). Results under
-// the smallest normal number are 0.
+// Error in units in the last place, where argument and result are normal numbers: exp and log
+// below 2, the others below 5 (tests/test_lane_math.py measures them). Results under the
+// smallest normal number are 0.
 #pragma once
 
 #include <limits>

@@ -338,29 +338,31 @@ CONVPROP_INLINE Lanes<T> sums_of_lanes(Lanes<T> (&values)[LANES]) {
   return values[0];
 }
 
-// Subnormal numbers count as zero while one of these lives: they carry nothing that
-// training needs and cost a hundred times a normal one. The caller's setting comes back.
-class FlushSubnormals {
+// The engine's own way of rounding while one of these lives: to the nearest number, without traps,
+// and subnormal numbers count as zero: they carry nothing that training needs and cost a hundred
+// times a normal one. The caller's way, whatever it was, comes back.
+class FloatSettings {
  public:
 #if defined(__x86_64__)
-  FlushSubnormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
-  ~FlushSubnormals() { _mm_setcsr(saved_); }
+  FloatSettings() : saved_(_mm_getcsr()) { _mm_setcsr(ALL_MASKED | 0x8040u); }
+  ~FloatSettings() { _mm_setcsr(saved_); }
 
  private:
+  static constexpr unsigned ALL_MASKED = 0x1F80u;
   unsigned saved_;
 #else
-  FlushSubnormals() {
+  FloatSettings() {
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
-    const uint64_t flush = saved_ | (uint64_t(1) << 24);
+    const uint64_t flush = uint64_t(1) << 24;
     __asm__ volatile("msr fpcr, %0" : : "r"(flush));
   }
-  ~FlushSubnormals() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
+  ~FloatSettings() { __asm__ volatile("msr fpcr, %0" : : "r"(saved_)); }
 
  private:
   uint64_t saved_;
 #endif
-  FlushSubnormals(const FlushSubnormals&) = delete;
-  FlushSubnormals& operator=(const FlushSubnormals&) = delete;
+  FloatSettings(const FloatSettings&) = delete;
+  FloatSettings& operator=(const FloatSettings&) = delete;
 };
 
 }  // namespace convprop

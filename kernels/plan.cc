@@ -13,6 +13,10 @@ constexpr size_t CACHE_BYTES = size_t(2) << 20;
 // costs as much as about seven of them, and more threads share images better than maps.
 constexpr int FEW_IMAGES = 8;
 
+// So many multiply-adds take about as long as it takes to wake a thread and to meet it behind every
+// layer. Awake already, it would be worth waiting for from a twentieth of them on.
+constexpr double SOON_DONE = 5e6;
+
 }  // namespace
 
 template <class T>
@@ -24,9 +28,20 @@ Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, Loss loss, bool
   layer_shapes_.push_back(input);
   value_of_layer_.push_back(add_value(input));
   add_layers(layers);
+  one_is_soon_done_ = by_image_ && multiply_adds() < SOON_DONE;
   lay_out();
   arena_.allocate();
   lay_out();
+}
+
+// Of one image, forward.
+template <class T>
+double Plan<T>::multiply_adds() const {
+  double sum = 0;
+  for (const Op& op : ops_)
+    if (const ConvOp* conv = as<ConvOp>(op)) sum += double(conv->layer.weights()) * conv->layer.Ho * conv->layer.Wo;
+    else if (const DenseOp* dense = as<DenseOp>(op)) sum += double(dense->layer.weights());
+  return sum;
 }
 
 template <class T>
@@ -194,8 +209,8 @@ void Plan<T>::lay_out() {
   for (int t = 0; t < threads_ && room; t++) room_.push_back(arena_.take<T>(room));
   barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());
-  image_weight_.resize(batch_size_), image_loss_.resize(batch_size_);
-  image_factor_.resize(batch_size_), image_correct_.resize(batch_size_);
+  image_weight_ = arena_.take<double>(batch_size_), image_loss_ = arena_.take<double>(batch_size_);
+  image_factor_ = arena_.take<T>(batch_size_), image_correct_ = arena_.take<int>(batch_size_);
   if (mode_ == Mode::predict) return;
 
   const int last = int(values_.size()) - 1, boundary = head_ < int(ops_.size()) ? ops_[head_].in : last;

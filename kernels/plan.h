@@ -110,8 +110,12 @@ class Plan {
 
   // From now on the seconds that each pass takes are kept, the threads' own added up.
   void start_profile();
-  // 0 for what has not run; layer -1 is what belongs to none.
-  double seconds(int layer, Pass pass) const;
+  // Of all threads together, and of the one that took longest; 0 for what has not run. Layer -1 is
+  // what belongs to none.
+  struct Seconds {
+    double all = 0, longest = 0;
+  };
+  Seconds seconds(int layer, Pass pass) const;
 
  private:
   // What stands between two layers, in the shape it is stored in: a Flatten does not change it.
@@ -179,6 +183,7 @@ class Plan {
   void lay_out();
   void lay_out_conv(ConvOp& conv, const Shape& out, int groups, int units);
   int blocks_at_once(int blocks_each) const;
+  double multiply_adds() const;
   bool few_images(const std::vector<LayerSpec>& layers) const;
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
@@ -216,7 +221,7 @@ class Plan {
   void backward_pass(const Place& at);
   void forward(Op& op, Range blocks, const Place& at);
   void backward(Op& op, Range blocks, int group, bool first_of_group, const Place& at);
-  void forward_image(Op& op, int n, const Place& at);
+  void forward_image(Op& op, int n, Range maps, const Place& at);
   void backward_conv(ConvOp& conv, const Op& op, int block, int group, bool first_of_group, const Place& at);
   void backward_image(Op& op, int n, const Place& at);
   void loss(const Place& at);
@@ -229,6 +234,7 @@ class Plan {
   const bool mean_;
   const int batch_size_, threads_;
   bool by_image_;            // the head goes image by image
+  bool one_is_soon_done_;    // one image's prediction, before another thread would have woken up
   int head_ = 0;             // ops before this one go block by block
   int at_once_ = 0;          // blocks that a unit carries at once
   int first_trainable_ = 0;  // ops before this one need no backward pass
@@ -251,9 +257,9 @@ class Plan {
   int blocks_ = 0, groups_ = 0;
   const double* learning_rate_ = nullptr;
   double weight_sum_ = 0;
-  std::vector<double> image_weight_, image_loss_;
-  std::vector<T> image_factor_;
-  std::vector<int> image_correct_;
+  double *image_weight_ = nullptr, *image_loss_ = nullptr;  // one number an image each
+  T* image_factor_ = nullptr;
+  int* image_correct_ = nullptr;
 };
 
 }  // namespace convprop

@@ -127,9 +127,9 @@ struct PoolLayer {
   }
 
   // For one image whose pixels are single numbers; windows of 2×2 that tile the map sixteen at once.
-  void forward_image(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int n) const {
-    if (!tiled_by_two()) return forward<Single<T>>(o, x, winner, n, {0, C});
-    for (int c = 0; c < C; c++)
+  void forward_image(const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, int n, Range channels) const {
+    if (!tiled_by_two()) return forward<Single<T>>(o, x, winner, n, channels);
+    for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++)
         for (int j = 0; j < Wo; j += LANES) {
           Lanes<T> pixel[4];

@@ -478,7 +478,7 @@ void test_flushing() {
 #endif
   // Volatile, so that the processor multiplies and not the compiler.
   volatile T root = std::ldexp(T(1), (Limits::min_exponent - 1) / 2), step = std::ldexp(T(1), -Limits::digits / 2 - 2), subnormal = Limits::denorm_min();
-  const FlushSubnormals flush;
+  const FloatSettings settings;
   const Lanes<T> up = (1 + step) * root, down = (1 - step) * root, middle = T(root), zero = T(0);
   const auto expect = [&](const char* what, const Lanes<T>& value, T right) {
     T got[LANES];

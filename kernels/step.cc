@@ -35,6 +35,7 @@ template <class T>
 StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
                            uint64_t seed, const double* learning_rate) {
   const std::lock_guard<std::mutex> alone(running_);
+  const FloatSettings settings;
   images_ = images, targets_ = targets, step_ = step, seed_ = seed, learning_rate_ = learning_rate;
   weigh_images(sample_weight);
   on_all_threads([&](const Place& at) { backward_pass(at); });
@@ -75,8 +76,7 @@ template <class Rest>
 void Plan<T>::on_all_threads(const Rest& rest) {
   blocks_ = blocks_of(images_.count);
   groups_ = std::min(blocks_, MOST_GROUPS);
-  // One image to predict is done before another thread would have woken up.
-  const int threads = by_image_ && mode_ == Mode::predict && images_.count == 1 ? 1 : threads_;
+  const int threads = mode_ == Mode::predict && images_.count == 1 && one_is_soon_done_ ? 1 : threads_;
   const int units = std::min(groups_, threads), parts = threads / units;
   for (int u = 0; u < units; u++) barriers_[u]->reset(parts);
   barriers_.back()->reset(threads);
@@ -150,7 +150,7 @@ void Plan<T>::loss(const Place& at) {
   const Maps<T> y = output_of(last, at), delta = delta_of(last, at);
   const LossLayer<T> layer{loss_, int(y.features())};
   for (int b = at.blocks.begin; b < at.blocks.end; b++)
-    layer.forward(y, targets_, b, images_.count, image_factor_.data(), delta, image_loss_.data(), image_correct_.data());
+    layer.forward(y, targets_, b, images_.count, image_factor_, delta, image_loss_, image_correct_);
 }
 
 // ---- Forward ----
@@ -167,10 +167,17 @@ template <class T>
 void Plan<T>::forward_pass(const Place& at) {
   const Maps<T> input = output_of(0, at);
   if (by_image_) {
-    const Range images = at.share_of(images_.count);
+    // Of several images each has its thread; a single one's maps are divided among all.
+    const bool single = images_.count == 1;
+    const Range images = single ? Range{0, 1} : at.share_of(images_.count);
     for (int n = images.begin; n < images.end; n++) {
-      timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_maps(batch, input, n); }); });
-      for (int i = 0; i < head_; i++) timed(at.thread, ops_[i].layer, Pass::forward, [&] { forward_image(ops_[i], n, at); });
+      if (!single || at.part == 0)
+        timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_maps(batch, input, n); }); });
+      for (int i = 0; i < head_; i++) {
+        if (single) meet(at);
+        const int C = values_[ops_[i].out].shape.C;
+        timed(at.thread, ops_[i].layer, Pass::forward, [&] { forward_image(ops_[i], n, single ? at.share_of(C) : Range{0, C}, at); });
+      }
     }
     meet(at);
   } else {
@@ -190,7 +197,7 @@ void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
   const auto each_block = [&](const auto& body) {
     for (int b = blocks.begin; b < blocks.end; b++) body(b);
   };
-  timed(at.thread, op.layer, Pass::forward, [&] {
+  timed(at.thread, op.layer, as<GatherOp>(op) ? Pass::images : Pass::forward, [&] {
     std::visit(Overloaded{
                    [&](ConvOp& conv) {
                      each_block([&](int b) {
@@ -222,23 +229,25 @@ void Plan<T>::forward(Op& op, Range blocks, const Place& at) {
 }
 
 template <class T>
-void Plan<T>::forward_image(Op& op, int n, const Place& at) {
+void Plan<T>::forward_image(Op& op, int n, Range maps, const Place& at) {
   const Maps<T> in = output_of(op.in, at), out = output_of(op.out, at);
   std::visit(Overloaded{
                  [&](ConvOp& conv) {
                    const T* bias = parameter(conv.bias);
                    if (conv.winograd)
-                     Winograd<T>{conv.layer}.forward_image(in, conv.transformed, bias, out, n, conv.activation, room_[at.thread]);
-                   else ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), bias, out, n, conv.activation);
+                     Winograd<T>{conv.layer}.forward_image(in, conv.transformed, bias, out, n, maps, conv.activation, room_[at.thread]);
+                   else ImageConv<T>{conv.layer}.forward(in, parameter(conv.weight), bias, out, n, maps, conv.activation);
                  },
-                 [&](PoolOp& pool) { pool.layer.forward_image(in, out, of_unit(pool.winner, at), n); },
-                 [&](ActivationLayer<T>& activation) { activation.forward_image(in, out, n); },
-                 [&](DropoutOp& dropout) { dropout_now(dropout).forward_image(in, out, n, seed_, step_, op.layer); },
+                 [&](PoolOp& pool) { pool.layer.forward_image(in, out, of_unit(pool.winner, at), n, maps); },
+                 [&](ActivationLayer<T>& activation) { activation.forward_image(in, out, n, maps); },
+                 [&](DropoutOp& dropout) {
+                   if (images_.count > 1 || at.part == 0) dropout_now(dropout).forward_image(in, out, n, seed_, step_, op.layer);
+                 },
                  [](auto&) {},
              },
              op.what);
   const Value& value = values_[op.out];
-  if (value.o_halo.any()) clear_margins(out, n, value.padding_value);
+  if (value.o_halo.any()) clear_margins(out, n, maps, value.padding_value);
 }
 
 // ---- Backward ----
@@ -369,7 +378,7 @@ void Plan<T>::backward_image(Op& op, int n, const Place& at) {
                    const Maps<T>& x_delta = conv.delta[at.part];
                    timed(at.thread, op.layer, Pass::weight_gradient, [&] {
                      conv.activation.input_delta_image(delta, out, n, x_delta, 0);
-                     clear_margins(x_delta, 0, T(0));
+                     clear_margins(x_delta, 0, {0, x_delta.C}, T(0));
                      layer.weight_gradient(in, x_delta, by_kernel_[at.part], conv.image_gradients + n * layer.gradient_size(), n);
                    });
                    if (delta_in.data) back([&] { layer.input_delta(x_delta, parameter(conv.weight), delta_in, n); });
@@ -461,10 +470,13 @@ void Plan<T>::start_profile() {
 }
 
 template <class T>
-double Plan<T>::seconds(int layer, Pass pass) const {
-  double sum = 0;
-  for (size_t at = size_t(layer + 1) * PASSES + size_t(pass); at < seconds_.size(); at += size_t(layers() + 1) * PASSES) sum += seconds_[at];
-  return sum;
+typename Plan<T>::Seconds Plan<T>::seconds(int layer, Pass pass) const {
+  Seconds seconds;
+  for (size_t at = size_t(layer + 1) * PASSES + size_t(pass); at < seconds_.size(); at += size_t(layers() + 1) * PASSES) {
+    seconds.all += seconds_[at];
+    seconds.longest = std::max(seconds.longest, seconds_[at]);
+  }
+  return seconds;
 }
 
 template <class T>

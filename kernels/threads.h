@@ -99,7 +99,7 @@ class ThreadPool {
   }
 
   static void call(const Work& work, int thread) {
-    const FlushSubnormals flush;
+    const FloatSettings settings;
     work(thread);
   }
 

@@ -186,7 +186,8 @@ struct Winograd {
 
   // forward() for image n of maps whose pixels are single numbers: sixteen tiles of a row in the
   // lanes. From the right and downwards, as in image_conv.h.
-  void forward_image(const Maps<T>& o, const T* u, const T* b, const Maps<T>& x, int n, const ActivationLayer<T>& activation, T* room) const {
+  void forward_image(const Maps<T>& o, const T* u, const T* b, const Maps<T>& x, int n, Range kernels,
+                     const ActivationLayer<T>& activation, T* room) const {
     const Window& window = layer.window;
     const int down = (layer.Ho + 1) / 2, width = 2 * LANES;
     for (int left = (layer.Wo - 1) / width * width; left >= 0; left -= width)
@@ -206,8 +207,8 @@ struct Winograd {
             }
             transform_tile(tile, v.of(0) + (ptrdiff_t(c) * strip.tiles + t) * LANES, v.apart());
           }
-        multiply(v, u, false, m, strip.tiles, {0, layer.K});
-        for (int k = 0; k < layer.K; k++) {
+        multiply(v, u, false, m, strip.tiles, kernels);
+        for (int k = kernels.begin; k < kernels.end; k++) {
           const Lanes<T> bias = b ? b[k] : T(0);
           for (int t = 0; t < strip.tiles; t++) {
             Lanes<T> y[2][2];

@@ -88,3 +88,29 @@ def test_uint8_images_and_any_number_of_threads():
     finally:
         cp.set_num_threads(before)
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+def test_one_image_that_takes_long_is_shared_among_the_threads(algorithm):
+    layers = [
+        cp.Conv(24, 3, padding=1, algorithm=algorithm),
+        cp.Tanh(),
+        cp.Conv(33, 3, padding=(1, 1, 2, 1), padding_value=0.5, algorithm=algorithm),
+        cp.MaxPool(2),
+        cp.LeakyReLU(),
+        cp.L2Pool(3, stride=2),
+        cp.Dropout(0.3),
+        cp.Conv(1, 2),
+        cp.Dense(4),
+    ]
+    net = cp.Network(layers, (2, 40, 36), seed=3)
+    images = np.random.default_rng(0).normal(size=(18, 2, 40, 36)).astype(np.float32)
+    before = cp.get_num_threads()
+    try:
+        expected = net.forward(images)
+        for threads in (1, 2, 3, 7):
+            cp.set_num_threads(threads)
+            for n in range(3):
+                assert net.forward(images[n : n + 1]).tobytes() == expected[n].tobytes()
+    finally:
+        cp.set_num_threads(before)

@@ -219,8 +219,8 @@ def test_truncated_files(tmp_path):
 def test_foreign_files(tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
-    length = int.from_bytes(b"\x89PNG\r\n\x1a\n", "little")
-    with refuses(ModelFileError, f"{path}: not a model file: a header of {length} bytes"):
+    begins = "it does not begin as safetensors files do"
+    with refuses(ModelFileError, f"{path}: not a model file: {begins}"):
         cp.load(path)
     save_file({"w": np.zeros(3, np.float32)}, path)
     with refuses(

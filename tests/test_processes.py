@@ -153,3 +153,38 @@ def test_two_processes_with_two_threads_each_share_two_processors():
     finally:
         for process in both:
             process.communicate(timeout=60)
+
+
+ROUNDING = """
+import ctypes, ctypes.util, platform
+import numpy as np, convprop as cp
+UPWARD = {"x86_64": 0x800, "aarch64": 0x400000}[platform.machine()]
+images = np.random.default_rng(0).integers(0, 256, (203, 1, 9, 9), dtype=np.uint8)
+labels = np.arange(203) % 5
+libm = ctypes.CDLL(ctypes.util.find_library("m"))
+
+def network():
+    net = cp.Network([cp.Conv(18, 3), cp.Tanh(), cp.Dense(5)], (1, 9, 9))
+    net.normalisation = [128.0], [0.015625]
+    return net
+
+def trained(net, threads):
+    cp.set_num_threads(threads)
+    cp.train(net, images, labels, epochs=1, seed=1)
+    return net.weights_sha256()
+
+expected = trained(network(), 2)
+for threads in (1, 2, 3):
+    net = network()
+    assert libm.fesetround(UPWARD) == 0
+    found = trained(net, threads)
+    assert libm.fegetround() == UPWARD, "the caller's way of rounding comes back"
+    assert libm.fesetround(0) == 0
+    assert found == expected, threads
+    # On threads that began while the caller rounded upwards.
+    assert trained(network(), threads) == expected, threads
+"""
+
+
+def test_bits_do_not_depend_on_how_the_caller_rounds():
+    subprocess.run([sys.executable, "-c", ROUNDING], check=True, timeout=60)

@@ -207,7 +207,7 @@ def _check_header_size(path: Path) -> None:
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:
-        raise ModelFileError(f"not a model file: a header of {length} bytes")
+        raise ModelFileError("not a model file: it does not begin as safetensors files do")
 
 
 def _description(metadata: dict[str, str] | None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Pa
             rule = f"be a whole number from 1 to {MOST_THREADS}"
             raise invalid("CONVPROP_NUM_THREADS", rule, given)
         return int(given)
-    limits = [MOST_THREADS, _processors()]
+    limits = [MOST_THREADS, affinity()]
     if math.isfinite(quota := cpu_quota(root)):
         limits.append(math.ceil(quota))
     # "4,2" gives the nested levels of parallelism after the first.
@@ -49,7 +49,8 @@ def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Pa
     return max(1, min(limits))
 
 
-def _processors() -> int:
+def affinity() -> int:
+    """Return how many processors the process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -17,9 +17,12 @@ from convprop.geometry import positive_integer
 from convprop.layers import Activation, Flatten, L2Pool, MaxPool
 from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer
+from convprop.processors import affinity, cpu_quota
 from convprop.stack import Stack
 from convprop.summary import table
 from convprop.threads import get_num_threads
+
+_Times = dict[tuple[int, str], tuple[float, float]]
 
 STEPS = 30
 WARM_UP_STEPS = 5
@@ -44,6 +47,8 @@ class PassTime:
     seconds : float
         Of a step. Times of threads side by side are averaged, so that all passes together are
         the step.
+    longest : float
+        Of the thread that took longest: what rates are counted by.
     operations : int
         A multiply-add is two; products with padding and with zeros count.
     bytes : int or None
@@ -55,6 +60,7 @@ class PassTime:
     layers: tuple[str, ...]
     name: str
     seconds: float
+    longest: float
     operations: int
     bytes: int | None
     limit: float
@@ -62,7 +68,7 @@ class PassTime:
     @property
     def rate(self) -> float | None:
         """Operations a second; None where there are no multiply-adds to count."""
-        return self.operations / self.seconds if self.operations else None
+        return self.operations / self.longest if self.operations else None
 
     @property
     def share_of_limit(self) -> float | None:
@@ -144,7 +150,7 @@ def _cells(entry: PassTime, total: float) -> list[str]:
         "" if rate is None else f"{rate / 1e9:.1f}",
         "" if share is None else f"{share:.0%}",
         "" if size is None else f"{size / 1e6:.2f}",
-        "" if size is None else f"{size / entry.seconds / 1e9:.1f}",
+        "" if size is None else f"{size / entry.longest / 1e9:.1f}",
     ]
 
 
@@ -189,8 +195,9 @@ def profile(
     plan = measured.plan("train", batch)
     state = [np.zeros_like(array) for array in weights for _ in range(optimizer.slots)]
     plan.bind_optimizer(optimizer.kind, optimizer.settings(), state)
-    limit = engine.multiply_add_limit(network.dtype.name, LIMIT_SECONDS) * 1e9
+    limit = _limit(network.dtype.name)
     records: list[dict[tuple[int, str], float]] = []
+    longest: list[dict[tuple[int, str], float]] = []
     for step in range(1, WARM_UP_STEPS + steps + 1):
         rows = np.arange(step * batch, (step + 1) * batch) % len(checked)
         plan.start_profile()
@@ -201,18 +208,29 @@ def profile(
         )
         seconds = time.perf_counter() - started
         if step > WARM_UP_STEPS:
-            passes = {row[:2]: row[2] / get_num_threads() for row in plan.profile()}
+            measurements = plan.profile()
+            passes = {row[:2]: row[2] / get_num_threads() for row in measurements}
+            longest.append({row[:2]: row[3] for row in measurements})
             records.append(passes | {(-1, "outside"): max(seconds - sum(passes.values()), 0.0)})
-    times = {key: _faster_half(records, key) for key in set().union(*records)}
+    times = {
+        key: (_faster_half(records, key), _faster_half(longest, key))
+        for key in set().union(*records)
+    }
     costs = _Costs(network, optimizer, batch, checked.dtype.itemsize)
     return Profile(
         tuple(costs.entry(layer, name, times, limit) for layer, name in _sorted(times)),
-        sum(times.values()),
+        sum(seconds for seconds, _ in times.values()),
         limit,
         batch,
         steps,
         get_num_threads(),
     )
+
+
+def _limit(dtype: str) -> float:
+    """Return the machine's limit; more threads than processors have no higher one."""
+    usable = min(affinity(), cpu_quota()) / get_num_threads()
+    return float(engine.multiply_add_limit(dtype, LIMIT_SECONDS)) * 1e9 * min(usable, 1.0)
 
 
 def _faster_half(records: Sequence[Mapping[tuple[int, str], float]], key: tuple[int, str]) -> float:
@@ -222,7 +240,7 @@ def _faster_half(records: Sequence[Mapping[tuple[int, str], float]], key: tuple[
     return sum(half) / len(half)
 
 
-def _sorted(times: dict[tuple[int, str], float]) -> list[tuple[int, str]]:
+def _sorted(times: _Times) -> list[tuple[int, str]]:
     """Return images, the layers in order, the loss, and what belongs to nothing."""
     after = {"images": -1, "loss": len(times), "wait": len(times) + 1, "outside": len(times) + 2}
     return sorted(times, key=lambda key: (after.get(key[1], key[0]), _ORDER.index(key[1])))
@@ -240,12 +258,10 @@ class _Costs:
         self.value_bytes = network.dtype.itemsize
         self.slots = optimizer.slots
 
-    def entry(
-        self, layer: int, name: str, times: dict[tuple[int, str], float], limit: float
-    ) -> PassTime:
+    def entry(self, layer: int, name: str, times: _Times, limit: float) -> PassTime:
         seconds = times[layer, name]
         if layer < 0:
-            return PassTime((), name, seconds, 0, self._bytes_of_none(name), limit)
+            return PassTime((), name, *seconds, 0, self._bytes_of_none(name), limit)
         timed = {position for position, _ in times}
         fused = self._fused(layer, timed)
         operations = 0
@@ -253,7 +269,7 @@ class _Costs:
             adds = self.stack.layers[layer].multiply_adds(self.stack.shapes[layer])
             operations = 2 * adds * self.batch_size
         names = tuple(self.stack.names[position] for position in fused)
-        return PassTime(names, name, seconds, operations, self._bytes(fused, name), limit)
+        return PassTime(names, name, *seconds, operations, self._bytes(fused, name), limit)
 
     def _fused(self, layer: int, timed: set[int]) -> list[int]:
         """Return a layer and those behind it that have no time of their own."""
