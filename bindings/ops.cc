@@ -194,34 +194,47 @@ NewArray<T> dense_input_delta(Array<T> delta, Array<T> w) {
   return input.array(true);
 }
 
-// f over every element of an array of any shape, sixteen at a time.
+// f over every element of arrays of one shape, sixteen at a time, each thread a run of them.
 template <class T, class F>
 NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
   std::vector<size_t> shape(in[0].ndim());
   for (size_t a = 0; a < shape.size(); a++) shape[a] = in[0].shape(a);
-  for (const auto& array : in) require(array.size() == in[0].size(), "the arrays must have one shape");
+  const size_t size = in[0].size(), whole = size / LANES;
+  for (const auto& array : in) require(array.size() == size, "the arrays must have one shape");
+  require(whole <= size_t(std::numeric_limits<int>::max()), "the arrays must have fewer elements");
   auto out = new_array<T>(shape);
-  const FloatSettings settings;
-  for (size_t e = 0; e < in[0].size(); e += LANES) {
-    const size_t count = std::min(size_t(LANES), in[0].size() - e);
-    T values[2][LANES] = {};
-    for (size_t a = 0; a < in.size(); a++) std::copy_n(in[a].data() + e, count, values[a]);
+  const T *first = in.front().data(), *second = in.back().data();
+  const int threads = size < 65536 ? 1 : SharedPool::instance().threads();
+  SharedPool::instance().run(threads, [&](int thread) {
+    const Range mine = share(int(whole), thread, threads);
+    for (size_t e = size_t(mine.begin) * LANES; e < size_t(mine.end) * LANES; e += LANES)
+      f(Lanes<T>::load(first + e), Lanes<T>::load(second + e)).store(out.data() + e);
+    if (thread > 0 || whole * LANES == size) return;
+    alignas(VECTOR_BYTES) T values[2][LANES] = {};
+    std::copy(first + whole * LANES, first + size, values[0]);
+    std::copy(second + whole * LANES, second + size, values[1]);
     f(Lanes<T>::load(values[0]), Lanes<T>::load(values[1])).store(values[0]);
-    std::copy_n(values[0], count, out.data() + e);
-  }
+    std::copy_n(values[0], size - whole * LANES, out.data() + whole * LANES);
+  });
   return out;
 }
 
 template <class T>
 NewArray<T> activation_forward(Array<T> x, const std::string& kind, double slope) {
   const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return layer.forward(v); });
+  std::optional<NewArray<T>> out;
+  layer.known([&](const auto& f) { out = lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f().forward(v); }); });
+  return *out;
 }
 
 template <class T>
 NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& kind, double slope) {
   const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * layer.derivative(v); });
+  std::optional<NewArray<T>> out;
+  layer.known([&](const auto& f) {
+    out = lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f().derivative(v); });
+  });
+  return *out;
 }
 
 template <class T>

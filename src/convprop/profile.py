@@ -137,7 +137,7 @@ class Profile:
         total = ["step", "", f"{1e3 * self.seconds:.3f}", "", "", "", "", ""]
         operations = sum(entry.operations for entry in self.passes)
         total[4:6] = [f"{operations / self.seconds / 1e9:.1f}", f"{self.share_of_limit:.0%}"]
-        return "\n".join(table(headings, [*rows, total], words=2, cut=0))
+        return "\n".join(table(headings, [*rows, total], words=2, folded=0))
 
 
 def _cells(entry: PassTime, total: float) -> list[str]:

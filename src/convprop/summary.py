@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from convprop.network import Network
 
 WIDTH = 80
+NARROWEST = 12
+"""A column gives way no further."""
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
 
 
@@ -48,7 +51,7 @@ def summary(
         f"{words[0][2]} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
         f" {network.dtype}, {numbers[-1][0] * itemsize:,} B of parameters"
     )
-    lines = [title, "", *table(_HEADINGS, rows, words=2, cut=1)]
+    lines = [title, "", *table(_HEADINGS, rows, words=2, folded=1)]
     if batch_size is not None:
         size = positive_integer("batch_size", batch_size)
         count = size if images is None else positive_integer("images", images)
@@ -80,25 +83,28 @@ def _number(value: int) -> str:
 
 
 def table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, cut: int
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, words: int, folded: int
 ) -> list[str]:
     """Return lines of aligned cells, with a rule below the headings and above the last row.
 
     The first ``words`` columns hold words, which begin together, the others numbers, which end
-    together. Column ``cut`` gives way where the line would be longer than 80.
+    together. Column ``folded`` goes on in the next line where one would be longer than 80.
     """
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    room = WIDTH - sum(widths) + widths[cut] - 2 * (len(widths) - 1)
-    widths[cut] = min(widths[cut], max(room, 0))
-    lines = []
+    room = WIDTH - sum(widths) + widths[folded] - 2 * (len(widths) - 1)
+    widths[folded] = min(widths[folded], max(room, NARROWEST))
+    blocks = []
     for row in (headings, *rows):
+        lines = []
         cells = list(row)
-        if len(cells[cut]) > widths[cut]:
-            cells[cut] = cells[cut][: widths[cut] - 1] + "…"
-        aligned = (
-            f"{cell:<{width}}" if column < words else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        lines.append("  ".join(aligned).rstrip())
+        for part in textwrap.wrap(cells[folded], widths[folded]) or [""]:
+            cells[folded] = part
+            aligned = (
+                f"{cell:<{width}}" if column < words else f"{cell:>{width}}"
+                for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            )
+            lines.append("  ".join(aligned).rstrip())
+            cells = [""] * len(cells)
+        blocks.append("\n".join(lines))
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    return [blocks[0], rule, *blocks[1:-1], rule, blocks[-1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -52,8 +53,23 @@ def build_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for position, (command, example) in enumerate(COMMANDS.items()):
-        app.command(command, help_epilogue=f"Example: {example}", sort_key=position)
+        app.command(
+            command,
+            usage=_usage(command),
+            help_epilogue=f"Example: {example}",
+            sort_key=position,
+        )
     return app
+
+
+def _usage(command: Callable[..., object]) -> str:
+    """Return a command's usage line, with what may be left out in brackets."""
+    words = ["Usage: convprop", command.__name__, "[OPTIONS]"]
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            name = parameter.name.upper()
+            words.append(name if parameter.default is inspect.Parameter.empty else f"[{name}]")
+    return " ".join(words)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
