@@ -8,6 +8,7 @@ import pytest
 import convprop as cp
 from convprop._native import engine
 from convprop.errors import InvalidInput
+from convprop.processors import affinity
 from convprop.profile import Profile, profile
 from refusal import refuses
 
@@ -120,3 +121,16 @@ def test_the_limit_is_that_of_registers():
     )
     # A register holds half as many.
     assert 0.2 < double / single < 0.8
+
+
+def test_more_threads_than_processors_reach_no_more():
+    before = cp.get_num_threads()
+    try:
+        cp.set_num_threads(1)
+        one = profiled(cp.preset("lenet5", (1, 28, 28), 10), 16)
+        cp.set_num_threads(4 * affinity())
+        many = profiled(cp.preset("lenet5", (1, 28, 28), 10), 16)
+    finally:
+        cp.set_num_threads(before)
+    assert many.limit < 2 * one.limit * affinity()
+    assert all(entry.share_of_limit < 1.2 for entry in many.passes if entry.rate is not None)

@@ -48,7 +48,8 @@ class PassTime:
         Of a step. Times of threads side by side are averaged, so that all passes together are
         the step.
     longest : float
-        Of the thread that took longest: what rates are counted by.
+        What rates are counted by: the time of the thread that took longest; with more threads
+        than processors at least all their times over the processors.
     operations : int
         A multiply-add is two; products with padding and with zeros count.
     bytes : int or None
@@ -195,7 +196,10 @@ def profile(
     plan = measured.plan("train", batch)
     state = [np.zeros_like(array) for array in weights for _ in range(optimizer.slots)]
     plan.bind_optimizer(optimizer.kind, optimizer.settings(), state)
-    limit = _limit(network.dtype.name)
+    threads = get_num_threads()
+    processors = min(affinity(), cpu_quota(), threads)
+    limit = engine.multiply_add_limit(network.dtype.name, LIMIT_SECONDS) * 1e9
+    limit *= processors / threads  # which is each thread's times the threads
     records: list[dict[tuple[int, str], float]] = []
     longest: list[dict[tuple[int, str], float]] = []
     for step in range(1, WARM_UP_STEPS + steps + 1):
@@ -209,8 +213,8 @@ def profile(
         seconds = time.perf_counter() - started
         if step > WARM_UP_STEPS:
             measurements = plan.profile()
-            passes = {row[:2]: row[2] / get_num_threads() for row in measurements}
-            longest.append({row[:2]: row[3] for row in measurements})
+            passes = {row[:2]: row[2] / threads for row in measurements}
+            longest.append({row[:2]: max(row[3], row[2] / processors) for row in measurements})
             records.append(passes | {(-1, "outside"): max(seconds - sum(passes.values()), 0.0)})
     times = {
         key: (_faster_half(records, key), _faster_half(longest, key))
@@ -223,14 +227,8 @@ def profile(
         limit,
         batch,
         steps,
-        get_num_threads(),
+        threads,
     )
-
-
-def _limit(dtype: str) -> float:
-    """Return the machine's limit; more threads than processors have no higher one."""
-    usable = min(affinity(), cpu_quota()) / get_num_threads()
-    return float(engine.multiply_add_limit(dtype, LIMIT_SECONDS)) * 1e9 * min(usable, 1.0)
 
 
 def _faster_half(records: Sequence[Mapping[tuple[int, str], float]], key: tuple[int, str]) -> float:
