@@ -222,19 +222,17 @@ NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
 template <class T>
 NewArray<T> activation_forward(Array<T> x, const std::string& kind, double slope) {
   const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  std::optional<NewArray<T>> out;
-  layer.known([&](const auto& f) { out = lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f().forward(v); }); });
-  return *out;
+  return layer.known([&](const auto& f) {
+    return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f().forward(v); });
+  });
 }
 
 template <class T>
 NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& kind, double slope) {
   const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  std::optional<NewArray<T>> out;
-  layer.known([&](const auto& f) {
-    out = lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f().derivative(v); });
+  return layer.known([&](const auto& f) {
+    return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f().derivative(v); });
   });
-  return *out;
 }
 
 template <class T>

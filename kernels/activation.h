@@ -50,9 +50,9 @@ struct ActivationLayer {
     return one;
   }
 
-  // Calls body(f) where f() is this activation, its kind known to the compiler.
+  // body(f), where f() is this activation, its kind known to the compiler.
   template <class Body>
-  CONVPROP_INLINE void known(const Body& body) const {
+  CONVPROP_INLINE auto known(const Body& body) const {
     switch (kind) {
       case Activation::relu: return body([] { return ActivationLayer{Activation::relu}; });
       case Activation::leaky_relu: return body([this] { return ActivationLayer{Activation::leaky_relu, slope}; });
@@ -60,8 +60,9 @@ struct ActivationLayer {
       case Activation::tanh: return body([] { return ActivationLayer{Activation::tanh}; });
       case Activation::scaled_tanh: return body([] { return ActivationLayer{Activation::scaled_tanh}; });
       case Activation::softplus: return body([] { return ActivationLayer{Activation::softplus}; });
-      case Activation::identity: return body([] { return ActivationLayer{Activation::identity}; });
+      case Activation::identity: break;
     }
+    return body([] { return ActivationLayer{Activation::identity}; });
   }
 
   void forward(const T* x, T* o, ptrdiff_t pixels) const {

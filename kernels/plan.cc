@@ -14,7 +14,7 @@ constexpr size_t CACHE_BYTES = size_t(2) << 20;
 constexpr int FEW_IMAGES = 8;
 
 // So many multiply-adds take about as long as it takes to wake a thread and to meet it behind every
-// layer. Awake already, it would be worth waiting for from a twentieth of them on.
+// layer. Awake already, it would be worth waiting for from a tenth of them on.
 constexpr double SOON_DONE = 5e6;
 
 }  // namespace
