@@ -104,7 +104,7 @@ class Network:
         self,
         layers: Iterable[Layer],
         input_shape: Sequence[int],
-        loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008 - immutable
+        loss: Loss = SoftmaxCrossEntropy(),
         seed: int = 0,
         dtype: DTypeLike = "float32",
     ) -> None:
@@ -381,7 +381,7 @@ class Network:
         batch_size: int | None = None,
         *,
         images: int | None = None,
-        optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - immutable
+        optimizer: Optimizer = Adam(1e-3),
     ) -> str:
         """Return a table of layers, shapes, parameters, multiply-adds and memory.
 

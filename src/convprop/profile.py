@@ -160,7 +160,7 @@ def profile(
     images: ArrayLike,
     targets: ArrayLike,
     *,
-    optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - immutable
+    optimizer: Optimizer = Adam(1e-3),
     batch_size: int = 64,
     steps: int = STEPS,
 ) -> Profile:

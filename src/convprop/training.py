@@ -90,7 +90,7 @@ def train(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    optimizer: Optimizer = Adam(1e-3),  # noqa: B008 - immutable
+    optimizer: Optimizer = Adam(1e-3),
     schedule: Schedule | None = None,
     epochs: int = 5,
     batch_size: int = 64,
