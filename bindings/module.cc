@@ -3,6 +3,7 @@
 
 NB_MODULE(CONVPROP_MODULE, m) {
   m.attr("isa") = CONVPROP_ISA;
+  convprop::define_augment(m);
   convprop::define_limit(m);
   convprop::define_ops(m);
   convprop::define_plan(m);

@@ -115,14 +115,14 @@ class PythonPlan {
 
   template <class Pixel, class Target>
   nb::tuple train_step(Array<Pixel> images, Index indices, Target targets, Weights sample_weight, Values offset, Values scale,
-                       double learning_rate, uint64_t step, uint64_t seed) {
+                       double learning_rate, uint64_t step, uint64_t seed, double clip_norm) {
     const auto a = arguments(images, indices, targets, sample_weight, offset, scale);
     require(!state_.empty() || plan_.parameter_shapes().empty(), "bind_optimizer comes first");
     require(step > 0, "steps count from 1");
     StepResult<T> result;
     {
       const nb::gil_scoped_release released;
-      result = plan_.train_step(a.images, a.targets, a.sample_weight, learning_rate, step, seed);
+      result = plan_.train_step(a.images, a.targets, a.sample_weight, learning_rate, step, seed, clip_norm);
     }
     return nb::make_tuple(result.loss, a.targets.labels ? result.correct : -1);
   }
@@ -213,7 +213,8 @@ class PythonPlan {
   static void define_steps(nb::class_<PythonPlan>& c) {
     using namespace nb::literals;
     c.def("train_step", &PythonPlan::train_step<Pixel, Target>, nb::arg("images").noconvert(), nb::arg("indices").none(),
-          nb::arg("targets").noconvert(), nb::arg("sample_weight").none(), "offset"_a, "scale"_a, "learning_rate"_a, "step"_a, "seed"_a);
+          nb::arg("targets").noconvert(), nb::arg("sample_weight").none(), "offset"_a, "scale"_a, "learning_rate"_a, "step"_a, "seed"_a,
+          "clip_norm"_a = 0.0);
     c.def("gradients", &PythonPlan::gradients<Pixel, Target>, nb::arg("images").noconvert(), nb::arg("indices").none(),
           nb::arg("targets").noconvert(), nb::arg("sample_weight").none(), "offset"_a, "scale"_a, "step"_a, "seed"_a, "gradients"_a);
   }

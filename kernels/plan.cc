@@ -68,8 +68,12 @@ bool Plan<T>::few_images(const std::vector<LayerSpec>& layers) const {
 
 template <class T>
 int Plan<T>::add_parameter(std::vector<ptrdiff_t> shape) {
+  const ptrdiff_t size = std::accumulate(shape.begin(), shape.end(), ptrdiff_t(1), std::multiplies<>());
+  const int parameter = int(parameter_shapes_.size());
   parameter_shapes_.push_back(std::move(shape));
-  return int(parameter_shapes_.size()) - 1;
+  for (ptrdiff_t begin = 0; begin < size; begin += RUN) runs_.push_back({parameter, begin, std::min(begin + RUN, size)});
+  square_sums_.resize(runs_.size());
+  return parameter;
 }
 
 template <class T>

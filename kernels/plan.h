@@ -95,8 +95,9 @@ class Plan {
   }
 
   // Forward, loss and backward; then the update, unless the loss is not finite.
+  // Gradients whose norm, all together, is above clip_norm are scaled down to it first; 0: never.
   StepResult<T> train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, double learning_rate,
-                           uint64_t step, uint64_t seed);
+                           uint64_t step, uint64_t seed, double clip_norm = 0);
   // The same without the update; gradient(p) holds the result.
   StepResult<T> gradients(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
                           uint64_t seed);
@@ -167,6 +168,17 @@ class Plan {
     return std::get_if<Kind>(&op.what);
   }
 
+  // How far a step goes.
+  struct Descent {
+    double learning_rate, clip_norm;
+  };
+  // Some elements of a parameter.
+  struct Run {
+    int parameter;
+    ptrdiff_t begin, end;
+  };
+  static constexpr ptrdiff_t RUN = 4096;
+
   // One thread's place in a run.
   struct Place {
     int thread, unit, part, parts;
@@ -187,7 +199,7 @@ class Plan {
   bool few_images(const std::vector<LayerSpec>& layers) const;
 
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
-                    const double* learning_rate);
+                    const Descent* descent);
   void transform_weights(int thread, int threads);
   void weigh_images(const double* sample_weight);
   StepResult<T> total_loss() const;
@@ -226,7 +238,8 @@ class Plan {
   void backward_image(Op& op, int n, const Place& at);
   void loss(const Place& at);
   void finish(int thread);
-  void update_range(int parameter, double learning_rate, ptrdiff_t begin, ptrdiff_t end);
+  void clip_and_update(int thread);
+  void update_range(int parameter, ptrdiff_t begin, ptrdiff_t end);
   void copy_out(const Maps<T>& maps, T* out) const;
 
   const Mode mode_;
@@ -244,6 +257,8 @@ class Plan {
   std::vector<Op> ops_;
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
   std::vector<T*> parameters_, gradients_, state_, by_kernel_, room_;
+  std::vector<Run> runs_;  // of all parameters
+  std::vector<double> square_sums_;
   Optimizer optimizer_;
   Arena arena_;
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads
@@ -255,7 +270,7 @@ class Plan {
   Targets<T> targets_{};
   uint64_t step_ = 0, seed_ = 0;
   int blocks_ = 0, groups_ = 0;
-  const double* learning_rate_ = nullptr;
+  const Descent* descent_ = nullptr;  // null where nothing is updated
   double weight_sum_ = 0;
   double *image_weight_ = nullptr, *image_loss_ = nullptr;  // one number an image each
   T* image_factor_ = nullptr;

@@ -21,8 +21,9 @@ Overloaded(F...) -> Overloaded<F...>;
 
 template <class T>
 StepResult<T> Plan<T>::train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight,
-                                  double learning_rate, uint64_t step, uint64_t seed) {
-  return run(images, targets, sample_weight, step, seed, &learning_rate);
+                                  double learning_rate, uint64_t step, uint64_t seed, double clip_norm) {
+  const Descent descent{learning_rate, clip_norm};
+  return run(images, targets, sample_weight, step, seed, &descent);
 }
 
 template <class T>
@@ -33,10 +34,10 @@ StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targ
 
 template <class T>
 StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
-                           uint64_t seed, const double* learning_rate) {
+                           uint64_t seed, const Descent* descent) {
   const std::lock_guard<std::mutex> alone(running_);
   const FloatSettings settings;
-  images_ = images, targets_ = targets, step_ = step, seed_ = seed, learning_rate_ = learning_rate;
+  images_ = images, targets_ = targets, step_ = step, seed_ = seed, descent_ = descent;
   weigh_images(sample_weight);
   on_all_threads([&](const Place& at) { backward_pass(at); });
   return total_loss();
@@ -45,7 +46,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
 template <class T>
 void Plan<T>::predict(const Images<T>& images, T* out) {
   const std::lock_guard<std::mutex> alone(running_);
-  images_ = images, step_ = 0, learning_rate_ = nullptr;
+  images_ = images, step_ = 0, descent_ = nullptr;
   on_all_threads([&](const Place& at) {
     if (at.part == 0)
       for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(output_of(int(values_.size()) - 1, at), b, images_.count, out);
@@ -412,10 +413,10 @@ void Plan<T>::finish(int thread) {
       }
     meet_all(thread);
   }
-  const bool updates = learning_rate_ && std::isfinite(total_loss().loss);
+  const bool updates = descent_ && std::isfinite(total_loss().loss), clips = updates && descent_->clip_norm > 0;
   for (Op& op : ops_) {
     const auto update_here = [&](int parameter, ptrdiff_t begin, ptrdiff_t end) {
-      if (updates) timed(thread, op.layer, Pass::update, [&] { update_range(parameter, *learning_rate_, begin, end); });
+      if (updates && !clips) timed(thread, op.layer, Pass::update, [&] { update_range(parameter, begin, end); });
     };
     const auto add_groups = [&](const std::vector<T*>& sums, int parameter, int elements) {
       const Range part = share(elements, thread, threads_);
@@ -451,13 +452,48 @@ void Plan<T>::finish(int thread) {
       update_here(dense->bias, kernels.begin, kernels.end);
     }
   }
+  if (clips) clip_and_update(thread);
+}
+
+// The norm comes from sums of squares over runs of elements that are the same for any number of
+// threads, each in lanes; these sums are added up in order.
+template <class T>
+void Plan<T>::clip_and_update(int thread) {
+  meet_all(thread);
+  const Range mine = share(int(runs_.size()), thread, threads_);
+  timed(thread, -1, Pass::update, [&] {
+    for (int r = mine.begin; r < mine.end; r++) {
+      const auto [parameter, begin, end] = runs_[r];
+      const T* g = gradients_[parameter];
+      Lanes<T> sum = T(0);
+      ptrdiff_t i = begin;
+      for (; i + LANES <= end; i += LANES) sum = fma(Lanes<T>::load(g + i), Lanes<T>::load(g + i), sum);
+      alignas(VECTOR_BYTES) T tail[LANES] = {};
+      std::copy(g + i, g + end, tail);
+      square_sums_[r] = sum_of_lanes(fma(Lanes<T>::load(tail), Lanes<T>::load(tail), sum));
+    }
+  });
+  meet_all(thread);
+  timed(thread, -1, Pass::update, [&] {
+    double squares = 0;
+    for (double sum : square_sums_) squares += sum;
+    const double norm = __builtin_sqrt(squares);
+    for (int r = mine.begin; r < mine.end; r++) {
+      const auto [parameter, begin, end] = runs_[r];
+      if (norm > descent_->clip_norm) {
+        const T scale = T(descent_->clip_norm / norm);
+        for (ptrdiff_t i = begin; i < end; i++) gradients_[parameter][i] *= scale;
+      }
+      update_range(parameter, begin, end);
+    }
+  });
 }
 
 template <class T>
-void Plan<T>::update_range(int parameter, double learning_rate, ptrdiff_t begin, ptrdiff_t end) {
+void Plan<T>::update_range(int parameter, ptrdiff_t begin, ptrdiff_t end) {
   const int slots = optimizer_.slots();
   T* const* state = state_.data() + ptrdiff_t(parameter) * slots;
-  update(optimizer_, learning_rate, step_, parameters_[parameter], gradients_[parameter], state[0], slots > 1 ? state[1] : nullptr,
+  update(optimizer_, descent_->learning_rate, step_, parameters_[parameter], gradients_[parameter], state[0], slots > 1 ? state[1] : nullptr,
          begin, end);
 }
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 import convprop as cp
 from convprop import model_file, schedules
 from convprop.errors import InvalidInput, ModelFileError
+from convprop.files import check_writable
 from refusal import refuses
 
 
@@ -132,7 +133,7 @@ def test_link_stays_a_link(tmp_path):
     assert cp.load(link).weights_sha256() == network().weights_sha256()
 
 
-@pytest.mark.parametrize("check", [model_file.check_writable, lambda path: network().save(path)])
+@pytest.mark.parametrize("check", [check_writable, lambda path: network().save(path)])
 def test_paths_that_cannot_be_written(tmp_path, check):
     (tmp_path / "file").write_text("")
     for path, reason in (
@@ -148,7 +149,7 @@ def test_paths_that_cannot_be_written(tmp_path, check):
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("check", [model_file.check_writable, lambda path: network().save(path)])
+@pytest.mark.parametrize("check", [check_writable, lambda path: network().save(path)])
 def test_what_is_no_regular_file_is_not_replaced(tmp_path, monkeypatch, check):
     # A socket's name has at most some 100 bytes.
     monkeypatch.chdir(tmp_path)
@@ -166,7 +167,7 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path, monkeypatch, check):
     assert stat.S_ISFIFO(os.stat("link").st_mode)
 
 
-@pytest.mark.parametrize("check", [model_file.check_writable, lambda path: network().save(path)])
+@pytest.mark.parametrize("check", [check_writable, lambda path: network().save(path)])
 def test_an_empty_path_is_no_file(check):
     with refuses(
         InvalidInput,
@@ -196,7 +197,7 @@ def test_weights_that_are_not_finite(tmp_path, value):
 
 
 def test_check_writable_leaves_nothing(tmp_path):
-    model_file.check_writable(tmp_path / "model.safetensors")
+    check_writable(tmp_path / "model.safetensors")
     assert os.listdir(tmp_path) == []
 
 

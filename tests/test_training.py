@@ -13,7 +13,7 @@ from convprop import schedules
 from convprop._native import engine
 from convprop.data.arrays import stratified_split
 from convprop.errors import InvalidInput, TrainingDiverged
-from convprop.training import SHUFFLE_STREAM, SNAPSHOT_STEPS
+from convprop.run import SHUFFLE_STREAM, SNAPSHOT_STEPS
 from refusal import refuses
 
 IMAGES = 40
@@ -177,6 +177,11 @@ def test_learns_and_says_so():
         "batch_size": 32,
         "seed": 1,
         "shuffle": True,
+        "augment": None,
+        "stopping": None,
+        "clip_norm": None,
+        "average": None,
+        "balanced": False,
     }
 
 

@@ -20,6 +20,16 @@ def set_num_threads(threads: int) -> None: ...
 def get_num_threads() -> int: ...
 def multiply_add_limit(dtype: str, seconds: float) -> float: ...
 def random_bits(seed: int, stream: int, count: int) -> NDArray[np.uint64]: ...
+def augment(
+    settings: Mapping[str, float],
+    images: Array,
+    indices: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    mean: Array,
+    deviation: Array,
+    seed: int,
+    epoch: int,
+) -> Array: ...
 def conv_forward(
     o: Array,
     w: Array,
@@ -101,6 +111,7 @@ class Plan32:
         learning_rate: float,
         step: int,
         seed: int,
+        clip_norm: float = 0.0,
     ) -> tuple[float, int]: ...
     def gradients(
         self,

@@ -16,12 +16,7 @@ tensor's name, shape and dtype with the layers before anything is allocated.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
-import stat
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,6 +25,7 @@ import numpy as np
 
 from convprop.described import from_dict
 from convprop.errors import InvalidInput, ModelFileError, invalid
+from convprop.files import replace_file
 from convprop.layers import layer_from_dict, shape_text
 from convprop.losses import LOSSES
 from convprop.network import Network
@@ -75,7 +71,7 @@ def save(
     if training_settings is not None:
         network.training_settings = training_settings
     metadata = {METADATA_KEY: json.dumps(_describe(network), allow_nan=False)}
-    _replace(path, to_bytes(dict(network.parameters), metadata))
+    replace_file(path, to_bytes(dict(network.parameters), metadata))
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -102,64 +98,6 @@ def _describe(network: Network) -> dict[str, Any]:
 def _conventions(layers: Stack) -> dict[str, str]:
     pairs = zip(layers.names, layers.layers, strict=True)
     return {name: text for name, layer in pairs if (text := layer.convention()) is not None}
-
-
-def _replace(path: str | PathLike[str], content: bytes) -> None:
-    """Write the content beside the path, flush it to the disk, then rename it."""
-    with _explained(path):
-        target, temporary = _places(path)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextlib.contextmanager
-def _explained(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn an OSError of writing ``path`` into the package's own."""
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        named = os.fspath(path) or "''"
-        raise invalid("path", "name a file that can be written", f"{named} ({reason})") from None
-
-
-def check_writable(path: str | PathLike[str]) -> None:
-    """Raise InvalidInput if `save` could not write to ``path``; leave nothing behind."""
-    with _explained(path):
-        _, trial = _places(path)
-        with open(trial, "xb"):
-            pass
-        trial.unlink()
-
-
-def _places(path: str | PathLike[str]) -> tuple[Path, Path]:
-    """Return the file that ``path`` names and a name beside it; OSError if it is no such file.
-
-    A rename would put a regular file in the place of a device, a pipe or a socket.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-    if not os.fspath(path):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    # A link keeps pointing to its file; only the file is replaced.
-    target = Path(os.path.realpath(path))
-    return target, target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def _not_finite(array: np.ndarray[Any, Any]) -> str | None:

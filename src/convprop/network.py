@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convprop import summary as summaries
 from convprop._native import engine
 from convprop.data.arrays import as_images
+from convprop.data.stream import ImageStream, prefetched
 from convprop.described import seed_number
 from convprop.errors import invalid
 from convprop.layers import Layer, Shape
@@ -254,7 +255,13 @@ class Network:
         """
         return self._outputs(self.as_images(images), None)
 
-    def _outputs(self, images: Array, indices: NDArray[np.int64] | None) -> Array:
+    def _outputs(self, images: Array | ImageStream, indices: NDArray[np.int64] | None) -> Array:
+        if not isinstance(images, np.ndarray):
+            rows = np.arange(images.shape[0]) if indices is None else indices
+            batches = [rows[n : n + PREDICT_BATCH] for n in range(0, len(rows), PREDICT_BATCH)]
+            return np.concatenate(
+                [self._outputs(read, None) for read in prefetched(images, batches)]
+            )
         count = len(images) if indices is None else len(indices)
         plan = self.plan("predict", FEW_IMAGES if count <= FEW_IMAGES else self._predict_batch())
         outputs: Array = plan.predict(images, indices, *self.lane_normalisation())
@@ -301,7 +308,7 @@ class Network:
 
     def measure(
         self,
-        images: Array,
+        images: Array | ImageStream,
         targets: Array,
         weights: NDArray[np.float64] | None,
         indices: NDArray[np.int64] | None,

@@ -27,6 +27,7 @@ from convprop.data import Split, load
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
 from convprop.errors import TrainingDiverged
+from convprop.files import check_writable
 from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
@@ -95,7 +96,7 @@ def train(
     """
     terminal = Terminal(stderr=json)
     if out is not None:
-        model_file.check_writable(out)
+        check_writable(out)
     options.use_threads(threads)
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)

@@ -22,9 +22,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 FORMATS_TEXT = "PNG, JPEG, BMP, TIFF or WebP"
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_GREY_MODES = ("1", "L", "LA", "La")
-_WIDE_MODES = ("I", "F")
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_GREYMODES = ("1", "L", "LA", "La")
+_WIDEMODES = ("I", "F")
 
 
 def is_image_name(path: Path) -> bool:
@@ -61,7 +61,7 @@ def read_file(path: Path, channels: int | None = None) -> Image:
         try:
             # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                wide = image.mode in _WIDE_MODES or ";16" in f"{image.mode} {image.tile}"
+                wide = image.mode in _WIDEMODES or ";16" in f"{image.mode} {image.tile}"
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 if not wide and frames == 1:
                     return _flattened(ImageOps.exif_transpose(image), channels)
@@ -85,12 +85,12 @@ def _flattened(image: Image, channels: int | None) -> Image:
     from PIL import Image
 
     if channels is None:
-        channels = 1 if image.mode in _GREY_MODES else 3
+        channels = 1 if image.mode in _GREYMODES else 3
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
-    return image.convert(_MODES[channels])
+    return image.convert(MODES[channels])
 
 
 def to_array(image: Image) -> NDArray[np.uint8]:
@@ -168,7 +168,7 @@ def read_images(
         A model whose channels are not 1, 3 or 4.
     """
     channels, height, width = shape
-    if channels not in _MODES:
+    if channels not in MODES:
         raise invalid("input_shape", "have 1, 3 or 4 channels to take image files", channels)
     images = np.empty((chunk, *shape), dtype=np.uint8)
     names: list[str] = []

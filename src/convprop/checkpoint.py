@@ -1,0 +1,140 @@
+"""Checkpoints: a training's whole state in a file, written so that a crash costs no good one.
+
+Beside a file ``net.safetensors`` they are ``net.safetensors.checkpoint-00000120``, the number
+being the steps taken. The last two are kept. Each is a safetensors file: the arrays, and in its
+metadata everything else as JSON and the SHA-256 of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.described import positive
+from convprop.errors import ConvpropError, invalid
+from convprop.files import replace_file
+from convprop.geometry import positive_integer
+
+Array = NDArray[Any]
+
+KEPT = 2
+"""How many checkpoints stay on the disk: if the last one is damaged there is another."""
+
+FORMAT_VERSION = 1
+METADATA_KEY = "convprop-checkpoint"
+_SUFFIX = re.compile(r"\.checkpoint-(\d{8,})$")
+
+
+class CheckpointError(ConvpropError):
+    """A checkpoint is damaged, or of another training; the message names the file."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a training writes its state.
+
+    Parameters
+    ----------
+    path : path
+        The checkpoints' names are this and ".checkpoint-" and the number of steps.
+    seconds : float, optional
+        When so much time has gone by since the last one, at the end of the step.
+    epochs : int, optional
+        After so many epochs each. Neither: only when the training is interrupted.
+    """
+
+    path: str | PathLike[str]
+    seconds: float | None = None
+    epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None:
+            positive("seconds", self.seconds)
+        if self.epochs is not None:
+            positive_integer("epochs", self.epochs)
+        if not isinstance(self.path, str | PathLike):
+            raise invalid("path", "be a path", repr(self.path))
+
+    def files(self) -> list[Path]:
+        """Return the checkpoints that there are, the newest first."""
+        target = Path(self.path)
+        found = [
+            (int(match[1]), path)
+            for path in target.parent.glob(f"{_escaped(target.name)}.checkpoint-*")
+            if (match := _SUFFIX.search(path.name))
+        ]
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def write(self, step: int, arrays: dict[str, Array], description: dict[str, Any]) -> Path:
+        """Write a checkpoint and remove all but the last two."""
+        path = Path(f"{Path(self.path)}.checkpoint-{step:08d}")
+        replace_file(path, _content(arrays, description))
+        for old in self.files()[KEPT:]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def remove(self) -> None:
+        """Remove all checkpoints: the training has ended."""
+        for path in self.files():
+            path.unlink(missing_ok=True)
+
+
+def _escaped(name: str) -> str:
+    """Return a name with nothing in it that a pattern of names would take for more."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _content(arrays: dict[str, Array], description: dict[str, Any]) -> bytes:
+    from safetensors.numpy import save
+
+    text = json.dumps({"format_version": FORMAT_VERSION} | description, allow_nan=False)
+    metadata = {METADATA_KEY: text, "sha256": _digest(arrays, text)}
+    return bytes(save(arrays, metadata))
+
+
+def _digest(arrays: dict[str, Array], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return a checkpoint's arrays and the rest of it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is not whole, or not what was written.
+    OSError
+        It cannot be opened.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = metadata[METADATA_KEY]
+        description = json.loads(text)
+        sound = metadata["sha256"] == _digest(arrays, text)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a whole checkpoint ({error})") from None
+    if not sound:
+        raise CheckpointError(f"{path}: the contents are not what was written")
+    if description.get("format_version") != FORMAT_VERSION:
+        written = description.get("format_version")
+        raise CheckpointError(
+            f"{path}: format version {written!r}, this one reads {FORMAT_VERSION}"
+        )
+    return arrays, description

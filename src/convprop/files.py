@@ -1,0 +1,72 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+from convprop.errors import invalid
+
+
+def replace_file(path: str | PathLike[str], content: bytes) -> None:
+    """Write the content beside the path, flush it to the disk, then rename it."""
+    with _explained(path):
+        target, temporary = _places(path)
+        temporary.unlink(missing_ok=True)  # of a process of this number that was killed
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def _explained(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn an OSError of writing ``path`` into the package's own."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        named = os.fspath(path) or "''"
+        raise invalid("path", "name a file that can be written", f"{named} ({reason})") from None
+
+
+def check_writable(path: str | PathLike[str]) -> None:
+    """Raise InvalidInput if `replace_file` could not write ``path``; leave nothing behind."""
+    with _explained(path):
+        _, trial = _places(path)
+        with open(trial, "xb"):
+            pass
+        trial.unlink()
+
+
+def _places(path: str | PathLike[str]) -> tuple[Path, Path]:
+    """Return the file that ``path`` names and a name beside it; OSError if it is no such file.
+
+    A rename would put a regular file in the place of a device, a pipe or a socket.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+    if not os.fspath(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    # A link keeps pointing to its file; only the file is replaced.
+    target = Path(os.path.realpath(path))
+    return target, target.with_name(f".{target.name}.{os.getpid()}.tmp")
