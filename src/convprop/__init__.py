@@ -3,6 +3,9 @@
 from typing import Any
 
 from convprop import equations, initializers, ops, schedules
+from convprop.augmentation import Augment
+from convprop.checkpoint import CheckpointError, Checkpoints
+from convprop.data.stream import ImageFiles
 from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
 from convprop.layers import (
     AveragePool,
@@ -25,6 +28,7 @@ from convprop.model_file import load
 from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
 from convprop.presets import preset
+from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import train
 
@@ -33,15 +37,20 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
+    "Augment",
     "AveragePool",
     "BinaryCrossEntropy",
+    "CheckpointError",
+    "Checkpoints",
     "Conv",
     "ConvpropError",
     "DataError",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Flatten",
     "Identity",
+    "ImageFiles",
     "InvalidInput",
     "L2Pool",
     "LeakyReLU",
