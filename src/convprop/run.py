@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -83,6 +84,10 @@ class History(list[EpochRecord]):
     """How many of them had been taken before, by the training that this one went on from."""
     best_epoch: int | None = None
     """The epoch whose weights the network has, where early stopping keeps the best."""
+    resumed_from: Path | None = None
+    """The checkpoint that this training went on from."""
+    damaged: tuple[str, ...] = ()
+    """What was wrong with newer checkpoints, which it passed over."""
 
 
 @dataclass
@@ -176,6 +181,7 @@ class Hooks:
 
     on_batch: Callable[[BatchRecord], object] | None = None
     on_epoch: Callable[[EpochRecord], object] | None = None
+    on_start: Callable[[History], object] | None = None
 
 
 @dataclass
@@ -212,6 +218,8 @@ class Run:
 
     def start(self) -> History:
         """Go through the epochs, or as far as nothing ends them."""
+        if self.hooks.on_start is not None:
+            self.hooks.on_start(self.history)
         try:
             while self.at.epoch <= self.course.epochs and not self.history.stopped:
                 self._epoch()
@@ -241,14 +249,12 @@ class Run:
         at, batch_size = self.at, self.course.batch_size
         order = self._order(at.epoch)
         batches = [order[n : n + batch_size] for n in range(0, len(order), batch_size)]
-        rate = 0.0
         with closing(self._pixels(batches[at.batch :])) as pixels:
             for batch in batches[at.batch :]:
                 started = time.perf_counter()
                 images, index = next(pixels)
                 at.waited += time.perf_counter() - started
                 record = self._step(images, index, batch)
-                rate = record.learning_rate
                 weight = self._weight(batch)
                 at.loss_sum += record.loss * weight
                 at.weight_sum += weight
@@ -259,14 +265,15 @@ class Run:
                 self._checkpoint_if_due()
         if not self._finite():
             self._diverged("a weight is not finite after", self.history.steps)
-        self._end_epoch(rate, len(order))
+        self._end_epoch(len(order))
 
-    def _end_epoch(self, rate: float, images: int) -> None:
+    def _end_epoch(self, images: int) -> None:
         at, stopping = self.at, self.course.stopping
-        accuracy = at.correct / images if self.training.labels else None
+        mixed = self.course.augment is not None and self.course.augment.mixup > 0
+        accuracy = at.correct / images if self.training.labels and not mixed else None
         with self._averaged():
             validated = self._validate()
-            loss = at.loss_sum / at.weight_sum
+            loss, rate = at.loss_sum / at.weight_sum, self._rate(self.history.steps)
             record = EpochRecord(at.epoch, loss, accuracy, *validated, at.seconds, rate, at.waited)
             self.history.append(record)
             if stopping is not None:
@@ -312,7 +319,7 @@ class Run:
 
     def _step(self, images: Array, index: Indices | None, batch: Indices) -> BatchRecord:
         course, done = self.course, self.history.steps
-        rate = course.optimizer.learning_rate * course.schedule.factor(done + 1, self.total_steps)
+        rate = self._rate(done + 1)
         snapshot = done % SNAPSHOT_STEPS == 0
         if snapshot:
             self.next_kept.take()
@@ -357,6 +364,10 @@ class Run:
             correct,
             rate,
         )
+
+    def _rate(self, step: int) -> float:
+        course = self.course
+        return course.optimizer.learning_rate * course.schedule.factor(step, self.total_steps)
 
     def _augmented(
         self, augment: Augment, images: Array, index: Indices | None, batch: Indices
@@ -482,8 +493,8 @@ class Run:
             "validation": self.held_out and self.held_out.fingerprint(),
         }
 
-    def resume(self) -> list[str]:
-        """Go to where the newest good checkpoint was; return what was wrong with newer ones."""
+    def resume(self) -> None:
+        """Go to where the newest good checkpoint was, if there is one."""
         assert self.checkpoints is not None
         faults = []
         for path in self.checkpoints.files():
@@ -493,8 +504,9 @@ class Run:
             except CheckpointError as error:
                 faults.append(str(error))
             else:
+                self.history.resumed_from = path
                 break
-        return faults
+        self.history.damaged = tuple(faults)
 
     def _restore(self, path: object, arrays: dict[str, Array], description: dict[str, Any]) -> None:
         theirs, ours = description["network"], _as_json(self._identity())

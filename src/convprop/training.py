@@ -53,6 +53,7 @@ def train(
     average: float | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    on_start: Callable[[History], object] | None = None,
     on_batch: Callable[[BatchRecord], object] | None = None,
     on_epoch: Callable[[EpochRecord], object] | None = None,
 ) -> History:
@@ -106,6 +107,8 @@ def train(
     resume : bool
         Go on from the newest good checkpoint, or begin where there is none. Everything else
         must be as it was; the weights end as if there had been no interruption.
+    on_start : callable, optional
+        Called once before the first step, with a History: empty, or where resuming began.
     on_batch, on_epoch : callable, optional
         Called after each step with a BatchRecord, after each epoch with an EpochRecord. If it
         returns True the training ends there.
@@ -153,7 +156,8 @@ def train(
     flag("normalise", normalise)
     if flag("resume", resume) and checkpoints is None:
         raise invalid("checkpoints", "be given to resume", "None")
-    for parameter, hook in (("on_batch", on_batch), ("on_epoch", on_epoch)):
+    hooks = Hooks(on_batch, on_epoch, on_start)
+    for parameter, hook in vars(hooks).items():
         if hook is not None and not callable(hook):
             raise invalid(parameter, "be None or callable", repr(hook))
     training, held_out = _sets(network, images, labels, validation, sample_weight, course.seed)
@@ -165,7 +169,7 @@ def train(
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(_sample(training))
     network.training_settings = course.settings()
-    run = Run(network, course, training, held_out, Hooks(on_batch, on_epoch), checkpoints)
+    run = Run(network, course, training, held_out, hooks, checkpoints)
     if resume:
         run.resume()
     return run.start()
