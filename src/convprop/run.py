@@ -299,13 +299,13 @@ class Run:
     def checkpoint(self) -> None:
         """Write the state as it is."""
         assert self.checkpoints is not None
+        best = self.watch.best
         description = {
             "training": self._identity,
             "steps": self.history.steps,
             "history": [list(record) for record in self.history],
             "position": asdict(self.at),
-            "watch": asdict(self.watch)
-            | {"best": self.watch.best if math.isfinite(self.watch.best) else None},
+            "watch": asdict(self.watch) | {"best": best if math.isfinite(best) else None},
         }
         self.checkpoints.write(self.history.steps, self._arrays(), description)
         self.checkpointed = time.perf_counter()
@@ -315,9 +315,8 @@ class Run:
         names = list(self.network.parameters)
         slots = self.course.optimizer.slots
         arrays = dict(zip((f"weight {name}" for name in names), self.live, strict=True))
-        arrays |= {
-            f"state {n % slots} {names[n // slots]}": a for n, a in enumerate(self.state.arrays)
-        }
+        for n, array in enumerate(self.state.arrays):
+            arrays[f"state {n % slots} {names[n // slots]}"] = array
         for what, copies in (("kept", self.kept), ("best", self.best), ("average", self.average)):
             if copies is not None:
                 arrays |= {f"{what} {n}": a for n, a in zip(names, copies.arrays, strict=True)}
