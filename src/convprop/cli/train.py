@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from convprop import model_file, presets
+from convprop.batches import Data
 from convprop.checkpoint import Checkpoints
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
@@ -24,7 +25,6 @@ from convprop.files import replace_file
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.presets import Preset
-from convprop.run import Data
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History

@@ -50,7 +50,7 @@ def say_start(
     terminal: Terminal, chosen: TrainOptions, course: Preset, history: History, expected: Estimate
 ) -> None:
     """Say where training goes on from, and what it will take."""
-    for fault in history.damaged:
+    for fault in history.passed_over:
         terminal.labelled("damaged", fault)
     if history.resumed_from is not None:
         terminal.labelled(
