@@ -218,7 +218,9 @@ class _Training:
 
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
-        if self.checkpoints is not None and not self.chosen.resume:
+        if self.checkpoints is not None and not self.chosen.resume and (left := self._left()):
+            given_up = f"{left[0]} is given up (--resume would have gone on with it)"
+            self.terminal.labelled("anew", given_up)
             self.checkpoints.remove()
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
