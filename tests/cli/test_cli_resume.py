@@ -6,22 +6,20 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs import QUICK, run, start, unfolded
+from runs import QUICK, interrupt_at, run, start, unfolded
 
 import convprop as cp
 from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli.progress import TrainingProgress
-from convprop.training import BatchRecord
 
 # Long enough to be ended within, with all that a checkpoint has to hold.
 LONG = shlex.split(
-    "--epochs 400 --batch-size 16 --validation 0.2 --average 0.9 --clip-norm 1"
-    " --augment 'shift=1 noise=0.1' --early-stopping 400 --threads 1"
+    "--epochs 200 --batch-size 16 --validation 0.2 --average 0.9 --clip-norm 1"
+    " --augment 'shift=1 noise=0.1' --early-stopping 200 --threads 1"
 )
 EVERY = ("--checkpoint-every", "0.02s")
 
@@ -79,8 +77,8 @@ def test_a_training_ended_in_every_way_ends_with_the_same_weights(
     beside = [name for name in os.listdir(tmp_path) if not name.endswith(".tmp")]
     assert sorted(beside) == names
     lines = [json.loads(line) for line in Path(f"{out}.jsonl").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["start", *["epoch"] * 400, "end"]
-    assert [line["epoch"] for line in lines[1:-1]] == [*range(1, 401)]
+    assert [line["event"] for line in lines] == ["start", *["epoch"] * 200, "end"]
+    assert [line["epoch"] for line in lines[1:-1]] == [*range(1, 201)]
     assert lines[0]["resumed_from"] == f"{out}.checkpoint-{done:08d}"
     for line, epoch in zip(lines[1:-1], expected["history"], strict=True):
         assert line["loss"] == epoch["loss"]
@@ -132,17 +130,6 @@ def interrupted(
     assert names == ["00000009", "00000007"]
     capsys.readouterr()
     return arguments
-
-
-def interrupt_at(step: int) -> Callable[[TrainingProgress, BatchRecord], None]:
-    """Return what sends this process a SIGINT at a step."""
-
-    def on_batch(progress: TrainingProgress, batch: BatchRecord) -> None:
-        progress.images += batch.images
-        if batch.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return on_batch
 
 
 def test_damaged_checkpoints_are_named_and_passed_over(

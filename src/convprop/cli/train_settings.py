@@ -147,7 +147,7 @@ class TrainOptions:
             for name in ("checkpoint_every", "resume"):
                 if getattr(self, name):
                     raise UsageError(f"{flag_name(name)} must come with --out")
-        written = {"--out": self.out, "its settings": self.settings_file, "the log": self.log_file}
+        written = {"--out": self.out, "the settings": self.settings_file, "the log": self.log_file}
         seen: dict[Path, str] = {}
         for what, path in written.items():
             if path is None:
