@@ -8,7 +8,7 @@ from convprop.data.dataset import Dataset
 from convprop.errors import invalid
 from convprop.files import replace_file
 from convprop.network import Network
-from convprop.run import History
+from convprop.records import History
 
 __all__ = ["write_report"]
 

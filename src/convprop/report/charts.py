@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from convprop.records import EpochRecord, History
 from convprop.report.chart import (
     BOTTOM,
     Axis,
@@ -21,7 +22,6 @@ from convprop.report.chart import (
     name_line,
 )
 from convprop.report.measure import BINS, Calibration
-from convprop.run import EpochRecord, History
 
 # From so great a ratio on a logarithmic axis shows more of a loss.
 _WIDE = 30.0

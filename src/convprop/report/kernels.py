@@ -35,7 +35,7 @@ class Kernels:
     dense: bool
     largest: float
     """The greatest absolute weight, which has the full colour."""
-    size: Shape
+    size: tuple[int, int]
     """Rows and columns of a tile's weights."""
 
 
@@ -60,15 +60,15 @@ def _kernels(name: str, weight: Array, dense: bool) -> Kernels:
     largest = float(np.abs(weight).max())
     each = 1 if coloured else channels
     shown = max(min(count, MOST_TILES // each), 1)
-    columns, side = _FEW if shown * each <= 16 else _MANY
+    in_row, side = _FEW if shown * each <= 16 else _MANY
     # The channels of a kernel side by side, if they fit.
-    columns = each if 1 < each <= 8 else columns
+    in_row = each if 1 < each <= 8 else in_row
     tiles = [
         picture(tile, side)
         for kernel in weight[:shown]
         for tile in _tiles(kernel, coloured, largest)[:MOST_TILES]
     ]
-    sheet = _sheet(tiles, min(columns, len(tiles)))
+    sheet = _sheet(tiles, min(in_row, len(tiles)))
     return Kernels(name, sheet, shown, count, coloured, dense, largest, (rows, columns))
 
 

@@ -175,7 +175,8 @@ def measure(network: Network, test: Dataset) -> Measured:
     for rows, images in _chunks(test.images):
         outputs = network.forward(images)
         targets = network.as_targets(classes[rows], len(images), "test.labels")
-        losses, _ = engine.loss(outputs, targets, network.loss.kind, None)
+        kind, smoothing = network.loss.kind, network.loss.label_smoothing
+        losses, _ = engine.loss(outputs, targets, kind, None, smoothing)
         given = network.loss.prediction(outputs).astype(np.float64)
         if network.outputs == 1:
             given = np.hstack([1 - given, given])

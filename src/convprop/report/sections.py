@@ -11,6 +11,7 @@ import numpy as np
 from convprop._native import engine
 from convprop.data.dataset import Dataset
 from convprop.network import Network
+from convprop.records import History
 from convprop.report.chart import Chart, thinned
 from convprop.report.charts import accuracy_chart, loss_chart, reliability_chart
 from convprop.report.html import (
@@ -30,7 +31,6 @@ from convprop.report.measure import BINS, Measured
 from convprop.report.pictures import data_url, picture, pixels, value_range
 from convprop.report.svg import svg
 from convprop.report.words import counted, duration, percent, plain, setting
-from convprop.run import History
 from convprop.threads import get_num_threads
 
 MOST_MISTAKES = 24
@@ -211,7 +211,7 @@ def layer_section(network: Network) -> Safe:
     if kernels is None:
         return section("kernels", "First layer", paragraph("No layer has weights."))
     what = "unit" if kernels.dense else "kernel"
-    rows, columns = kernels.size[0], kernels.size[1]
+    rows, columns = kernels.size
     number = counted(kernels.of, what)
     some = number if kernels.shown == kernels.of else f"{kernels.shown} of {number}"
     colours = (

@@ -12,7 +12,7 @@ LIGHT = {
     "muted": "#59636e",
     "grid": "#e2e6ea",
     "first": "#0072b2",
-    "second": "#c8560a",
+    "second": "#b84f06",
     "faint": "#a9cbe2",
 }
 DARK = {
