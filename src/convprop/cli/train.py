@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -179,6 +180,8 @@ class _Training:
             )
             for log in self.logs:
                 log.end(result)
+        if chosen.report is not None:
+            self._report(chosen.report)
         return result
 
     def _fit(self, settings: dict[str, Any]) -> None:
@@ -252,6 +255,18 @@ class _Training:
         }
 
     # ---- After it ----
+
+    def _report(self, path: Path) -> None:
+        from convprop.report import write_report
+
+        write_report(
+            path,
+            self.network,
+            self.history,
+            self.split.test,
+            command=self.command,
+            settings=self.settings | {"threads": get_num_threads()},
+        )
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""
