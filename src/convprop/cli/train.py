@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -58,9 +57,12 @@ def train(
         split = load(data, size=given.size, skip_unreadable=given.skip_unreadable)
     chosen, course = given.resolved(split.train.image_shape)
     training = _Training(terminal, data, split, given, chosen, course, logs)
-    result = training.result_of_old() or training.run()
+    old = training.result_of_old()
+    result = old or training.run()
     ended_by = signals.NAMES[signal.Signals(training.signal)]
     train_words.report(terminal, course, result, given.out, ended_by)
+    if old is None:
+        training.write_report()
     if training.interrupted and given.out is not None:
         terminal.labelled("go on", given.command(data, resume=True))
     if given.json:
@@ -95,7 +97,7 @@ class _Training:
         self.terminal, self.split, self.logs = terminal, split, logs
         self.given, self.chosen, self.course = given, chosen, course
         self.network = _network(course, chosen, split)
-        self.command = given.command(data)
+        self.data = data
         self.settings = chosen.settings(data)
         self.progress = TrainingProgress(terminal, course.epochs, chosen.validation is not None)
         self.expected = Estimate(None, 0)
@@ -180,8 +182,6 @@ class _Training:
             )
             for log in self.logs:
                 log.end(result)
-        if chosen.report is not None:
-            self._report(chosen.report)
         return result
 
     def _fit(self, settings: dict[str, Any]) -> None:
@@ -237,7 +237,7 @@ class _Training:
 
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {
-            "command": self.command,
+            "command": self.given.command(self.data),
             "settings": self.settings,
             "versions": versions(),
             "train_images": len(self.split.train),
@@ -256,17 +256,21 @@ class _Training:
 
     # ---- After it ----
 
-    def _report(self, path: Path) -> None:
+    def write_report(self) -> None:
+        """Write the page that was asked for, and say so."""
+        if self.given.report is None:
+            return
         from convprop.report import write_report
 
         write_report(
-            path,
+            self.given.report,
             self.network,
             self.history,
             self.split.test,
-            command=self.command,
-            settings=self.settings | {"threads": get_num_threads()},
+            command=self.given.command(self.data, resume=False),
+            settings=self.settings,
         )
+        self.terminal.labelled("report", str(self.given.report))
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""
