@@ -117,9 +117,12 @@ class _Training:
             network = Network.load(self.chosen.out or "")
         except (ConvpropError, OSError):
             return None
-        expected = {"finished": True, "data_sha256": self._data_sha256()}
-        expected["weights_sha256"] = network.weights_sha256()
-        if settings != self.settings or expected.items() - old.items():
+        ended = {
+            "finished": True,
+            "weights_sha256": network.weights_sha256(),
+            "data_sha256": self._data_sha256(),
+        }
+        if settings != self.settings or any(old.get(name) != ended[name] for name in ended):
             return None
         self.terminal.labelled("finished", f"{path} says so", "there is nothing left to do")
         history = History()
