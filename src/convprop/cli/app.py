@@ -13,6 +13,7 @@ from rich.text import Text
 
 from convprop import __version__
 from convprop.cli.check import check
+from convprop.cli.inspect import inspect as inspect_command
 from convprop.cli.model import evaluate, predict, summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
@@ -32,6 +33,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     evaluate: "convprop evaluate lenet5.safetensors mnist",
     predict: "convprop predict lenet5.safetensors three.png seven.png",
     summary: "convprop summary lenet5",
+    inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",
     check: "convprop check lenet5.safetensors",
 }

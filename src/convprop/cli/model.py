@@ -30,6 +30,7 @@ from convprop.cli.terminal import (
     loss_text,
     percent,
     print_json,
+    setting_text,
 )
 from convprop.data import Dataset, load, read_images
 from convprop.data.idx import is_idx_folder
@@ -271,7 +272,7 @@ def summary(
     if network.class_names is not None:
         terminal.labelled("classes", *network.class_names)
     if settings := network.training_settings:
-        described = ", ".join(map(_setting, settings, settings.values()))
+        described = ", ".join(map(setting_text, settings, settings.values()))
         terminal.labelled("training", *described.split(", "))
     terminal.labelled("weights", network.weights_sha256())
 
@@ -284,14 +285,6 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
     described, batch_size = settings.get("optimizer"), settings.get("batch_size")
     optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
-
-
-def _setting(name: str, value: object) -> str:
-    """Return "batch size 64" or "optimizer adam (learning rate 0.002)"."""
-    if isinstance(value, dict):
-        fields = ", ".join(f"{field} {value[field]}" for field in value if field != "kind")
-        value = f"{value.get('kind')} ({fields})" if fields else value.get("kind")
-    return f"{name} {value}".replace("_", " ")
 
 
 def named_network(model: str) -> tuple[Network, Preset | None]:
