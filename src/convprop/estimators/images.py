@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from convprop.data.arrays import Array, Shape, as_images
+from convprop.data.arrays import DATA_FORMATS, Array, Shape, as_images
 from convprop.errors import invalid
 from convprop.estimators.auto import square_guess
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
@@ -35,6 +35,8 @@ def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
     DataError
         A file that cannot be read.
     """
+    if estimator.data_format not in (None, *DATA_FORMATS):
+        raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
     pictures = files_of(X) if is_folder(X) else as_list(X)
     if pictures is not None:
         images = as_array(pictures, known or _full_shape(estimator, None))

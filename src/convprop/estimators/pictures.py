@@ -79,7 +79,7 @@ def labelled_files(folder: str | PathLike[str]) -> tuple[list[Path], NDArray[np.
     """
     top = Path(folder)
     if not os.fspath(folder) or not top.is_dir():
-        raise unusable(f"X, {os.fspath(folder)!r},", "be a folder", "none")
+        raise unusable("X", "be a folder", repr(os.fspath(folder)))
     if (top / "train").is_dir() and any((top / name).is_dir() for name in HELD_OUT):
         top = top / "train"
     files: list[Path] = []
@@ -99,7 +99,7 @@ def files_of(folder: str | PathLike[str]) -> list[Path]:
     """Return the image files of a folder at any depth, in the byte order of their names."""
     top = Path(folder)
     if not os.fspath(folder) or not top.is_dir():
-        raise unusable(f"X, {os.fspath(folder)!r},", "be a folder", "none")
+        raise unusable("X", "be a folder", repr(os.fspath(folder)))
     files = list(_walk(top))
     if not files:
         raise unusable(top, f"hold at least one image ({FORMATS_TEXT})", "none")
