@@ -16,7 +16,7 @@ import convprop as cp
 from convprop import data
 from convprop.data import stream as streams
 from convprop.data.kept import KeptImages
-from convprop.data.normalise import normalisation
+from convprop.data.normalise import normalisation, weighted_normalisation
 from convprop.data.stream import is_stream, prefetched
 from convprop.errors import DataError, InvalidInput
 from refusal import refuses
@@ -231,6 +231,19 @@ def test_a_stream_is_normalised_to_the_bit_as_an_array(dtype, rows, monkeypatch)
     assert streamed[1][1] == 1.0
     chosen = images if rows is None else images[rows]
     assert streamed[1][0] == pytest.approx(1 / chosen[:, 0].std(dtype=np.float64), rel=1e-12)
+
+
+def test_weights_of_one_or_two_are_images_taken_once_or_twice(monkeypatch):
+    monkeypatch.setattr("convprop.data.normalise.CHUNK_VALUES", 60)
+    images = RANDOM.integers(0, 256, (10, 2, 4, 5)).astype(np.uint8)
+    images[:, 1] = 7
+    images[9] = 99
+    weights = np.array([1.0, 2, 1, 1, 2, 0, 1, 1, 1, 0])
+    given = weighted_normalisation(images, weights)
+    np.testing.assert_array_equal(weighted_normalisation(Rows(images), weights), given)
+    repeated = normalisation(images, np.repeat(np.arange(10), weights.astype(int)))
+    np.testing.assert_allclose(given, repeated, rtol=1e-13)
+    assert given[1][1] == 1.0
 
 
 class Rows:

@@ -33,7 +33,9 @@ class Inspection:
         The last: a file of another program.
     header : Header
     description : dict
-        As `convprop.model_file` and `convprop.checkpoint` describe it; empty if it is unusable.
+        As `convprop.model_file` or `convprop.run` writes it; empty if it is unusable.
+    network, settings : dict
+        The parts of the description that tell of the network, and of how it is trained.
     layers : Stack or None
     weights_sha256 : str or None
         What ``Network.weights_sha256`` of the loaded network would be.
@@ -44,6 +46,8 @@ class Inspection:
     kind: str
     header: Header
     description: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     layers: Stack | None = None
     weights_sha256: str | None = None
     faults: list[str] = field(default_factory=list)
@@ -82,20 +86,21 @@ def _kind(header: Header) -> str:
 
 def _read_model(found: Inspection) -> None:
     found.description = model_file.read_description(found.header.metadata)
+    found.settings = found.description["training_settings"] or {}
     _read_network(found, found.description)
 
 
 def _read_checkpoint(found: Inspection) -> None:
     try:
         description = json.loads(found.header.metadata[checkpoint.METADATA_KEY])
-        network = description["network"]
-        for part, kind in ((network["training"], dict), (description["steps"], int)):
+        training = description["training"]
+        for part, kind in ((training["settings"], dict), (description["steps"], int)):
             if not isinstance(part, kind):
                 raise TypeError(f"no {kind.__name__}: {part!r:.40}")
         if description["format_version"] != checkpoint.FORMAT_VERSION:
             raise ValueError(f"format version {description['format_version']!r:.40}")
-        found.description = description
-        _read_network(found, network)
+        found.description, found.settings = description, training["settings"]
+        _read_network(found, training)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, InvalidInput | ModelFileError):
             raise
@@ -105,7 +110,7 @@ def _read_checkpoint(found: Inspection) -> None:
 def _read_network(found: Inspection, description: dict[str, Any]) -> None:
     layers = model_file.described_stack(description)
     from_dict(description["loss"], LOSSES, "loss")
-    found.layers = layers
+    found.layers, found.network = layers, description
     tensors = weights_of(found)
     sizes = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
     model_file.check_tensors(layers, description["dtype"], sizes)

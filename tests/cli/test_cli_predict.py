@@ -175,7 +175,7 @@ def test_test_images_of_a_data_set(
     assert "8 test images" in capsys.readouterr().out
     arguments = ["profile", str(model), str(tmp_path), "--steps", "1", "--batch-size", "1"]
     assert cli.run(arguments) == 0
-    assert "20 training images" in unfolded(capsys.readouterr().out)
+    assert "32 training images" in unfolded(capsys.readouterr().out)
 
 
 def test_lines_are_written_while_images_are_read(tmp_path: Path, model: Path) -> None:

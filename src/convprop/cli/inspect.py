@@ -79,17 +79,15 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
         terminal.labelled("written", writer, f"format version {description['format_version']}")
     if found.kind == "checkpoint" and description:
         _show_progress(terminal, description)
-    network = description.get("network", description)
     if found.layers is not None:
-        _show_network(terminal, found, network)
-        settings = network.get("training") or network.get("training_settings")
-        if isinstance(settings, dict):
+        _show_network(terminal, found, found.network)
+        if settings := found.settings:
             parts = ", ".join(map(setting_text, settings, settings.values())).split(", ")
             terminal.labelled("training", *_first(parts, 3 * _MOST_NAMES))
     if found.weights_sha256 is not None:
         terminal.labelled("weights", found.weights_sha256)
     if found.layers is not None:
-        itemsize = 8 if network["dtype"] == "float64" else 4
+        itemsize = 8 if found.network["dtype"] == "float64" else 4
         _print_table(terminal, summary.layers_table(found.layers, itemsize))
     if found.header.tensors:
         _print_table(terminal, _tensors(found))

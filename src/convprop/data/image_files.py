@@ -58,7 +58,7 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     from PIL import ImageOps
 
     with _opened(path) as image:
-        return _flattened(ImageOps.exif_transpose(image), channels)
+        return flattened(ImageOps.exif_transpose(image), channels)
 
 
 def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
@@ -91,7 +91,7 @@ def _opened(path: Path) -> Iterator[Image]:
         try:
             # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                wide = image.mode in _WIDEMODES or ";16" in f"{image.mode} {image.tile}"
+                wide = is_wide(image)
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 if not wide and frames == 1:
                     yield image
@@ -115,8 +115,13 @@ def _own_channels(image: Image) -> int:
     return 1 if image.mode in _GREYMODES else 3
 
 
-def _flattened(image: Image, channels: int | None) -> Image:
-    """Return ``image`` in mode "L", "RGB" or "RGBA"."""
+def is_wide(image: Image) -> bool:
+    """Whether an image has more than 8 bits a channel, in its file if it was opened from one."""
+    return image.mode in _WIDEMODES or ";16" in f"{image.mode} {getattr(image, 'tile', '')}"
+
+
+def flattened(image: Image, channels: int | None) -> Image:
+    """Return ``image`` in mode "L", "RGB" or "RGBA"; see ``read_file``."""
     from PIL import Image
 
     if channels is None:

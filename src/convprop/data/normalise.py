@@ -61,6 +61,54 @@ def normalisation(
     return offset, scale
 
 
+def weighted_normalisation(
+    images: Array | ImageStream, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what `normalisation` does where an image of weight 2 counts as two.
+
+    Parameters
+    ----------
+    images : ndarray or ImageStream
+        (N, C, H, W), as for `normalisation`.
+    weights : ndarray
+        float64 (N,), at least 0, not all 0.
+    """
+    share = weights / _sum(weights)
+    chunks = _chunks(images, None)
+    means = np.concatenate([_map_means(chunk) for chunk in chunks()])
+    offset = np.array([_sum(share * channel) for channel in means.T])
+    squares, start = [], 0
+    lowest, highest = np.full(len(offset), np.inf), np.full(len(offset), -np.inf)
+    for chunk in chunks():
+        squares.append(_map_means(chunk, offset))
+        counted = chunk[weights[start : start + len(chunk)] > 0]
+        start += len(chunk)
+        if len(counted):
+            lowest = np.minimum(lowest, counted.min(axis=(0, 2, 3)))
+            highest = np.maximum(highest, counted.max(axis=(0, 2, 3)))
+    deviation = np.array([math.sqrt(_sum(share * c)) for c in np.concatenate(squares).T])
+    scale = np.ones(len(offset))
+    varies = (deviation >= np.finfo(np.float32).tiny) & (lowest < highest)
+    scale[varies] = 1.0 / deviation[varies]
+    return offset, scale
+
+
+def _map_means(images: Array, offset: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Return (n, C): each map's mean, or that of its squared differences from ``offset``."""
+    values = images.reshape(*images.shape[:2], -1).astype(np.float64)
+    if offset is not None:
+        values = np.square(values - offset[:, np.newaxis])
+    count = values.shape[2]
+    while values.shape[2] > 1:
+        half = values.shape[2] // 2
+        folded = values[..., :half] + values[..., half : 2 * half]
+        if values.shape[2] % 2:
+            folded[..., 0] += values[..., -1]
+        values = folded
+    means: NDArray[np.float64] = values[..., 0] / count
+    return means
+
+
 def _chunks(images: Array | ImageStream, rows: Indices | None) -> Chunks:
     """Return what goes through the images, about ``CHUNK_VALUES`` values a channel at a time."""
     step = max(1, CHUNK_VALUES // math.prod(images.shape[2:]))
