@@ -13,6 +13,7 @@ from rich.text import Text
 
 from convprop import __version__
 from convprop.cli.check import check
+from convprop.cli.config_file import read_config
 from convprop.cli.inspect import inspect as inspect_command
 from convprop.cli.model import evaluate, summary
 from convprop.cli.options import (
@@ -25,6 +26,7 @@ from convprop.cli.options import (
 )
 from convprop.cli.predict import predict
 from convprop.cli.profile import profile
+from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError
@@ -36,6 +38,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     summary: "convprop summary lenet5",
     inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",
+    show: "convprop show mnist --augment shift=2,rotation=10",
     check: "convprop check lenet5.safetensors",
 }
 """The commands in the order of --help, each with an example."""
@@ -61,6 +64,7 @@ def build_app() -> App:
             usage=_usage(command),
             help_epilogue=f"Example: {example}",
             sort_key=position,
+            config=read_config,
         )
     return app
 
