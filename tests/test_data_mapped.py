@@ -57,6 +57,9 @@ def test_the_same_weights_as_from_an_npz_file(tmp_path, images, more, size):
     assert hashes[0] == hashes[1]
     assert is_stream(mapped.train.images)
     assert everything(mapped.test).flags.c_contiguous
+    images = mapped.train.images
+    np.testing.assert_array_equal(images[-1], images[np.array([len(images) - 1])][0])
+    np.testing.assert_array_equal(images[2:4], images[np.array([2, 3])])
 
 
 def test_keras_names_are_known(tmp_path):

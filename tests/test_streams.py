@@ -153,6 +153,12 @@ def test_as_many_images_are_kept_as_there_is_room_for(monkeypatch):
             assert kept.get(row) is None
 
 
+def test_a_row_and_a_slice_are_taken_as_from_an_array(folder):
+    images = data.load(folder, stream=True).train.images
+    np.testing.assert_array_equal(images[-1], images[np.array([len(images) - 1])][0])
+    np.testing.assert_array_equal(images[2:4], images[np.array([2, 3])])
+
+
 def test_image_files_can_be_pickled(folder):
     train = data.load(folder, stream=True).train
     again = pickle.loads(pickle.dumps(train))

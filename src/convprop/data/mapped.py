@@ -47,8 +47,11 @@ class MappedImages:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: Indices) -> Array:
+    def __getitem__(self, rows: Any) -> Array:
         chosen = self.rows[rows]
+        if chosen.ndim == 0:
+            image: Array = self[[rows]][0]
+            return image
         with np.errstate(over="ignore"):
             images = np.ascontiguousarray(self.array[chosen], dtype=self.dtype)
         finite = np.isfinite(images).all(axis=(1, 2, 3))

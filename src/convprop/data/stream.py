@@ -82,6 +82,7 @@ class ImageFiles:
         self.paths = [fspath(path) for path in paths]
         self.shape = (len(self.paths), *shape)
         self.keep = keep
+        self._rows = np.arange(len(self.paths))
         self._kept = KeptImages(len(self.paths), shape) if keep else None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -91,9 +92,13 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, rows: Indices) -> Array:
-        images = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
-        for image, row in zip(images, rows, strict=True):
+    def __getitem__(self, rows: Any) -> Array:
+        # Any index of an array's first axis, of which training uses arrays of rows alone.
+        chosen = self._rows[rows]
+        if chosen.ndim == 0:
+            return self.read(int(chosen))
+        images = np.empty((len(chosen), *self.shape[1:]), dtype=np.uint8)
+        for image, row in zip(images, chosen, strict=True):
             image[...] = self.read(int(row))
         return images
 
