@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import QUICK, assert_fits, run, stripes
+from runs import QUICK, assert_fits, run, stripes, unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
@@ -229,7 +229,8 @@ def test_streamed_images_give_the_same_weights(
     assert isinstance(waited, float)
     assert 0 < waited <= 1
     assert cli.run(["train", str(stripes_folder), *arguments, "--stream"]) == 0
-    assert re.search(r"^time .*, \d+\.\d\d % waiting for images, ", capsys.readouterr().out, re.M)
+    shown = unfolded(capsys.readouterr().out)
+    assert re.search(r"^time .*, \d+\.\d\d % waiting for images, ", shown, re.M)
     assert cli.run(["train", "digits", "--stream"]) == 1
     message = "digits must be a folder of images or of .npy files to be streamed, got another"
     assert capsys.readouterr() == ("", f"error: {message}\n")
