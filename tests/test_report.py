@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import convprop as cp
+from convprop._native import engine
 from convprop.data import Dataset
+from convprop.processors import processor_name
 from convprop.report import write_report
 from convprop.report.chart import Axis, axis_for, thinned
 from convprop.report.svg import DARK, LIGHT
@@ -93,6 +95,8 @@ def test_key_figures(page, trained, test_set, outcome):
         "convprop": cp.__version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
+        "processor": processor_name(),
+        "instruction set": engine.isa,
         "threads": str(cp.get_num_threads()),
         "data": "x & y",
         "rate": "0.001",
@@ -362,6 +366,13 @@ def test_what_is_refused(tmp_path, trained, test_set):
         f"path must name a file that can be written, got {tmp_path} (is a directory)",
     ):
         write(path=tmp_path)
+
+
+def test_the_processor_is_named(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Made 7\nflags\t: a\n")
+    assert processor_name(tmp_path) == "Made 7"
+    assert processor_name(tmp_path / "none") == (platform.processor() or platform.machine())
 
 
 def test_interrupted_before_the_first_epoch(tmp_path, trained, test_set):
