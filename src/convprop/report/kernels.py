@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_TILES = 64
-_GAP = 4
+_GAP = 5
 # Columns, and the pixels of a tile's side, where tiles are many and where they are few.
 _MANY, _FEW = (8, 40), (4, 80)
 
