@@ -290,8 +290,11 @@ def test_one_output_and_outputs_that_are_no_probabilities(tmp_path):
     images, labels = blurred(60, 2, (1, 9, 9))
     test = Dataset(images, labels, ["no", "yes"], "two")
     single = cp.Network([cp.Dense(1)], (1, 9, 9), loss=cp.BinaryCrossEntropy())
-    cp.train(single, images, labels, epochs=1)
-    page = page_of(tmp_path / "r.html", single, History(), test)
+    history = cp.train(single, images, labels, epochs=1)
+    page = page_of(tmp_path / "r.html", single, history, test)
+    assert history[0].accuracy is None
+    assert page.tables["Epochs"][1][2] == "–"
+    assert [text for level, text in page.headings if level == 3] == ["Loss", "Reliability diagram"]
     accuracy = single.evaluate(images, labels).accuracy
     assert page.pairs["accuracy"] == f"{100 * accuracy:.2f} %"
     assert "calibration error" in page.pairs

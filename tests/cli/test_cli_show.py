@@ -104,7 +104,7 @@ def test_a_sheet_of_digits(
     assert_fits(printed.out)
     assert printed.out.splitlines() == [
         "data      digits: 1,438 training images, 1x8x8, 10 classes",
-        "augment   shift=1 rotation=10, seed 0",
+        "augment   shift=1, rotation=10, seed 0",
         "saved     digits-sheet.png, 8 images in 6 versions",
     ]
     with Image.open(tmp_path / "digits-sheet.png") as picture:
