@@ -207,7 +207,7 @@ def test_first_layer_in_colours(page, trained):
     sheet = page.pictures()["The weights of 5 kernels of the first layer, conv1"]
     largest = np.abs(weight).max()
     for number in range(5):
-        top, left = number // 4 * 83, number % 4 * 83
+        top, left = number // 3 * 83, number % 3 * 83
         for i, j in itertools.product(range(3), repeat=2):
             value = weight[number, 0, i, j] / largest
             colour = np.array((0, 114, 178) if value < 0 else (213, 94, 0))

@@ -68,7 +68,8 @@ def _kernels(name: str, weight: Array, dense: bool) -> Kernels:
         for kernel in weight[:shown]
         for tile in _tiles(kernel, coloured, largest)[:MOST_TILES]
     ]
-    sheet = _sheet(tiles, min(in_row, len(tiles)))
+    # As many in each row as the rows need, so that the last one is not left nearly empty.
+    sheet = _sheet(tiles, math.ceil(len(tiles) / math.ceil(len(tiles) / in_row)))
     return Kernels(name, sheet, shown, count, coloured, dense, largest, (rows, columns))
 
 
