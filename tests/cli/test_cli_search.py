@@ -176,6 +176,10 @@ NAMES = (
         ),
         ("--try class_weight=all", "--try class_weight must be one of balanced, or none, got all"),
         ("--try preset=mlp --preset digits", "--preset must not come with --try preset"),
+        (
+            "--jobs 2 --threads 1",
+            "--threads must not come with --jobs: processes share the processors",
+        ),
         ("--folds 1", "--folds must be at least 2, got 1"),
     ],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -97,6 +96,8 @@ def search(
     choices = read_tries(tries or [])
     if preset is not None and "preset" in choices:
         raise UsageError("--preset must not come with --try preset")
+    if threads is not None and (jobs or 1) > 1:
+        raise UsageError("--threads must not come with --jobs: processes share the processors")
     if folds == 1:
         raise UsageError(str(invalid("--folds", "be at least 2", 1)))
     if out is not None:
@@ -172,7 +173,7 @@ def _run(terminal: Terminal, plan: Search, train: Dataset) -> bool:
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
     try:
-        with _progress(terminal, plan), warnings.catch_warnings():
+        with _progress(terminal, plan):
             plan.run(images, train.labels)
     except KeyboardInterrupt:
         return True
