@@ -39,6 +39,7 @@ def without_times(record: dict) -> dict:
 def test_the_table_ranks_what_was_tried(searched: dict, stripes_file: Path) -> None:
     record = searched["record"]
     assert record["rounds"] == [{"candidates": 4, "epochs": 3}, {"candidates": 2, "epochs": 9}]
+    assert record["trainings"] == 2 * (4 + 2)
     settings = [candidate["settings"] for candidate in record["candidates"]]
     assert {s["learning_rate"] for s in settings[:2]} == {"0.01"}
     assert {s["learning_rate"] for s in settings[2:]} == {"1e-07"}

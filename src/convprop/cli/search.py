@@ -145,7 +145,7 @@ def search(
         _save(out, data, chosen)
         terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
     if json:
-        print_json(_record(data, plan, ranked, chosen, interrupted))
+        print_json(_record(data, plan, ranked, chosen, done, interrupted))
     return options.EXIT_INTERRUPTED if interrupted else 0
 
 
@@ -256,12 +256,14 @@ def _record(
     plan: Search,
     ranked: list[Candidate],
     best: dict[str, Any] | None,
+    done: int,
     interrupted: bool,
 ) -> dict[str, Any]:
     return {
         "data": data,
         "best": best,
         "interrupted": interrupted,
+        "trainings": done,
         "folds": plan.folds,
         "seed": plan.seed,
         "rounds": [{"candidates": number, "epochs": epochs} for number, epochs in plan.rounds],

@@ -114,6 +114,7 @@ class Search:
             "scoring": Scorer(self.records, tuple(self.choices)),
             "refit": False,
             "error_score": "raise",
+            "return_train_score": False,
             "n_jobs": self.jobs,
             "random_state": seed,
         }
