@@ -114,6 +114,29 @@ def test_no_checkpoint_means_the_start(undisturbed, tmp_path):
     assert net.weights_sha256() == undisturbed[0].weights_sha256()
 
 
+def test_the_start_is_told_where_it_is(tmp_path):
+    seen = []
+
+    def on_start(history):
+        seen.append((history.steps, history.resumed, len(history), history.resumed_from))
+
+    path = tmp_path / "net"
+    trained(path, stop=8, resume=True, on_start=on_start)
+    trained(path, resume=True, on_start=on_start)
+    assert seen == [(0, 0, 0, None), (8, 8, 1, tmp_path / "net.checkpoint-00000008")]
+    with refuses(InvalidInput, "on_start must be None or callable, got 3"):
+        trained(path, on_start=3)
+
+
+def test_a_new_training_does_not_keep_another_ones_newer_checkpoints(tmp_path):
+    path = tmp_path / "net"
+    trained(path, stop=20)
+    trained(path, stop=6)
+    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000006"]
+    trained(path, stop=9, resume=True)
+    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000009", "00000006"]
+
+
 # ---- Files that are not what was written ----
 
 

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from convprop import presets
 from convprop.augmentation import Augment
+from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError
@@ -32,6 +33,7 @@ _FILES = Group("Files", sort_key=2)
 AROUND = frozenset(
     (
         "threads",
+        "stream",
         "config",
         "out",
         "checkpoint_every",
@@ -74,6 +76,9 @@ class TrainOptions:
         Resize every image, to a square as in 32 or to rows and columns as in 32x48.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
+    stream
+        Read the images of a folder as they are needed, instead of all of them first: for more
+        than fit in memory. The result is the same.
     augment
         What may happen to training images, as in "shift=2 rotation=10 flip=horizontal"; also
         zoom, crop, elastic, brightness, contrast, noise, erase, mixup.
@@ -123,6 +128,7 @@ class TrainOptions:
         Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
     ] = None
     skip_unreadable: bool = False
+    stream: bool = False
     augment: Annotated[AugmentOption, Parameter(group=_MORE)] = None
     early_stopping: Annotated[options.Count, Parameter(group=_MORE)] = None
     clip_norm: Annotated[
@@ -160,6 +166,11 @@ class TrainOptions:
             for name in ("checkpoint_every", "resume"):
                 if getattr(self, name):
                     raise UsageError(f"{flag_name(name)} must come with --out")
+        if self.checkpoint_every is not None and not self.resume and (left := self.left()):
+            raise UsageError(
+                f"{left[0]} is of a training that has not ended:"
+                " go on with --resume, or remove it to begin anew"
+            )
         written = {
             "--out": self.out,
             "the settings": self.settings_file,
@@ -173,6 +184,18 @@ class TrainOptions:
             if (other := seen.setdefault(path.resolve(), what)) != what:
                 raise UsageError(f"{what} must go to another file than {other}, got {path}")
             check_writable(path)
+
+    def checkpoints(self) -> Checkpoints | None:
+        """Return where and how often to write checkpoints; without a time, at an interrupt."""
+        if self.out is None:
+            return None
+        every = self.checkpoint_every or options.Every("")
+        return Checkpoints(self.out, every.seconds, every.epochs)
+
+    def left(self) -> list[Path]:
+        """Return the checkpoints that an earlier training has left, the newest first."""
+        checkpoints = self.checkpoints()
+        return [] if checkpoints is None else checkpoints.files()
 
     @property
     def settings_file(self) -> Path | None:
