@@ -327,16 +327,17 @@ class Run:
         """What a training must have in common with the one that it goes on from."""
         network = self.network
         normalisation = network.normalisation
+        # The likeliest differences first: the first one is named.
         identity = {
+            "settings": self.course.settings(),
+            "data": self.training.fingerprint(),
+            "validation": self.held_out and self.held_out.fingerprint(),
             "layers": [layer.to_dict() for layer in network.layers],
             "input_shape": list(network.input_shape),
             "loss": network.loss.to_dict(),
             "dtype": network.dtype.name,
             "seed": network.seed,
             "normalisation": normalisation and [part.tolist() for part in normalisation],
-            "settings": self.course.settings(),
-            "data": self.training.fingerprint(),
-            "validation": self.held_out and self.held_out.fingerprint(),
         }
         # As it comes back from a file: tuples are lists there.
         comparable: dict[str, Any] = json.loads(json.dumps(identity))

@@ -16,7 +16,7 @@ from convprop.course import Course
 from convprop.data.arrays import normalisation, stratified_split
 from convprop.data.stream import ImageStream
 from convprop.described import flag, number, positive, seed_number
-from convprop.errors import invalid
+from convprop.errors import InvalidInput, invalid
 from convprop.geometry import positive_integer
 from convprop.network import Network
 from convprop.ops.loss import as_weights
@@ -171,13 +171,18 @@ def train(
         raise invalid("balanced_batches", "be False where targets are no labels", "True")
     if stopping is not None and held_out is None and stopping.measure != "loss":
         raise invalid("validation", f"be given for {stopping}", "None")
+    before = network.normalisation, network.training_settings
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(_sample(training))
     network.training_settings = course.settings()
     hooks = Hooks(on_batch, on_epoch)
     run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
     if resume:
-        run.resume()
+        try:
+            run.resume()
+        except InvalidInput:
+            network.normalisation, network.training_settings = before
+            raise
     return run.start()
 
 
