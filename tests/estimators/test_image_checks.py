@@ -169,7 +169,7 @@ def test_not_a_number_is_refused(unfitted, y, images):
 
 
 def test_a_failed_fit_leaves_it_unfitted(unfitted, y, images):
-    with pytest.raises(ValueError, match="learning_rate must"):
+    with pytest.raises(ValueError, match="learning_rate_init must"):
         unfitted.set_params(learning_rate_init=-1.0).fit(images, y)
     with pytest.raises(NotFittedError):
         unfitted.predict(images)

@@ -239,7 +239,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         if len(labels) != len(images):
             raise invalid("y", f"have one class for each of the {len(images)} images", len(labels))
         known = self._classes(labels, classes, going_on)
-        targets = _positions(labels, known)
+        targets: Array = _positions(labels, known)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
