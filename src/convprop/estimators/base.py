@@ -322,7 +322,10 @@ class ConvNet(
         if preset is not None:
             layers = preset_layers(preset, shape, outputs)
         elif isinstance(self.network, str):
-            layers = auto_layers(shape, outputs)
+            # Where all images are one batch, nothing is left to chance: an image of weight 2 is
+            # two images.
+            several = len(task.images) > self._batch_size(len(task.images))
+            layers = auto_layers(shape, outputs, dropout=several and task.names is not None)
         else:
             layers = self.network
         dtype = "float64" if task.images.dtype == np.float64 else "float32"
