@@ -10,9 +10,9 @@ from convprop.optimizers import AdamW, Optimizer
 from convprop.schedules import OneCycle, Schedule
 
 STEPS = 1000
-"""How many steps training takes where epochs are not given, between 10 and 200 epochs."""
+"""How many steps training takes where epochs are not given, between 5 and 100 epochs."""
 
-LARGE = 64
+LARGE = 32
 """Images of twice as many pixels along an axis, or more, are first averaged down to as many."""
 
 
@@ -22,7 +22,7 @@ def auto_layers(shape: Shape, outputs: int, *, dropout: bool = False) -> list[La
     Pairs of 3×3 convolutions with 32, 64 and then 128 kernels, with a 2×2 average pooling after
     each pair as long as there are eight rows or columns, and the dense layer of outputs. Along
     an axis of fewer than three pixels a window is one pixel long, along one of fewer than eight
-    there is no pooling. Images of 128 rows or columns or more are first averaged, to 64 to 127.
+    there is no pooling. Images of 64 rows or columns or more are first averaged, to 32 to 63.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class Recipe:
     label_smoothing: float = 0.1
 
     def epochs(self, images: int, batch_size: int) -> int:
-        """Return how many epochs make some 1000 steps, at least 10 and at most 200."""
-        return min(max(-(-STEPS * batch_size // images), 10), 200)
+        """Return how many epochs make some 1000 steps, at least 5 and at most 100."""
+        return min(max(-(-STEPS * batch_size // images), 5), 100)
 
 
 AUTO = Recipe()

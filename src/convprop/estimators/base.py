@@ -20,8 +20,8 @@ from convprop.data.arrays import Array, weighted_normalisation
 from convprop.described import Described, non_negative, positive
 from convprop.errors import invalid
 from convprop.estimators.auto import AUTO, auto_layers
-from convprop.estimators.html import network_table
 from convprop.estimators.images import as_X
+from convprop.estimators.table import network_table
 from convprop.estimators.versions import CallbackSupportMixin, Progress
 from convprop.geometry import positive_integer
 from convprop.layers import Flatten, Layer, Shape

@@ -60,7 +60,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         Strength of the L2 regularisation as in scikit-learn's perceptrons: the optimizer's
         weight decay is alpha divided by the batch size. None: the optimizer's own.
     epochs : int, optional
-        None: the preset's; for others as many as make some 1000 steps, 10 to 200.
+        None: the preset's; for others as many as make some 1000 steps, 5 to 100.
     batch_size : int or "auto"
         "auto": the preset's, 64 for others.
     shuffle : bool
