@@ -13,7 +13,9 @@ from runs import QUICK, assert_fits, run, stripes
 import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
+from convprop.cli.train_settings import preset_for
 from convprop.errors import TrainingDiverged
+from pages import Page
 
 
 def test_train_prints_plain_lines_where_there_is_no_terminal(
@@ -24,6 +26,9 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     assert (result.returncode, result.stderr) == (0, "")
     assert_fits(result.stdout)
     shown = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"expected  0\.\d+ s an epoch, 0\.\d+ s in all, \d+ MB at the peak", shown.pop(3)
+    )
     assert shown[:4] == [
         "data      s.npz: 80 training and 20 test images, 8x8 grey, 2 classes",
         "network   digits (chosen for 8x8 images), 30,114 parameters",
@@ -126,7 +131,7 @@ def test_defaults_are_the_presets(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_the_preset_chosen_by_size_takes_images_of_that_size(
     shape: tuple[int, int, int], preset: str
 ) -> None:
-    assert train_command._preset_for(shape) == preset
+    assert preset_for(shape) == preset
     assert cp.preset(preset, shape, 5).input_shape == shape
 
 
@@ -192,3 +197,22 @@ def test_a_loss_that_diverges_later_saves_the_last_good_weights(
         f"error: the loss became nan\nThe last good weights are saved in {out}.\n"
     )
     assert cp.load(out).class_names == ("lying", "standing")
+
+
+def test_a_report_is_written_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> None:
+    page = tmp_path / "report.html"
+    arguments = ["train", str(stripes_file), *QUICK, "--validation", "0.2", "--seed", "3"]
+    assert cli.run([*arguments, "--report", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith(f"report    {page}\n")
+    html = page.read_text()
+    digest = re.search(r"^weights   (\w+)$", shown, re.M)
+    assert digest
+    assert digest[1] in html
+    (command,) = (block for block in Page(html).blocks if block.startswith("convprop"))
+    assert command.endswith(f"--seed 3 --validation 0.2 --report {page}")
+    assert cli.run([*arguments, "--report", str(tmp_path)]) == 1
+    message = f"path must name a file that can be written, got {tmp_path} (is a directory)"
+    assert capsys.readouterr() == ("", f"error: {message}\n")

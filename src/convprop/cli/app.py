@@ -13,7 +13,10 @@ from rich.text import Text
 
 from convprop import __version__
 from convprop.cli.check import check
-from convprop.cli.model import evaluate, predict, summary
+from convprop.cli.config_file import read_config
+from convprop.cli.find_rate import find_rate
+from convprop.cli.inspect import inspect as inspect_command
+from convprop.cli.model import evaluate, summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_FAILURE,
@@ -22,7 +25,9 @@ from convprop.cli.options import (
     UsageError,
     usage_message,
 )
+from convprop.cli.predict import predict
 from convprop.cli.profile import profile
+from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError
@@ -30,9 +35,12 @@ from convprop.errors import ConvpropError
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
     evaluate: "convprop evaluate lenet5.safetensors mnist",
-    predict: "convprop predict lenet5.safetensors three.png seven.png",
+    predict: "convprop predict lenet5.safetensors scans/ --out digits.csv",
     summary: "convprop summary lenet5",
+    inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",
+    find_rate: "convprop find-rate mnist --preset lenet5 --out rates.svg",
+    show: "convprop show mnist --augment shift=2,rotation=10",
     check: "convprop check lenet5.safetensors",
 }
 """The commands in the order of --help, each with an example."""
@@ -58,13 +66,14 @@ def build_app() -> App:
             usage=_usage(command),
             help_epilogue=f"Example: {example}",
             sort_key=position,
+            config=read_config,
         )
     return app
 
 
 def _usage(command: Callable[..., object]) -> str:
     """Return a command's usage line, with what may be left out in brackets."""
-    words = ["Usage: convprop", command.__name__, "[OPTIONS]"]
+    words = ["Usage: convprop", command.__name__.replace("_", "-"), "[OPTIONS]"]
     for parameter in inspect.signature(command).parameters.values():
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             name = parameter.name.upper()

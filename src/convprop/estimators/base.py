@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from convprop.data.arrays import Array, weighted_normalisation
+from convprop.data.arrays import Array
+from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
 from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
