@@ -1,4 +1,4 @@
-"""What the two estimators have in common: parameters, training, features, the table in HTML."""
+"""What the two estimators have in common: training, features, the table in HTML."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ import copy
 import dataclasses
 import warnings
 from collections.abc import Iterable
-from numbers import Integral
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from convprop.augmentation import Augment
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
-from convprop.described import Described
 from convprop.errors import invalid
-from convprop.estimators.auto import AUTO, auto_layers
-from convprop.estimators.html import network_table
+from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
+from convprop.estimators.settings import Settings
+from convprop.estimators.table import network_table
 from convprop.estimators.versions import CallbackSupportMixin, Progress
-from convprop.geometry import positive_integer
-from convprop.layers import Flatten, Layer, Shape
+from convprop.layers import Flatten, Layer
 from convprop.losses import Loss, SquaredError
 from convprop.network import Network
-from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
-from convprop.presets import PRESETS, Preset, preset_layers
+from convprop.optimizers import Optimizer, OptimizerState
+from convprop.presets import preset_layers
 from convprop.records import EpochRecord, History
-from convprop.schedules import Constant, Schedule
+from convprop.schedules import Constant
 from convprop.stopping import EarlyStopping
 from convprop.training import train
 
@@ -55,6 +51,8 @@ class Task:
         What the estimator will know besides the network, by attribute.
     partly : bool
         One more epoch for the network there is.
+    names : list of str or None
+        Of the classes.
     stopping : EarlyStopping or None
     """
 
@@ -66,60 +64,14 @@ class Task:
     given: tuple[Any, Any, Any]
     fitted: dict[str, Any]
     partly: bool
+    names: list[str] | None = None
     stopping: EarlyStopping | None = None
 
 
-class ConvNet(
-    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator
-):
-    """The base of both estimators; `ConvNetClassifier` says what the parameters are."""
+class ConvNet(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, Settings):
+    """The base of both estimators."""
 
     network_: Network
-
-    def __init__(
-        self,
-        network: str | Iterable[Layer] = "auto",
-        *,
-        input_shape: Shape | None = None,
-        data_format: Literal["NCHW", "NHWC"] | None = None,
-        optimizer: Optimizer | str | None = None,
-        learning_rate_init: float | None = None,
-        schedule: Schedule | None = None,
-        alpha: float | None = None,
-        epochs: int | None = None,
-        batch_size: int | Literal["auto"] = "auto",
-        shuffle: bool = True,
-        augment: Augment | None = None,
-        clip_norm: float | None = None,
-        average: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.network = network
-        self.input_shape = input_shape
-        self.data_format = data_format
-        self.optimizer = optimizer
-        self.learning_rate_init = learning_rate_init
-        self.schedule = schedule
-        self.alpha = alpha
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.augment = augment
-        self.clip_norm = clip_norm
-        self.average = average
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
 
     def __sklearn_is_fitted__(self) -> bool:
         # A fit that failed has left n_features_in_.
@@ -130,101 +82,6 @@ class ConvNet(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    # ---- Parameters within parameters ----
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of optimizer, schedule and augment by "optimizer__...".
-
-        Parameters
-        ----------
-        deep : bool
-            Also the latter.
-        """
-        parameters: dict[str, Any] = super().get_params(deep)
-        if deep:
-            for name, value in list(parameters.items()):
-                if isinstance(value, Described):
-                    parameters |= {
-                        f"{name}__{field}": getattr(value, field) for field in _of(value)
-                    }
-        return parameters
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Set parameters.
-
-        Parameters
-        ----------
-        **parameters
-            By name; "optimizer__momentum" and the like change one field of what there is, which
-            is replaced, and for None of what None stands for.
-        """
-        own = {name: value for name, value in parameters.items() if "__" not in name}
-        super().set_params(**own)
-        nested: dict[str, dict[str, Any]] = {}
-        for name in parameters.keys() - own.keys():
-            outer, _, field = name.partition("__")
-            nested.setdefault(outer, {})[field] = parameters[name]
-        for outer, changes in nested.items():
-            value = self._described(outer)
-            fields = [] if value is None else _of(value)
-            for field in changes:
-                if field not in fields:
-                    rule = f"be one of {', '.join(fields)}" if fields else "be left out"
-                    raise invalid(f"{outer}__{field}", rule, f"the parameter {outer}={value!r}")
-            setattr(self, outer, dataclasses.replace(value, **changes))
-        return self
-
-    def _described(self, parameter: str) -> Any:
-        """Return what a parameter stands for, if it has fields."""
-        if parameter == "optimizer":
-            return self._optimizer()
-        if parameter == "schedule":
-            return self._schedule()
-        value = getattr(self, parameter, None)
-        if parameter == "augment" and value is None:
-            return Augment()
-        return value if isinstance(value, Described) else None
-
-    def _preset(self) -> Preset | None:
-        """Return the preset that is named, or None for "auto" and for layers."""
-        if not isinstance(self.network, str) or self.network == "auto":
-            return None
-        if self.network not in PRESETS:
-            names = ", ".join(("auto", *PRESETS))
-            raise invalid("network", f"be a list of layers, or one of {names}", repr(self.network))
-        return PRESETS[self.network]
-
-    def _optimizer(self) -> Optimizer:
-        chosen = self.optimizer
-        if chosen is None:
-            return (self._preset() or AUTO).optimizer
-        if isinstance(chosen, Optimizer):
-            return chosen
-        if not isinstance(chosen, str) or chosen not in OPTIMIZERS:
-            names = ", ".join(OPTIMIZERS)
-            raise invalid("optimizer", f"be None, an Optimizer or one of {names}", repr(chosen))
-        return OPTIMIZERS[chosen]()  # type: ignore[call-arg]
-
-    def _schedule(self) -> Schedule:
-        return (self._preset() or AUTO).schedule if self.schedule is None else self.schedule
-
-    def _batch_size(self, images: int) -> int:
-        if self.batch_size != "auto":
-            return positive_integer("batch_size", self.batch_size)
-        return min((self._preset() or AUTO).batch_size, images)
-
-    def _epochs(self, images: int, batch_size: int) -> int:
-        if self.epochs is not None:
-            return positive_integer("epochs", self.epochs)
-        preset = self._preset()
-        return AUTO.epochs(images, batch_size) if preset is None else preset.epochs
-
-    def _seed(self) -> int:
-        state = self.random_state
-        if isinstance(state, Integral) and not isinstance(state, bool) and state >= 0:
-            return int(state)
-        return int(check_random_state(state).randint(2**31 - 1))
 
     # ---- Training ----
 
@@ -303,30 +160,26 @@ class ConvNet(
             return OptimizerState()
         return state
 
-    def _trained_by(self, batch_size: int) -> Optimizer:
-        """Return the optimizer with ``learning_rate_init`` and ``alpha`` in it."""
-        changes: dict[str, float] = {}
-        if self.learning_rate_init is not None:
-            changes["learning_rate"] = self.learning_rate_init
-        if self.alpha is not None:
-            changes["weight_decay"] = self.alpha / batch_size
-        return dataclasses.replace(self._optimizer(), **changes)
-
     def _network(self, task: Task, seed: int) -> Network:
         preset, outputs = self._preset(), task.outputs
+        layers: Iterable[Layer]
         _, channels, height, width = task.images.shape
         shape = (channels, height, width)
         if preset is not None:
             layers = preset_layers(preset, shape, outputs)
         elif isinstance(self.network, str):
-            layers = auto_layers(shape, outputs)
+            # Where all images are one batch, nothing is left to chance: an image of weight 2 is
+            # two images.
+            several = len(task.images) > self._batch_size(len(task.images))
+            layers = auto_layers(shape, outputs, dropout=several and task.names is not None)
         else:
-            layers = list(self.network)
+            layers = self.network
         dtype = "float64" if task.images.dtype == np.float64 else "float32"
         network = Network(layers, shape, task.loss, seed, dtype)
         if network.outputs != outputs:
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
+        network.class_names = task.names
         if task.weights is not None:
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
@@ -431,11 +284,6 @@ class ConvNet(
 
     def _table(self) -> str:
         return network_table(self.network_) if hasattr(self, "network_") else ""
-
-
-def _of(value: Described) -> list[str]:
-    """Return the names of a description's fields."""
-    return [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
 
 
 def _line(record: EpochRecord) -> str:
