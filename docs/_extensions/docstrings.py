@@ -1,0 +1,42 @@
+"""Docstrings as they are written here: NumPy's sections, words, ``code`` and no other markup."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import Config, NumpyDocstring
+
+# Types are words ("int or (rows, columns)") and shown as such. Attributes are listed as
+# parameters are.
+SECTIONS = Config(
+    napoleon_use_param=False,
+    napoleon_use_rtype=False,
+    napoleon_custom_sections=[("Attributes", "params_style")],
+)
+
+
+def process(
+    app: Sphinx, what: str, name: str, subject: object, options: Any, lines: list[str]
+) -> None:
+    """Turn a docstring into reStructuredText.
+
+    Sphinx's own treatment takes what is before a colon in an attribute's docstring for its type.
+    """
+    lines[:] = [_plain(line) for line in lines]
+    if what not in ("attribute", "property", "data"):
+        lines[:] = NumpyDocstring(lines, SECTIONS, app, what, name, subject, options).lines()
+
+
+def _plain(line: str) -> str:
+    """Return a line in which asterisks and bars outside of ``code`` are only those."""
+    parts = re.split(r"(``.*?``)", line)
+    parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect it."""
+    app.connect("autodoc-process-docstring", process)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,186 @@
+"""The pages: their code runs, and prints what they say it prints.
+
+A page's blocks are run in order, in one namespace and in a folder of its own. A block of
+``python`` is executed. Of a block of ``sh``, the lines that begin with ``convprop`` are run. A
+block of ``toml`` is the file that its first line names. What a block of ``text`` shows, directly
+below one that runs, must have been printed; three dots there stand for anything.
+
+    PYTHONPATH=examples python tests/test_docs.py PAGE...
+
+puts what is printed now in the place of what a page shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import pytest
+from drawings import draw_photos
+
+import convprop as cp
+from convprop._native import engine
+from convprop.cli.app import run
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OTHER_PROGRAMS = (".venv/bin/pip", ".venv/bin/python", "pip", "python", "python3", "tensorboard")
+"""What begins a line of shell that is not ours to run."""
+
+SAME_BITS = "x86_64_v2" not in engine.__name__
+"""Numbers on the pages are those of processors with fused multiply-add."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+    start: int
+    """Where in the page the text begins."""
+    line: int
+    """The same as a line, from 1."""
+    needs: str | None
+    """What a comment above it says that it needs."""
+    follows: bool
+    """Whether there is nothing but a blank line between the block before and this one."""
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks in a language; {directives} and plain figures of text have none."""
+    found, text, end = [], page.read_text(), -1
+    fence = re.compile(
+        r"^(?:<!-- needs: (?P<needs>\w+) -->\n)?```(?P<language>[^`\n]*)\n(?P<text>.*?)^```$",
+        re.MULTILINE | re.DOTALL,
+    )
+    for match in fence.finditer(text):
+        follows = text[end : match.start()].strip() == "" and end >= 0
+        line = text.count("\n", 0, match.start("text")) + 1
+        start = match.start("text")
+        found.append(Block(match["language"], match["text"], start, line, match["needs"], follows))
+        end = match.end()
+    return [block for block in found if block.language.isalpha()]
+
+
+class Reader:
+    """Does with a page's blocks what a reader would."""
+
+    def __init__(self, page: Path) -> None:
+        self.page = page
+        self.names: dict[str, Any] = {"__name__": page.stem}
+        self.printed = ""
+
+    def do(self, block: Block) -> None:
+        """Run a block; of one that shows what was printed, see that it does."""
+        match block.language:
+            case "python":
+                self.printed = self.python(block)
+            case "sh":
+                self.printed = self.shell(block)
+            case "toml":
+                Path(block.text.splitlines()[0].removeprefix("# ")).write_text(block.text)
+            case "text":
+                assert block.follows, f"{self.page}:{block.line}: nothing printed this"
+                assert not SAME_BITS or self.shows(block), (
+                    f"{self.page}:{block.line} shows\n{block.text}\nand this was printed\n"
+                    f"{self.printed}"
+                )
+            case other:
+                pytest.fail(f"{self.page}:{block.line}: what is to be done with {other}?")
+
+    def python(self, block: Block) -> str:
+        """Execute a block, under the line numbers of its page."""
+        code = compile("\n" * (block.line - 1) + block.text, str(self.page), "exec")
+        with redirect_stdout(io.StringIO()) as printed:
+            exec(code, self.names)
+        return printed.getvalue()
+
+    def shell(self, block: Block) -> str:
+        """Run the lines that are ours, in this process."""
+        printed = io.StringIO()
+        for line in block.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["convprop"]:
+                with redirect_stdout(printed), redirect_stderr(printed):
+                    status = run(words[1:])
+                    if status:
+                        print(f"exit status {status}")
+            else:
+                assert not words or words[0] in OTHER_PROGRAMS, f"{self.page}: {line}"
+        assert "exit status" not in printed.getvalue(), printed.getvalue()
+        return printed.getvalue()
+
+    def shows(self, block: Block) -> bool:
+        """Whether a block says what was printed."""
+        checker = doctest.OutputChecker()
+        return checker.check_output(block.text, _tidy(self.printed), doctest.ELLIPSIS)
+
+
+def _tidy(text: str) -> str:
+    """Return lines as a page has them: nothing before the first, after the last, at the ends."""
+    return "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made-up photos, one subfolder a class, such as a reader may have."""
+    folder = tmp_path_factory.mktemp("pages") / "photos"
+    draw_photos(folder, 40)
+    return folder
+
+
+@pytest.fixture
+def a_new_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stand in an empty folder, in a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    threads = cp.get_num_threads()
+    yield
+    cp.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.usefixtures("a_new_terminal")
+def test_the_pages_run(page: Path, photos: Path, request: pytest.FixtureRequest) -> None:
+    if "photos/" in page.read_text():
+        shutil.copytree(photos, "photos")
+    reader = Reader(page)
+    for block in blocks(page):
+        if block.needs == "mnist":
+            os.symlink(request.getfixturevalue("mnist_folder"), "mnist")
+        reader.do(block)
+
+
+def rewrite(page: Path) -> None:
+    """Put what a page's blocks print into it."""
+    reader, text, done = Reader(page), "", 0
+    before = page.read_text()
+    for block in blocks(page):
+        if block.language != "text":
+            reader.do(block)
+        elif not reader.shows(block):
+            text += before[done : block.start] + _tidy(reader.printed)
+            done = block.start + len(block.text)
+    page.write_text(text + before[done:])
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "80"
+    for name in sys.argv[1:]:
+        page = Path(name).resolve()
+        with TemporaryDirectory() as folder, contextlib.chdir(folder):
+            draw_photos(Path("photos"), 40)
+            rewrite(page)
