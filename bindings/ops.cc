@@ -255,7 +255,7 @@ NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int l
 
 template <class T>
 nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<int32_t>> labels, const std::string& kind,
-               std::optional<Array<double>> sample_weight) {
+               std::optional<Array<double>> sample_weight, double label_smoothing) {
   require(y.ndim() == 2 && y.shape(1) > 0, "y must have shape (N, K)");
   const int images = int(y.shape(0)), K = int(y.shape(1));
   require(values.has_value() != labels.has_value(), "targets must be values or labels");
@@ -269,7 +269,7 @@ nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<i
   std::vector<int> correct(images);
   auto losses = new_array<double>({size_t(images)});
   const Targets<T> targets{labels ? labels->data() : nullptr, values ? values->data() : nullptr, nullptr};
-  const LossLayer<T> layer{loss_named(kind), K};
+  const LossLayer<T> layer{{loss_named(kind), label_smoothing}, K};
   outputs.for_blocks([&](int block) {
     layer.forward(outputs.maps, targets, block, images, factor.data(), delta.maps, losses.data(), correct.data());
   });
@@ -315,16 +315,18 @@ void define(nb::module_& m) {
   m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
   m.def(
       "loss",
-      [](Array<T> y, Array<T> targets, const std::string& kind, std::optional<Array<double>> sample_weight) {
-        return loss<T>(y, targets, std::nullopt, kind, sample_weight);
+      [](Array<T> y, Array<T> targets, const std::string& kind, std::optional<Array<double>> sample_weight, double label_smoothing) {
+        return loss<T>(y, targets, std::nullopt, kind, sample_weight, label_smoothing);
       },
-      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none());
+      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none(),
+      "label_smoothing"_a = 0.0);
   m.def(
       "loss",
-      [](Array<T> y, Array<int32_t> targets, const std::string& kind, std::optional<Array<double>> sample_weight) {
-        return loss<T>(y, std::nullopt, targets, kind, sample_weight);
+      [](Array<T> y, Array<int32_t> targets, const std::string& kind, std::optional<Array<double>> sample_weight, double label_smoothing) {
+        return loss<T>(y, std::nullopt, targets, kind, sample_weight, label_smoothing);
       },
-      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none());
+      nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none(),
+      "label_smoothing"_a = 0.0);
   m.def("softmax", &softmax_of<T>, nb::arg("y").noconvert());
   const auto unary = [&](const char* name, auto f) {
     m.def(

@@ -79,11 +79,11 @@ class PythonPlan {
   using Weights = std::optional<Array<double>>;
   using Labels = Array<int32_t>;
 
-  PythonPlan(std::array<int, 3> input, const std::vector<nb::dict>& layers, const std::string& loss, int batch_size,
-             const std::string& mode, const std::string& reduction)
+  PythonPlan(std::array<int, 3> input, const std::vector<nb::dict>& layers, LossSpec loss, int batch_size, const std::string& mode,
+             const std::string& reduction)
       : input_{input[0], input[1], input[2]},
         predicts_only_(mode_named(mode) == Mode::predict),
-        plan_(input_, specs_of(layers), loss_named(loss), one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
+        plan_(input_, specs_of(layers), loss, one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
               mode_named(mode), SharedPool::instance().threads()) {}
 
   void bind(const std::vector<MutableArray<T>>& parameters) {
@@ -311,22 +311,24 @@ void define_plan(nb::module_& m) {
   m.def(
       "Plan",
       [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
-         int batch_size, const std::string& mode, const std::string& reduction) {
+         int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
+        const LossSpec what{loss_named(loss), label_smoothing};
         return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
-                   ? nb::cast(new PythonPlan<double>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership)
-                   : nb::cast(new PythonPlan<float>(input_shape, layers, loss, batch_size, mode, reduction), nb::rv_policy::take_ownership);
+                   ? nb::cast(new PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction), nb::rv_policy::take_ownership)
+                   : nb::cast(new PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction), nb::rv_policy::take_ownership);
       },
-      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
+      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
   // A plan's memory comes into being as it is used, so one that is not costs nothing.
   m.def(
       "plan_bytes",
       [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
-         int batch_size, const std::string& mode, const std::string& reduction) {
+         int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
+        const LossSpec what{loss_named(loss), label_smoothing};
         return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
-                   ? PythonPlan<double>(input_shape, layers, loss, batch_size, mode, reduction).bytes()
-                   : PythonPlan<float>(input_shape, layers, loss, batch_size, mode, reduction).bytes();
+                   ? PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction).bytes()
+                   : PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction).bytes();
       },
-      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean");
+      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
 }
 
 }  // namespace convprop

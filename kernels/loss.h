@@ -8,6 +8,16 @@ namespace convprop {
 
 enum class Loss { squared_error, softmax_cross_entropy, binary_cross_entropy };
 
+// A loss and, of the softmax cross-entropy, the part s of every target that all K classes get in
+// equal shares: t' = (1 - s)·t + s/K · sum of t. Szegedy, Vanhoucke, Ioffe, Shlens and Wojna,
+// "Rethinking the Inception architecture for computer vision" (2016).
+struct LossSpec {
+  LossSpec(Loss kind, double label_smoothing = 0) : kind(kind), label_smoothing(label_smoothing) {}
+
+  Loss kind;
+  double label_smoothing;
+};
+
 // What the outputs should have been, for rows of an array as in Batch: one class a row, or
 // K values a row. A class stands for its one-hot row.
 template <class T>
@@ -23,7 +33,7 @@ template <class T>
 struct LossLayer {
   using Int = typename Lanes<T>::Int;
 
-  Loss kind;
+  LossSpec spec;
   int K;
 
   // For the images of one block: image_loss[l] and the deltas, each times factor[l]; and, of
@@ -50,7 +60,7 @@ struct LossLayer {
     };
 
     Lanes<T> error = zero;
-    if (kind == Loss::squared_error) {
+    if (spec.kind == Loss::squared_error) {
       // E = 1/2 sum over k of (t - y)²   (Eq. 9), ∂E/∂y = y - t
       for (int k = 0; k < K; k++) {
         const Lanes<T> difference = output(k) - target(k);
@@ -58,9 +68,10 @@ struct LossLayer {
         (difference * scale).store(delta.at(block, 0, 0, k));
       }
       error = error * Lanes<T>(T(0.5));
-    } else if (kind == Loss::softmax_cross_entropy) {
-      // E = sum over k of t·(log S - y), S = sum over k of exp(y); ∂E/∂y = exp(y)/S · sum of t - t.
-      // The largest output is taken out of every exponent, which changes neither.
+    } else if (spec.kind == Loss::softmax_cross_entropy) {
+      // E = sum over k of t'·(log S - y), S = sum over k of exp(y); ∂E/∂y = exp(y)/S · sum of t - t',
+      // the sums of t and t' being equal. The largest output is taken out of every exponent, which
+      // changes neither.
       Lanes<T> largest = output(0), sum = zero, target_sum = zero;
       for (int k = 1; k < K; k++) largest = max(largest, output(k));
       for (int k = 0; k < K; k++) {
@@ -70,8 +81,9 @@ struct LossLayer {
         target_sum = target_sum + target(k);
       }
       const Lanes<T> log_sum = log(sum), share = target_sum / sum;
+      const Lanes<T> kept = T(1 - spec.label_smoothing), spread = target_sum * Lanes<T>(T(spec.label_smoothing / K));
       for (int k = 0; k < K; k++) {
-        const Lanes<T> t = target(k);
+        const Lanes<T> t = fma(target(k), kept, spread);
         error = fma(t, log_sum - (output(k) - largest), error);
         (fma(Lanes<T>::load(delta.at(block, 0, 0, k)), share, -t) * scale).store(delta.at(block, 0, 0, k));
       }

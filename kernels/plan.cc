@@ -20,7 +20,7 @@ constexpr double SOON_DONE = 5e6;
 }  // namespace
 
 template <class T>
-Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, Loss loss, bool mean, int batch_size, Mode mode, int threads)
+Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads)
     : mode_(mode), loss_(loss), mean_(mean), batch_size_(batch_size), threads_(threads) {
   if (batch_size < 1 || threads < 1 || input.C < 1 || input.H < 1 || input.W < 1)
     throw std::invalid_argument("batch size, threads and input sizes must be positive");

@@ -74,7 +74,7 @@ struct StepResult {
 template <class T>
 class Plan {
  public:
-  Plan(Shape input, const std::vector<LayerSpec>& layers, Loss loss, bool mean, int batch_size, Mode mode, int threads);
+  Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads);
 
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -243,7 +243,7 @@ class Plan {
   void copy_out(const Maps<T>& maps, T* out) const;
 
   const Mode mode_;
-  const Loss loss_;
+  const LossSpec loss_;
   const bool mean_;
   const int batch_size_, threads_;
   bool by_image_;            // the head goes image by image

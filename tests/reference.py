@@ -6,6 +6,7 @@ import numpy as np
 
 from convprop import Network
 from convprop.equations import network as equations
+from convprop.equations import smoothed_targets
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,6 +34,7 @@ def forward(network: Network, parameters: Arrays, o: np.ndarray) -> list[np.ndar
 
 def loss(network: Network, y: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None):
     """Return the loss of a batch, reduced as the network's loss says."""
+    targets = smoothed_targets(targets, network.loss.label_smoothing)
     errors = equations.LOSSES[network.loss.kind][0](y.reshape(targets.shape), targets)
     weights = np.ones(len(y)) if weights is None else weights
     total = (weights * errors).sum()
@@ -48,6 +50,7 @@ def backward(
 ) -> tuple[list[np.ndarray], Arrays]:
     """Return dE/d of each of ``outputs``, and the gradients by name."""
     weights = np.ones(len(targets)) if weights is None else weights
+    targets = smoothed_targets(targets, network.loss.label_smoothing)
     delta = equations.LOSSES[network.loss.kind][1](outputs[-1].reshape(targets.shape), targets)
     delta = delta * weights[:, np.newaxis]
     if network.loss.reduction == "mean":

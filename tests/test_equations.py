@@ -214,6 +214,16 @@ def test_loss_deltas(
     assert np.max(np.abs(delta(y, targets) - steps)) <= AGREE * max(1.0, float(np.max(np.abs(y))))
 
 
+def test_label_smoothing_by_hand():
+    smoothed = eq.smoothed_targets(np.array([[0.0, 1.0, 0.0, 0.0]]), 0.2)
+    assert smoothed == pytest.approx(np.array([[0.05, 0.85, 0.05, 0.05]]), rel=AGREE)
+    y = np.array([[1.0, 2.0, -1.0, 0.0]])
+    shares = np.exp(y) / np.exp(y).sum()
+    assert eq.softmax_cross_entropy_delta(y, smoothed) == pytest.approx(
+        shares - smoothed, rel=AGREE
+    )
+
+
 def test_squared_error_by_hand():
     assert eq.squared_error(np.array([1.0, 5.0]), np.array([3.0, 2.0])) == (4 + 9) / 2
     assert eq.squared_error_delta(np.array([1.0, 5.0]), np.array([3.0, 2.0])).tolist() == [-2, 3]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -57,7 +58,15 @@ def test_forward(dtype, tolerance):
     np.testing.assert_allclose(found, wanted[-1], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("loss", [cp.SoftmaxCrossEntropy, cp.SquaredError, cp.BinaryCrossEntropy])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        cp.SoftmaxCrossEntropy,
+        partial(cp.SoftmaxCrossEntropy, label_smoothing=0.3),
+        cp.SquaredError,
+        cp.BinaryCrossEntropy,
+    ],
+)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_backpropagate(loss, reduction, weighted):

@@ -193,6 +193,11 @@ CASES: list[tuple[Callable[[], Any], str]] = [
         "kind must be one of squared_error, softmax_cross_entropy, binary_cross_entropy,"
         " got 'hinge'",
     ),
+    (
+        lambda: loss(label_smoothing=1.0, kind="softmax_cross_entropy"),
+        "label_smoothing must be a number with 0 <= value < 1, got 1.0",
+    ),
+    (lambda: loss(label_smoothing=0.1), "label_smoothing must be 0 for squared_error, got 0.1"),
     (lambda: loss(reduction="none"), "reduction must be 'mean' or 'sum', got 'none'"),
     (lambda: loss(targets=Y[:2]), "targets must have shape (3, 5), got (2, 5)"),
     (

@@ -11,9 +11,10 @@ import convprop as cp
 import reference
 from convprop import schedules
 from convprop._native import engine
+from convprop.batches import SHUFFLE_STREAM
 from convprop.data.arrays import stratified_split
 from convprop.errors import InvalidInput, TrainingDiverged
-from convprop.run import SHUFFLE_STREAM, SNAPSHOT_STEPS
+from convprop.run import SNAPSHOT_STEPS
 from refusal import refuses
 
 IMAGES = 40

@@ -87,7 +87,11 @@ def activation_forward(x: Array, kind: str, slope: float = 0.01) -> Array: ...
 def activation_input_delta(delta: Array, o: Array, kind: str, slope: float = 0.01) -> Array: ...
 def dropout(o: Array, rate: float, seed: int, step: int, layer: int) -> Array: ...
 def loss(
-    y: Array, targets: Array, kind: str, sample_weight: NDArray[np.float64] | None = None
+    y: Array,
+    targets: Array,
+    kind: str,
+    sample_weight: NDArray[np.float64] | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[NDArray[np.float64], Array]: ...
 def softmax(y: Array) -> Array: ...
 def exp(x: Array) -> Array: ...
@@ -145,6 +149,7 @@ def Plan(
     batch_size: int,
     mode: str,
     reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Plan32: ...
 def plan_bytes(
     dtype: str,
@@ -154,4 +159,5 @@ def plan_bytes(
     batch_size: int,
     mode: str,
     reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> int: ...

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from numpy.typing import NDArray
 
 from convprop._native import engine
-from convprop.described import Described, table
+from convprop.described import Described, below_one, table
 from convprop.errors import invalid
 
 Reduction = Literal["mean", "sum"]
@@ -30,6 +30,8 @@ class Loss(Described, ABC):
     """
 
     reduction: Reduction = "mean"
+
+    label_smoothing: ClassVar[float] = 0.0
 
     source: ClassVar[str]
 
@@ -53,15 +55,31 @@ class SquaredError(Loss):
         return outputs
 
 
+@dataclass(frozen=True, repr=False)
 class SoftmaxCrossEntropy(Loss):
     """E = -sum_k t_k log softmax(y)_k for each image; a label stands for a one-hot t.
 
     Bridle, "Probabilistic interpretation of feedforward classification network outputs",
     Neurocomputing, 1990.
+
+    Parameters
+    ----------
+    reduction : "mean" or "sum"
+        As for every loss.
+    label_smoothing : float
+        The part s of the targets that all classes get in equal shares, 0 <= s < 1: in the place
+        of t_k stands (1 - s) t_k + s / K; Szegedy, Vanhoucke, Ioffe, Shlens and Wojna,
+        "Rethinking the Inception architecture for computer vision", CVPR 2016.
     """
+
+    label_smoothing: float = 0.0  # type: ignore[misc]  # of the base the others' constant
 
     kind = "softmax_cross_entropy"
     source = "Error (softmax cross-entropy in the place of Eq. 9)"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set(label_smoothing=below_one("label_smoothing", self.label_smoothing))
 
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return softmax(y): each image's probabilities of its classes."""

@@ -222,6 +222,7 @@ class Network:
             batch_size,
             mode,
             self.loss.reduction,
+            self.loss.label_smoothing,
         )
 
     def lane_normalisation(self) -> tuple[Array, Array]:
@@ -319,7 +320,7 @@ class Network:
         if indices is not None:
             targets = targets[indices]
             weights = None if weights is None else weights[indices]
-        losses, _ = engine.loss(outputs, targets, self.loss.kind, None)
+        losses, _ = engine.loss(outputs, targets, self.loss.kind, None, self.loss.label_smoothing)
         loss = float(np.average(losses, weights=weights))
         if not labels:
             return Evaluation(loss, None)

@@ -6,8 +6,11 @@ PyTorch's, so its documentation's values can be used as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from convprop.described import Described, below_one, flag, non_negative, positive, table
 from convprop.errors import invalid
@@ -172,3 +175,37 @@ class Adadelta(Optimizer):
 
 OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta)
 """The optimizers by their kind."""
+
+
+@dataclass
+class OptimizerState:
+    """What an optimizer has gathered, for the next training to go on with.
+
+    `convprop.train` fills a new one, and goes on with one that it has filled: with the same
+    optimizer and the schedule Constant, two trainings of one epoch are one of two.
+
+    Attributes
+    ----------
+    steps, epochs : int
+        Taken and finished so far.
+    optimizer : Optimizer or None
+        The last one.
+    arrays : list of ndarray
+        Of each parameter as many of its shape as the optimizer's rule keeps.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    optimizer: Optimizer | None = None
+    arrays: list[NDArray[Any]] = field(default_factory=list)
+
+    def fit(self, optimizer: Optimizer, parameters: list[NDArray[Any]]) -> None:
+        """Make the arrays for parameters; raise InvalidInput if it is of others."""
+        wanted = [array for array in parameters for _ in range(optimizer.slots)]
+        if self.optimizer is None:
+            self.arrays = [np.zeros_like(array) for array in wanted]
+        elif type(self.optimizer) is not type(optimizer):
+            raise invalid("state", f"be of {optimizer.kind}", self.optimizer.kind)
+        elif [(a.shape, a.dtype) for a in self.arrays] != [(a.shape, a.dtype) for a in wanted]:
+            raise invalid("state", "be of this network", "arrays of other shapes")
+        self.optimizer = optimizer

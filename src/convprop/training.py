@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.augmentation import Augment
+from convprop.batches import Data
 from convprop.checkpoint import Checkpoints
+from convprop.course import Course
 from convprop.data.arrays import normalisation, stratified_split
 from convprop.data.stream import ImageStream
 from convprop.described import flag, number, positive, seed_number
-from convprop.errors import invalid
+from convprop.errors import InvalidInput, invalid
 from convprop.geometry import positive_integer
 from convprop.network import Network
 from convprop.ops.loss import as_weights
-from convprop.optimizers import Adam, Optimizer
-from convprop.run import BatchRecord, Course, Data, EpochRecord, History, Hooks, Run
+from convprop.optimizers import Adam, Optimizer, OptimizerState
+from convprop.records import BatchRecord, EpochRecord, History
+from convprop.run import Hooks, Run
 from convprop.schedules import Constant, Schedule
 from convprop.stopping import EarlyStopping
 
@@ -51,6 +54,7 @@ def train(
     stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
     average: float | None = None,
+    state: OptimizerState | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     on_batch: Callable[[BatchRecord], object] | None = None,
@@ -101,14 +105,16 @@ def train(
     average : float, optional
         Measure and keep, instead of the weights, their running mean: after each step this
         share of what it was, and the rest of the new weights; Polyak and Juditsky, 1992.
+    state : OptimizerState, optional
+        What an earlier training has filled and this one goes on with, and fills in its turn.
     checkpoints : Checkpoints, optional
         Where and how often to write the training's state; also after a KeyboardInterrupt.
     resume : bool
         Go on from the newest good checkpoint, or begin where there is none. Everything else
         must be as it was; the weights end as if there had been no interruption.
     on_batch, on_epoch : callable, optional
-        Called after each step with a BatchRecord, after each epoch with an EpochRecord. If it
-        returns True the training ends there.
+        Called after each step with a BatchRecord, after each epoch with an EpochRecord. The
+        training ends where one returns True; an exception ends it too and comes through.
 
     Returns
     -------
@@ -134,6 +140,7 @@ def train(
         ("augment", augment, Augment),
         ("stopping", stopping, EarlyStopping),
         ("checkpoints", checkpoints, Checkpoints),
+        ("state", state, OptimizerState),
     ):
         if value is not None:
             _instance(name, value, kind, f"be None or {kind.__name__}(...)")
@@ -153,6 +160,8 @@ def train(
     flag("normalise", normalise)
     if flag("resume", resume) and checkpoints is None:
         raise invalid("checkpoints", "be given to resume", "None")
+    if state is not None and checkpoints is not None:
+        raise invalid("checkpoints", "be None where a state is given", repr(checkpoints))
     for parameter, hook in (("on_batch", on_batch), ("on_epoch", on_epoch)):
         if hook is not None and not callable(hook):
             raise invalid(parameter, "be None or callable", repr(hook))
@@ -162,12 +171,18 @@ def train(
         raise invalid("balanced_batches", "be False where targets are no labels", "True")
     if stopping is not None and held_out is None and stopping.measure != "loss":
         raise invalid("validation", f"be given for {stopping}", "None")
+    before = network.normalisation, network.training_settings
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(_sample(training))
     network.training_settings = course.settings()
-    run = Run(network, course, training, held_out, Hooks(on_batch, on_epoch), checkpoints)
+    hooks = Hooks(on_batch, on_epoch)
+    run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
     if resume:
-        run.resume()
+        try:
+            run.resume()
+        except InvalidInput:
+            network.normalisation, network.training_settings = before
+            raise
     return run.start()
 
 

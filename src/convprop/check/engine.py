@@ -75,6 +75,7 @@ def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
         yield from check_layer(group, _activation(activation, dtype), activation)
     for loss in ops.loss.KINDS:
         yield from _loss(group, loss, dtype)
+    yield from _loss(group, "softmax_cross_entropy", dtype, label_smoothing=0.1)
 
 
 def _convolution(
@@ -127,24 +128,29 @@ def _activation(kind: ops.activation.Kind, dtype: Dtype) -> LayerRun:
     return LayerRun({"kind": "activation", "activation": kind}, x, o, delta, back)
 
 
-def _loss(group: str, kind: ops.loss.Kind, dtype: Dtype) -> Iterator[Row]:
+def _loss(
+    group: str, kind: ops.loss.Kind, dtype: Dtype, label_smoothing: float = 0.0
+) -> Iterator[Row]:
     y = (4 * draw(32, 17, 10)).astype(dtype)
     targets, weights = np.abs(draw(33, 17, 10)).astype(dtype), np.abs(draw(34, 17))
-    exact, wanted = y.astype(np.float64), targets.astype(np.float64)
+    exact, given = y.astype(np.float64), targets.astype(np.float64)
+    wanted = eq.smoothed_targets(given, label_smoothing)
+    name = f"{kind}, smoothed" if label_smoothing else kind
+    options: dict[str, Any] = {"label_smoothing": label_smoothing}
     shares = weights / weights.sum()
     error, slope = eq.network.LOSSES[kind]
     right = float((shares * error(exact, wanted)).sum())
     delta = slope(exact, wanted) * shares[:, np.newaxis]
     yield Row(
         group,
-        f"{kind}: loss",
-        difference(ops.loss.forward(y, targets, kind, weights), right),
+        f"{name}: loss",
+        difference(ops.loss.forward(y, targets, kind, weights, **options), right),
         loss_bound(dtype, exact, wanted, np.abs(right)),
     )
     yield Row(
         group,
-        f"{kind}: delta",
-        difference(ops.loss.input_delta(y, targets, kind, weights), delta),
+        f"{name}: delta",
+        difference(ops.loss.input_delta(y, targets, kind, weights, **options), delta),
         loss_bound(dtype, exact, wanted, np.abs(delta).max() / shares.max()),
     )
 

@@ -78,7 +78,8 @@ class _Exact:
         offset, scale = (part[:, np.newaxis, np.newaxis] for part in net.lane_normalisation())
         self.outputs = eq.network.forward(self.layers, self.parameters, (images - offset) * scale)
         wanted = net.as_targets(targets, len(images))
-        self.targets = wanted if wanted.ndim == 2 else np.eye(net.outputs)[wanted]
+        given = wanted if wanted.ndim == 2 else np.eye(net.outputs)[wanted]
+        self.targets = eq.smoothed_targets(given, net.loss.label_smoothing)
         y = self.outputs[-1].reshape(self.targets.shape)
         self.loss = eq.network.loss(self.kind, y, self.targets, self.reduction)
         delta = eq.network.loss_delta(self.kind, y, self.targets, self.reduction)

@@ -54,6 +54,7 @@ from convprop.equations.correlation import (
 from convprop.equations.losses import (
     binary_cross_entropy,
     binary_cross_entropy_delta,
+    smoothed_targets,
     softmax,
     softmax_cross_entropy,
     softmax_cross_entropy_delta,
@@ -111,6 +112,7 @@ __all__ = [
     "scaled_tanh_derivative",
     "sigmoid",
     "sigmoid_derivative",
+    "smoothed_targets",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_delta",

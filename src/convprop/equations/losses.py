@@ -32,6 +32,12 @@ def softmax(y: Array) -> Array:
     return power / _sum(power)[..., np.newaxis]
 
 
+def smoothed_targets(t: Array, smoothing: float) -> Array:
+    """t'_p = (1 - s) t_p + s / P sum_q t_q: label smoothing, the part s shared by all."""
+    spread: Array = smoothing / t.shape[-1] * _sum(t)[..., np.newaxis]
+    return (1 - smoothing) * t + spread
+
+
 def softmax_cross_entropy(y: Array, t: Array) -> Array:
     """E = -sum_p t_p log softmax(y)_p = sum_p t_p (log sum_q exp(y_q) - y_p)."""
     largest = y.real.max(axis=-1, keepdims=True)

@@ -8,6 +8,8 @@ targets : (N, K) of y's dtype, or (N,) integers
     What the outputs should have been; integers are class indices and stand for one-hot rows.
 kind : "squared_error" (Eq. 9), "softmax_cross_entropy" or "binary_cross_entropy"
     The last two take logits; each sums over an image's outputs.
+label_smoothing : float, 0 <= s < 1
+    Of softmax_cross_entropy: (1 - s) t + s / K sum t in the place of t; 0 for the others.
 sample_weight : (N,) numbers, optional
     How much each image counts, at least 0; by default 1.
 reduction : "mean" (default) or "sum"
@@ -25,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convprop._native import engine
+from convprop.described import below_one
 from convprop.errors import invalid
 from convprop.ops.arrays import Array, checked, require_shape
 
@@ -40,10 +43,11 @@ def forward(
     kind: Kind,
     sample_weight: npt.ArrayLike | None = None,
     reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
 ) -> float:
     """Return the loss, one number, added up in float64."""
     y, targets, weights, total = _checked(y, targets, kind, sample_weight, reduction)
-    losses, _ = engine.loss(y, targets, kind, None)
+    losses, _ = engine.loss(y, targets, kind, None, _smoothing(kind, label_smoothing))
     return math.fsum(weights * losses) / total
 
 
@@ -53,10 +57,11 @@ def input_delta(
     kind: Kind,
     sample_weight: npt.ArrayLike | None = None,
     reduction: Reduction = "mean",
+    label_smoothing: float = 0.0,
 ) -> Array:
     """Return dE/dy (N, K) of the number that `forward` returns."""
     y, targets, weights, total = _checked(y, targets, kind, sample_weight, reduction)
-    _, delta = engine.loss(y, targets, kind, weights / total)
+    _, delta = engine.loss(y, targets, kind, weights / total, _smoothing(kind, label_smoothing))
     return delta
 
 
@@ -73,6 +78,13 @@ def _checked(
     weights = np.ones(len(outputs)) if given is None else given
     total = math.fsum(weights) if reduction == "mean" else 1.0
     return outputs, _targets(targets, outputs), weights, total
+
+
+def _smoothing(kind: Kind, value: object) -> float:
+    share = below_one("label_smoothing", value)
+    if share and kind != "softmax_cross_entropy":
+        raise invalid("label_smoothing", f"be 0 for {kind}", value)
+    return share
 
 
 def _targets(targets: object, y: Array) -> npt.NDArray[Any]:

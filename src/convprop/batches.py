@@ -1,0 +1,147 @@
+"""The batches of a training: which images each step gets, and what becomes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop._native import engine
+from convprop.augmentation import Augment, mixup_share
+from convprop.course import Course
+from convprop.data.stream import ImageStream, prefetched
+from convprop.network import Network
+
+Array = NDArray[Any]
+Indices = NDArray[np.int64]
+Weights = NDArray[np.float64]
+
+SHUFFLE_STREAM = 0x53485546 << 32
+"""The engine's random stream that orders epoch 0; epoch e has the e-th after it."""
+
+
+@dataclass
+class Data:
+    """Checked images and targets, and which of their rows are meant (None: all)."""
+
+    images: Array | ImageStream
+    targets: Array
+    labels: bool
+    weights: Weights | None = None
+    rows: Indices | None = None
+
+    def fingerprint(self) -> str:
+        """Return a hash of shape, targets, weights, rows and some sixty of the images."""
+        count = len(self.targets)
+        sample = np.unique(np.linspace(0, count - 1, min(count, 64)).astype(np.int64))
+        digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
+        for part in (self.images[sample], self.targets, self.weights, self.rows):
+            digest.update(b"none" if part is None else np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+class Batch(NamedTuple):
+    """What one step of the engine takes: all images, or those in the places that are named."""
+
+    images: Array
+    places: Indices | None
+    targets: Array
+    weights: Weights | None
+
+
+class Batches:
+    """The batches of every epoch of one training."""
+
+    def __init__(self, data: Data, course: Course, network: Network) -> None:
+        self.data = data
+        self.course = course
+        self.network = network
+        self.normalisation = network.lane_normalisation()
+        self.rows = np.arange(len(data.targets)) if data.rows is None else data.rows
+        self.size = min(course.batch_size, len(self.rows))
+        self.per_epoch = -(-len(self.rows) // course.batch_size)
+        # A mixed image has no label of its own.
+        mixes = course.augment is not None and course.augment.mixup > 0
+        self.labels = data.labels and not mixes
+
+    def rows_of(self, epoch: int) -> list[Indices]:
+        """Return the rows of each batch of an epoch."""
+        order, size = self._order(epoch), self.course.batch_size
+        return [order[n : n + size] for n in range(0, len(order), size)]
+
+    def _order(self, epoch: int) -> Indices:
+        """Return an epoch's rows, by the order of random bits; equal ones as they were."""
+        if not self.course.shuffle:
+            return self.rows
+        bits = engine.random_bits(self.course.seed, SHUFFLE_STREAM + epoch, len(self.rows))
+        shuffled = self.rows[np.argsort(bits, kind="stable")]
+        return _balanced(shuffled, self.data.targets) if self.course.balanced else shuffled
+
+    def weight(self, rows: Indices) -> float:
+        """Return the sum of the weights of rows."""
+        weights = self.data.weights
+        return float(len(rows)) if weights is None else float(weights[rows].sum())
+
+    def read(self, batches: list[Indices]) -> Generator[tuple[Array, Indices | None], None, None]:
+        """Yield, for the rows of each batch, an array and which images of it are the batch's."""
+        images = self.data.images
+        if isinstance(images, np.ndarray):
+            for rows in batches:
+                yield images, rows
+        else:
+            for pixels in prefetched(images, batches):
+                yield pixels, None
+
+    def batch(
+        self, images: Array, index: Indices | None, rows: Indices, epoch: int, step: int
+    ) -> Batch:
+        """Return what a step takes of images that were read, changed by chance where asked for."""
+        targets, weights, augment = self.data.targets, self.data.weights, self.course.augment
+        if index is None or augment is not None:
+            targets = targets[rows]
+            weights = None if weights is None else weights[rows]
+        if augment is None:
+            return Batch(images, index, targets, weights)
+        changed = Batch(
+            self._augmented(augment, images, index, rows, epoch), None, targets, weights
+        )
+        if not augment.mixup:
+            return changed
+        return self._mixed(mixup_share(augment.mixup, self.course.seed, step), changed)
+
+    def _augmented(
+        self, augment: Augment, images: Array, index: Indices | None, rows: Indices, epoch: int
+    ) -> Array:
+        places = np.arange(len(rows)) if index is None else index
+        mean, scale = self.normalisation
+        deviation = (1.0 / scale).astype(self.network.dtype)
+        seed = self.course.seed
+        return engine.augment(
+            augment.settings(), images, places, rows, mean, deviation, seed, epoch
+        )
+
+    def _mixed(self, share: float, batch: Batch) -> Batch:
+        """Return a batch each of whose images is averaged with the one that mirrors it."""
+        images, _, targets, weights = batch
+        if targets.ndim == 1:
+            targets = np.eye(self.network.outputs, dtype=self.network.dtype)[targets]
+        one, other = (self.network.dtype.type(part) for part in (share, 1.0 - share))
+        images, targets = (one * part + other * part[::-1] for part in (images, targets))
+        if weights is not None:
+            weights = share * weights + (1.0 - share) * weights[::-1]
+        return Batch(images, None, targets, weights)
+
+
+def _balanced(order: Indices, targets: Array) -> Indices:
+    """Return as many rows, every class as often as the others, each class in the given order.
+
+    A class's rows come again, in the same order, when all have been taken.
+    """
+    classes = [order[targets[order] == label] for label in np.unique(targets[order])]
+    turns = -(-len(order) // len(classes))
+    columns = [np.resize(rows, turns) for rows in classes]
+    return np.stack(columns, axis=1).reshape(-1)[: len(order)]

@@ -1,0 +1,36 @@
+"""The settings of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from convprop.augmentation import Augment
+from convprop.described import Described
+from convprop.optimizers import Optimizer
+from convprop.schedules import Schedule
+from convprop.stopping import EarlyStopping
+
+
+@dataclass(frozen=True)
+class Course:
+    """The settings of a training that a model file keeps."""
+
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int
+    batch_size: int
+    seed: int
+    shuffle: bool
+    augment: Augment | None
+    stopping: EarlyStopping | None
+    clip_norm: float | None
+    average: float | None
+    balanced: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Return them ready for JSON."""
+        return {
+            name: value.to_dict() if isinstance(value, Described) else value
+            for name, value in self.__dict__.items()
+        }

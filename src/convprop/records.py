@@ -1,0 +1,62 @@
+"""What a training tells: of each step, of each epoch, and in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class BatchRecord(NamedTuple):
+    """One step, as ``on_batch`` gets it."""
+
+    step: int
+    """From 1 to total_steps, over all epochs."""
+    total_steps: int
+    steps_per_epoch: int
+    epoch: int
+    """From 1."""
+    images: int
+    """How many images the batch has."""
+    loss: float
+    """The mean loss of an image of the batch, before the step's update."""
+    correct: int
+    """How many of them the network got right, or -1 where targets are no labels."""
+    learning_rate: float
+
+
+class EpochRecord(NamedTuple):
+    """One epoch. Losses are means over images; what was not measured is None."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Measured on each batch before its update, as is the accuracy."""
+    accuracy: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+    """Of the training alone, without the validation."""
+    learning_rate: float
+    """At the epoch's last step."""
+    waited: float
+    """Of the seconds, those in which the next batch had not been read yet."""
+
+
+class History(list[EpochRecord]):
+    """The records of the finished epochs."""
+
+    interrupted: bool = False
+    """Whether a KeyboardInterrupt ended the training early."""
+    stopped: bool = False
+    """Whether early stopping, or a hook, ended it early."""
+    steps: int = 0
+    """How many steps were taken, those of an unfinished epoch included."""
+    resumed: int = 0
+    """How many of them had been taken before, by the training that this one went on from."""
+    best_epoch: int | None = None
+    """The epoch whose weights the network has, where early stopping keeps the best."""
+
+    def __init__(self, records: Iterable[EpochRecord] = ()) -> None:
+        super().__init__(records)
+        self.passed_over: list[str] = []
+        """What was wrong with newer checkpoints than the one gone on from."""
