@@ -10,6 +10,7 @@
 #include <map>
 #include <sstream>
 
+#include "augment.h"
 #include "plan.h"
 
 using namespace convprop;
@@ -339,6 +340,31 @@ void test_activation(std::istringstream& line, const std::string& name) {
   report(name, "input_delta", back, slope);
 }
 
+// Every image of an array changed at random: bits alone, since tests/test_augmentation.py has the values.
+template <class T>
+void test_augment(std::istringstream& line, const std::string& name) {
+  size_t images;
+  Shape shape;
+  Augmentation how;
+  double shift[2];
+  line >> images >> shape.C >> shape.H >> shape.W >> shift[0] >> shift[1] >> how.flip[0] >> how.flip[1] >> how.rotation >>
+      how.zoom >> how.crop >> how.elastic >> how.brightness >> how.contrast >> how.noise >> how.erase;
+  how.shift[0] = int(shift[0]), how.shift[1] = int(shift[1]);
+  const size_t size = size_t(shape.C) * shape.H * shape.W;
+  const auto drawn = [](size_t count, uint64_t stream) {
+    std::vector<T> numbers;
+    for (double v : values(count, stream)) numbers.push_back(T(v));
+    return numbers;
+  };
+  const auto o = drawn(images * size, 1), mean = drawn(shape.C, 2);
+  auto deviation = drawn(shape.C, 3);
+  for (T& d : deviation) d = std::fabs(d);
+  std::vector<T> out(images * size);
+  Augmenter<T> augmenter(how, shape, mean.data(), deviation.data());
+  for (size_t n = 0; n < images; n++) augmenter(o.data() + n * size, {7, 2, n}, out.data() + n * size);
+  report(name, "forward", std::string("forward ") + type_name<T>(), out, bool(line));
+}
+
 // A network and its images, from the random bits that convprop.check.bits and
 // convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
 // else by Glorot's.
@@ -503,6 +529,7 @@ void test_case(const std::string& text, int steps, const std::vector<int>& threa
   else if (operation == "pool") test_pool<T>(line, name);
   else if (operation == "dense") test_dense<T>(line, name);
   else if (operation == "activation") test_activation<T>(line, name);
+  else if (operation == "augment") test_augment<T>(line, name);
   else if (operation != "network") failed++, std::printf("WRONG   unknown operation %s\n", operation.c_str());
   else if (line >> type; type == type_name<T>()) test_network<T>(line, name, steps, thread_counts);
 }

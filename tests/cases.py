@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from convprop import geometry, ops
+from convprop import Augment, geometry, ops
 from convprop.check import bits
 
 Pair = tuple[int, int]
@@ -338,6 +338,29 @@ DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
 LOSS_CASES = LOSSES
 
 
+AUGMENT_CASES = {
+    "moves": ((5, 2, 9, 12), Augment(shift=(2, 3), flip="both")),
+    "resamples": ((5, 3, 17, 11), Augment(rotation=30, zoom=0.3, crop=0.7, elastic=2)),
+    "shades": ((5, 3, 7, 8), Augment(brightness=0.5, contrast=0.4, noise=0.3, erase=0.5)),
+    "everything": (
+        (4, 1, 28, 28),
+        Augment(
+            shift=2,
+            flip="horizontal",
+            rotation=10,
+            zoom=0.1,
+            crop=0.9,
+            elastic=1.5,
+            brightness=0.2,
+            contrast=0.2,
+            noise=0.1,
+            erase=0.5,
+        ),
+    ),
+}
+"""Shapes (N, C, H, W), and what happens to such images."""
+
+
 def bit_lines() -> list[str]:
     """Every case but the benchmarks, and every training of convprop.check.bits, as a line."""
     lines = []
@@ -355,6 +378,10 @@ def bit_lines() -> list[str]:
     for dense in DENSE_CASES:
         lines.append(f"dense {dense.name} {dense.images} {dense.features} {dense.units}")
     lines += (f"activation {kind} 1024" for kind in ops.activation.KINDS if kind != "identity")
+    for name, (shape, augment) in AUGMENT_CASES.items():
+        settings = augment.settings()
+        numbers = (*shape, *(repr(float(settings[key])) for key in bits.AUGMENT_SETTINGS))
+        lines.append(" ".join(("augment", name, *map(str, numbers))))
     return lines + [training.line() for training in bits.TRAININGS]
 
 

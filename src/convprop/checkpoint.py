@@ -74,10 +74,15 @@ class Checkpoints:
         return [path for _, path in sorted(found, reverse=True)]
 
     def write(self, step: int, arrays: dict[str, Array], description: dict[str, Any]) -> Path:
-        """Write a checkpoint and remove all but the last two."""
+        """Write a checkpoint and remove all but the last two.
+
+        Newer ones, by their steps, are damaged or of another training: they go too.
+        """
         path = Path(f"{Path(self.path)}.checkpoint-{step:08d}")
         replace_file(path, _content(arrays, description))
-        for old in self.files()[KEPT:]:
+        files = self.files()
+        here = [file.name for file in files].index(path.name)
+        for old in files[:here] + files[here + KEPT :]:
             old.unlink(missing_ok=True)
         return path
 

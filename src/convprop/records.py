@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -53,6 +54,8 @@ class History(list[EpochRecord]):
     """How many steps were taken, those of an unfinished epoch included."""
     resumed: int = 0
     """How many of them had been taken before, by the training that this one went on from."""
+    resumed_from: Path | None = None
+    """Its checkpoint."""
     best_epoch: int | None = None
     """The epoch whose weights the network has, where early stopping keeps the best."""
 

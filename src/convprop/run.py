@@ -80,6 +80,7 @@ class Hooks:
 
     on_batch: Callable[[BatchRecord], object] | None = None
     on_epoch: Callable[[EpochRecord], object] | None = None
+    on_start: Callable[[History], object] | None = None
 
 
 @dataclass
@@ -119,6 +120,8 @@ class Run:
 
     def start(self) -> History:
         """Go through the epochs, or as far as nothing ends them."""
+        if self.hooks.on_start is not None:
+            self.hooks.on_start(self.history)
         with between_steps() as interrupts:
             self.interrupts = interrupts
             try:
@@ -352,6 +355,7 @@ class Run:
             except CheckpointError as error:
                 self.history.passed_over.append(str(error))
             else:
+                self.history.resumed_from = path
                 return
 
     def _restore(self, path: Path, arrays: dict[str, Array], description: dict[str, Any]) -> None:

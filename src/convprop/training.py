@@ -57,6 +57,7 @@ def train(
     state: OptimizerState | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    on_start: Callable[[History], object] | None = None,
     on_batch: Callable[[BatchRecord], object] | None = None,
     on_epoch: Callable[[EpochRecord], object] | None = None,
 ) -> History:
@@ -112,6 +113,8 @@ def train(
     resume : bool
         Go on from the newest good checkpoint, or begin where there is none. Everything else
         must be as it was; the weights end as if there had been no interruption.
+    on_start : callable, optional
+        Called before the first step with a History: empty, or of what is gone on from.
     on_batch, on_epoch : callable, optional
         Called after each step with a BatchRecord, after each epoch with an EpochRecord. The
         training ends where one returns True; an exception ends it too and comes through.
@@ -162,7 +165,8 @@ def train(
         raise invalid("checkpoints", "be given to resume", "None")
     if state is not None and checkpoints is not None:
         raise invalid("checkpoints", "be None where a state is given", repr(checkpoints))
-    for parameter, hook in (("on_batch", on_batch), ("on_epoch", on_epoch)):
+    hooks = Hooks(on_batch, on_epoch, on_start)
+    for parameter, hook in vars(hooks).items():
         if hook is not None and not callable(hook):
             raise invalid(parameter, "be None or callable", repr(hook))
     training, held_out = _sets(network, images, labels, validation, sample_weight, course.seed)
@@ -175,7 +179,6 @@ def train(
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(_sample(training))
     network.training_settings = course.settings()
-    hooks = Hooks(on_batch, on_epoch)
     run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
     if resume:
         try:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.train import train
+from convprop.cli.train_settings import TrainOptions
 
 
 def lines_until(process: subprocess.Popen[str], text: str) -> None:
@@ -56,9 +58,13 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
     digest = re.search(r"^weights   (\w+)$", output, re.M)
     assert digest
     if saved:
-        assert output.endswith(f"saved     {out}\n")
+        # What is printed last goes on with it.
+        again = shlex.join(["convprop", "train", str(stripes_file), *endless, *options, "--resume"])
+        assert output.endswith(f"saved     {out}\ngo on     {again}\n")
         assert cp.load(out).weights_sha256() == digest[1]
-        assert os.listdir(tmp_path) == [out.name]
+        checkpoint = f"{out.name}.checkpoint-{steps:08d}"
+        beside = [out.name, checkpoint, f"{out.name}.jsonl", f"{out.name}.toml"]
+        assert sorted(os.listdir(tmp_path)) == beside
     else:
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
@@ -117,7 +123,7 @@ def test_a_reader_that_goes_away_while_training_does_not_lose_the_network(
     monkeypatch.setattr(TrainingProgress, "on_epoch", broken)
     out = tmp_path / "model.safetensors"
     with pytest.raises(BrokenPipeError):
-        train(str(stripes_file), epochs=2, out=out)
+        train(str(stripes_file), given=TrainOptions(epochs=2, out=out))
     assert cp.load(out).class_names == ("lying", "standing")
 
 

@@ -13,6 +13,7 @@ from runs import QUICK, assert_fits, run, stripes
 import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
+from convprop.cli.train_settings import preset_for
 from convprop.errors import TrainingDiverged
 
 
@@ -24,6 +25,9 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     assert (result.returncode, result.stderr) == (0, "")
     assert_fits(result.stdout)
     shown = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"expected  0\.\d+ s an epoch, 0\.\d+ s in all, \d+ MB at the peak", shown.pop(3)
+    )
     assert shown[:4] == [
         "data      s.npz: 80 training and 20 test images, 8x8 grey, 2 classes",
         "network   digits (chosen for 8x8 images), 30,114 parameters",
@@ -126,7 +130,7 @@ def test_defaults_are_the_presets(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_the_preset_chosen_by_size_takes_images_of_that_size(
     shape: tuple[int, int, int], preset: str
 ) -> None:
-    assert train_command._preset_for(shape) == preset
+    assert preset_for(shape) == preset
     assert cp.preset(preset, shape, 5).input_shape == shape
 
 

@@ -52,6 +52,22 @@ UNFUSED = "x86_64_v2"
 """The engine outside the promise: it has no fused multiply-add, and rounds twice."""
 
 DTYPES = ("float32", "float64")
+AUGMENT_SETTINGS = (
+    "shift_rows",
+    "shift_columns",
+    "flip_rows",
+    "flip_columns",
+    "rotation",
+    "zoom",
+    "crop",
+    "elastic",
+    "brightness",
+    "contrast",
+    "noise",
+    "erase",
+)
+"""In the order of a case's line."""
+
 IMAGES_STREAM, LABELS_STREAM = 50, 51
 
 
@@ -289,11 +305,22 @@ def _activation(name: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
     yield "input_delta", ops.activation.input_delta(delta, o, kind)
 
 
+def _augment(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
+    images, channels, rows, columns = map(int, words[:4])
+    settings = dict(zip(AUGMENT_SETTINGS, map(float, words[4:]), strict=True))
+    o = draw(1, images, channels, rows, columns).astype(np.float32).astype(dtype)
+    mean = draw(2, channels).astype(np.float32).astype(dtype)
+    deviation = np.abs(draw(3, channels).astype(np.float32).astype(dtype))
+    each = np.arange(images)
+    yield "forward", engine.augment(settings, o, each, each, mean, deviation, 7, 2)
+
+
 _OPERATIONS: dict[str, Callable[[str, list[str], np.dtype[Any]], Parts]] = {
     "conv": _conv,
     "pool": _pool,
     "dense": _dense,
     "activation": _activation,
+    "augment": _augment,
 }
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from convprop import __version__
 from convprop.cli.check import check
+from convprop.cli.config_file import read_config
 from convprop.cli.model import evaluate, predict, summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
@@ -58,6 +59,7 @@ def build_app() -> App:
             usage=_usage(command),
             help_epilogue=f"Example: {example}",
             sort_key=position,
+            config=read_config,
         )
     return app
 

@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ from convprop.threads import set_num_threads
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 # 128 plus the signal's number, as a shell reports a process that SIGINT or SIGPIPE ended.
+# A training that SIGTERM ends leaves by the same rule.
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
@@ -80,6 +82,38 @@ def _number(text: str, limit: float, rule: str) -> float:
     if not 0 < value < limit:
         raise ValueError(rule)
     return value
+
+
+def smoothing(_: Any, tokens: Sequence[Token]) -> float:
+    """Read a share of at least 0; any number above 0 and below 1, or 0 itself."""
+    text = tokens[0].value
+    rule = "be a number with 0 <= value < 1"
+    return 0.0 if text in ("0", "0.0") else _number(text, 1.0, rule)
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often: a time in seconds, or a number of epochs."""
+
+    text: str
+    """As it was given."""
+    seconds: float | None = None
+    epochs: int | None = None
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def time_or_epochs(_: Any, tokens: Sequence[Token]) -> Every:
+    """Read "30s", "5m", "2h" or "3epochs"."""
+    text = tokens[0].value
+    if match := re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([smh])", text):
+        seconds = float(match[1]) * _UNITS[match[2]]
+        if seconds > 0:
+            return Every(text, seconds=seconds)
+    elif (match := re.fullmatch(r"([0-9]{1,9})epochs?", text)) and int(match[1]) > 0:
+        return Every(text, epochs=int(match[1]))
+    raise ValueError("be a time or a number of epochs, as in 30s, 5m, 2h or 3epochs")
 
 
 def file_name(kind: Any, tokens: Sequence[Token]) -> str | Path:
@@ -146,8 +180,14 @@ def _fault(error: CycloptsError) -> str:
         return str(invalid(argument.name, rule, "none"))
     if isinstance(error, CoercionError) and error.token is not None:
         received = error.token.value or "''"
+        name = token_name(error.token, argument.name)
         if isinstance(choices := argument.parameter.choices, tuple):
-            return unknown_name(argument.name, "be one of", choices, received)
+            return unknown_name(name, "be one of", choices, received)
         if error.msg is not None:
-            return str(invalid(argument.name, str(error.msg), received))
+            return str(invalid(name, str(error.msg), received))
     return str(error)
+
+
+def token_name(token: Token, option: str) -> str:
+    """Return the option's name, or for a value from a settings file the key and the file."""
+    return option if token.source == "cli" else f"{token.keyword} in {token.source}"

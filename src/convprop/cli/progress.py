@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TextColumn
 
 from convprop.cli.terminal import Terminal, clock, loss_text, percent
-from convprop.training import BatchRecord, EpochRecord
+from convprop.training import BatchRecord, EpochRecord, History
 
 REFRESH_SECONDS = 0.1
 
@@ -38,7 +38,8 @@ class TrainingProgress:
         self._validated = validated
         self._epoch_images = self._epoch_correct = 0
         self._epoch_loss = 0.0
-        self._started = self._drawn = 0.0
+        self._started = self._drawn = self._stepped = self._epoch_started = 0.0
+        self._first_step = 1
         self._bar = Progress(
             BarColumn(bar_width=min(40, max(4, terminal.width - _TEXT_WIDTH))),
             TextColumn("{task.description}"),
@@ -52,12 +53,16 @@ class TrainingProgress:
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Self:
+        return self
+
+    def on_start(self, history: History) -> None:
+        """Begin the table, and the clock."""
         columns = ["epoch", "loss", "accuracy"]
         columns += ["val. loss", "val. accuracy"] if self._validated else []
         self._terminal.print(_row([*columns, "images/s", "time"]), style="dim")
         self._bar.start()
-        self._started = self._drawn = time.perf_counter()
-        return self
+        self._first_step = history.steps + 1
+        self._started = self._drawn = self._epoch_started = time.perf_counter()
 
     def __exit__(
         self,
@@ -65,7 +70,8 @@ class TrainingProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.seconds = time.perf_counter() - self._started
+        if self._started:
+            self.seconds = time.perf_counter() - self._started
         self._bar.stop()
 
     def on_batch(self, batch: BatchRecord) -> None:
@@ -74,17 +80,19 @@ class TrainingProgress:
         self._epoch_images += batch.images
         self._epoch_loss += batch.loss * batch.images
         self._epoch_correct += batch.correct
-        now = time.perf_counter()
+        now = self._stepped = time.perf_counter()
         if now - self._drawn < REFRESH_SECONDS:
             return
         self._drawn = now
         seconds = now - self._started
-        left = seconds * (batch.total_steps - batch.step) / batch.step
+        taken = batch.step - self._first_step + 1
+        left = seconds * (batch.total_steps - batch.step) / taken
         text = "  ".join(
             (
                 f"epoch {batch.epoch}/{self._epochs}",
                 f"loss {loss_text(self._epoch_loss / self._epoch_images)}",
-                percent(self._epoch_correct / self._epoch_images),
+                # Targets that are mixed have no right answer.
+                percent(None if batch.correct < 0 else self._epoch_correct / self._epoch_images),
                 f"{self.images / seconds:,.0f} images/s",
                 f"{clock(left)} left",
             )
@@ -99,8 +107,12 @@ class TrainingProgress:
         cells = [f"{epoch.epoch}/{self._epochs}", loss_text(epoch.loss), percent(epoch.accuracy)]
         if epoch.validation_loss is not None:
             cells += [loss_text(epoch.validation_loss), percent(epoch.validation_accuracy)]
-        cells += [f"{self._epoch_images / epoch.seconds:,.0f}", f"{epoch.seconds:.1f} s"]
+        # Of a resumed epoch, this process has seen only the rest.
+        seconds = self._stepped - self._epoch_started
+        rate = f"{self._epoch_images / seconds:,.0f}" if self._epoch_images else "-"
+        cells += [rate, f"{epoch.seconds:.1f} s"]
         self._terminal.print(_row(cells))
+        self._epoch_started = time.perf_counter()
         self._epoch_images = self._epoch_correct = 0
         self._epoch_loss = 0.0
 

@@ -53,8 +53,13 @@ class Terminal(Console):
 
 
 def print_json(record: dict[str, Any]) -> None:
-    """Write one object on one line of stdout; what JSON cannot hold, NaN and infinity, is null."""
-    print(json.dumps(_json_ready(record), allow_nan=False), flush=True)
+    """Write one object on one line of stdout."""
+    print(json_line(record), flush=True)
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """Return one object as JSON on one line; NaN and infinity become null."""
+    return json.dumps(_json_ready(record), allow_nan=False)
 
 
 def _json_ready(value: Any) -> Any:

@@ -1,0 +1,267 @@
+"""What `convprop train` can be told, and what of it a training's result depends on."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from convprop import presets
+from convprop.augmentation import Augment
+from convprop.cli import options
+from convprop.cli.augment_option import AugmentOption, augment_text
+from convprop.cli.options import UsageError
+from convprop.data.arrays import Shape
+from convprop.described import from_dict
+from convprop.files import check_writable
+from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
+from convprop.presets import PRESETS, Preset
+
+# Rows and columns up to which images are as tiny as the digits, or as small as MNIST's.
+_TINY, _SMALL = 15, 40
+
+DEFAULT_VALIDATION = 0.1
+"""What --early-stopping holds out where --validation does not say."""
+
+_MORE = Group("Against overfitting and imbalance", sort_key=1)
+_FILES = Group("Files", sort_key=2)
+
+AROUND = frozenset(
+    ("threads", "config", "out", "checkpoint_every", "resume", "log", "tensorboard", "json")
+)
+"""The options that a training's weights do not depend on; a settings file leaves them out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of ``convprop train``.
+
+    Parameters
+    ----------
+    preset
+        The network, with defaults for the next four options; if not given, one that suits
+        the size of the images.
+    epochs
+        How many times to go through the training images.
+    batch_size
+        Images per step.
+    learning_rate
+        The largest step size of the preset's schedule.
+    optimizer
+        How gradients become steps.
+    seed
+        Seed of the first weights, the order of the images, augmentation and dropout; 0 if not
+        given.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use. The
+        result is the same for any number.
+    validation
+        Fraction of the training images to hold out and measure after every epoch.
+    size
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
+    augment
+        What may happen to training images, as in "shift=2 rotation=10 flip=horizontal"; also
+        zoom, crop, elastic, brightness, contrast, noise, erase, mixup.
+    early_stopping
+        End when the validation loss has not got smaller for so many epochs, and keep the
+        weights of the best one; holds out 0.1 if --validation is not given.
+    clip_norm
+        Scale gradients down where their norm is larger.
+    average
+        Keep a running mean of the weights, of which each step leaves this share, as in 0.999.
+    label_smoothing
+        The share of every target that all classes get alike, as in 0.1.
+    class_weight
+        balanced: images of rare classes weigh more.
+    balanced_batches
+        Take images of every class equally often.
+    config
+        Read settings from a TOML file: names as here, an [augment] table; what is given on
+        the command line goes before.
+    out
+        File to save the trained network in, with its settings (FILE.toml) and log
+        (FILE.jsonl) beside it. Ctrl-C saves it too, with a checkpoint to go on from.
+    checkpoint_every
+        Write a checkpoint beside --out every 30s, 5m, 2h or 3epochs.
+    resume
+        Go on from the newest good checkpoint, or begin where there is none.
+    log
+        Write the log, a line of JSON for the start, every epoch and the end, to this file.
+    tensorboard
+        Write event files for TensorBoard into a folder; needs convprop[tensorboard].
+    json
+        Write the result as one line of JSON on stdout, and all else on stderr.
+    """
+
+    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None
+    epochs: options.Count = None
+    batch_size: options.Count = None
+    learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None
+    optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None
+    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0
+    threads: options.Threads = None
+    validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None
+    size: Annotated[
+        tuple[int, int] | None,
+        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
+    ] = None
+    skip_unreadable: bool = False
+    augment: Annotated[AugmentOption, Parameter(group=_MORE)] = None
+    early_stopping: Annotated[options.Count, Parameter(group=_MORE)] = None
+    clip_norm: Annotated[
+        float | None, Parameter(converter=options.positive_number, group=_MORE)
+    ] = None
+    average: Annotated[float | None, Parameter(converter=options.proper_fraction, group=_MORE)] = (
+        None
+    )
+    label_smoothing: Annotated[
+        float | None, Parameter(converter=options.smoothing, group=_MORE)
+    ] = None
+    class_weight: Annotated[str | None, Parameter(choices=("balanced",), group=_MORE)] = None
+    balanced_batches: Annotated[bool, Parameter(group=_MORE)] = False
+    config: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
+    out: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
+    checkpoint_every: Annotated[
+        options.Every | None,
+        Parameter(
+            converter=options.time_or_epochs,
+            n_tokens=1,
+            accepts_keys=False,
+            metavar="TIME",
+            group=_FILES,
+        ),
+    ] = None
+    resume: Annotated[bool, Parameter(group=_FILES)] = False
+    log: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
+    tensorboard: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
+    json: Annotated[bool, Parameter(group=_FILES)] = False
+
+    def check(self) -> None:
+        """Raise UsageError where options do not go together, InvalidInput for a bad file."""
+        if self.out is None:
+            for name in ("checkpoint_every", "resume"):
+                if getattr(self, name):
+                    raise UsageError(f"{flag_name(name)} must come with --out")
+        written = {"--out": self.out, "its settings": self.settings_file, "the log": self.log_file}
+        seen: dict[Path, str] = {}
+        for what, path in written.items():
+            if path is None:
+                continue
+            if (other := seen.setdefault(path.resolve(), what)) != what:
+                raise UsageError(f"{what} must go to another file than {other}, got {path}")
+            check_writable(path)
+
+    @property
+    def settings_file(self) -> Path | None:
+        """Where the settings are saved."""
+        return None if self.out is None else Path(f"{self.out}.toml")
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the log is written."""
+        if self.log is not None:
+            return self.log
+        return None if self.out is None else Path(f"{self.out}.jsonl")
+
+    def resolved(self, shape: Shape) -> tuple[TrainOptions, Preset]:
+        """Return the options with every default in its place, and the preset so changed."""
+        suggested = PRESETS[self.preset or preset_for(shape)]
+        course = replace(
+            suggested,
+            epochs=self.epochs or suggested.epochs,
+            batch_size=self.batch_size or suggested.batch_size,
+            optimizer=_optimizer(suggested.optimizer, self.optimizer, self.learning_rate),
+        )
+        validation = self.validation
+        if self.early_stopping is not None and validation is None:
+            validation = DEFAULT_VALIDATION
+        complete = replace(
+            self,
+            preset=course.name,
+            epochs=course.epochs,
+            batch_size=course.batch_size,
+            optimizer=course.optimizer.kind,
+            learning_rate=course.optimizer.learning_rate,
+            validation=validation,
+            augment=None if self.augment == Augment() else self.augment,
+        )
+        return complete, course
+
+    def settings(self, data: str) -> dict[str, Any]:
+        """Return what the result depends on, as a TOML or a JSON file holds it."""
+        settings: dict[str, Any] = {"data": data}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name not in AROUND and value is not None and value is not False:
+                settings[entry.name] = _plain(value)
+        return settings
+
+    def command(self, data: str, **changed: Any) -> str:
+        """Return the command line that gives these options, or with some of them changed."""
+        given = replace(self, **changed)
+        words = ["convprop", "train", data]
+        for entry in fields(given):
+            value = getattr(given, entry.name)
+            if value == entry.default:
+                continue
+            words.append(flag_name(entry.name))
+            if value is not True:
+                words.append(_text(value))
+        return shlex.join(words)
+
+
+def flag_name(name: str) -> str:
+    """Return "--batch-size" for "batch_size"."""
+    return "--" + name.replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    """Return an option's value as it is written on the command line."""
+    if isinstance(value, Augment):
+        return augment_text(value)
+    if isinstance(value, options.Every):
+        return value.text
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as a settings file holds it."""
+    if isinstance(value, Augment):
+        words = (word.split("=") for word in augment_text(value).split())
+        return {name: _number(text) for name, text in words}
+    return _text(value) if isinstance(value, tuple) else value
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def preset_for(shape: Shape) -> str:
+    """Return the preset that suits images of (C, H, W) when none is named."""
+    channels, height, width = shape
+    if min(height, width) <= _TINY:
+        return "digits"
+    if max(height, width) <= _SMALL:
+        return "lenet5" if channels == 1 else "cifar-tutorial"
+    return "vgg-small"
+
+
+def _optimizer(suggested: Optimizer, kind: str | None, learning_rate: float | None) -> Optimizer:
+    """Return the preset's optimizer, or the one named with its own defaults."""
+    chosen = suggested
+    if kind is not None and kind != suggested.kind:
+        momentum = {"momentum": 0.9} if kind == SGD.kind else {}
+        chosen = from_dict({"kind": kind, **momentum}, OPTIMIZERS, "--optimizer")
+    return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)

@@ -1,0 +1,154 @@
+"""What ``convprop train`` says before and after training, and its result as facts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from convprop import __version__
+from convprop._native import engine
+from convprop.cli.estimate import Estimate
+from convprop.cli.terminal import Terminal, count, loss_text, percent
+from convprop.cli.train_settings import TrainOptions
+from convprop.data import Split
+from convprop.memory import peak_memory
+from convprop.network import Network
+from convprop.presets import Preset
+from convprop.threads import get_num_threads
+from convprop.training import History
+
+
+def announce(
+    terminal: Terminal, split: Split, network: Network, course: Preset, *, chosen: bool
+) -> None:
+    """Say what is about to be trained on what, and how."""
+    train, test = split.train, split.test
+    channels, height, width = train.image_shape
+    colour = {1: "grey", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}-channel")
+    size = f"{height}x{width}"
+    terminal.labelled(
+        "data",
+        f"{train.name}: {len(train):,} training and {len(test):,} test images",
+        f"{size} {colour}",
+        count(len(train.class_names), "class"),
+    )
+    terminal.skipped(split.skipped)
+    why = f" (chosen for {size} images)" if chosen else ""
+    terminal.labelled(
+        "network", f"{course.name}{why}", count(parameter_count(network), "parameter")
+    )
+    terminal.labelled(
+        "training",
+        f"{count(course.epochs, 'epoch')} in batches of {course.batch_size}",
+        f"{course.optimizer.kind} at {course.optimizer.learning_rate:g}",
+        f"seed {network.seed}",
+        count(get_num_threads(), "thread"),
+    )
+
+
+def say_start(
+    terminal: Terminal, chosen: TrainOptions, course: Preset, history: History, expected: Estimate
+) -> None:
+    """Say where training goes on from, and what it will take."""
+    for fault in history.passed_over:
+        terminal.labelled("damaged", fault)
+    if history.resumed_from is not None:
+        terminal.labelled(
+            "resumed",
+            f"from {history.resumed_from}",
+            f"after {count(history.steps, 'step')}",
+            f"{len(history)} of {count(course.epochs, 'epoch')} done",
+        )
+    elif chosen.resume:
+        terminal.labelled("resumed", "nothing: there is no good checkpoint, so from the start")
+    parts = []
+    if expected.epoch_seconds is not None:
+        left = expected.epoch_seconds * (course.epochs - len(history))
+        most = "at most " if chosen.early_stopping is not None else ""
+        parts = [f"{duration(expected.epoch_seconds)} an epoch", f"{most}{duration(left)} in all"]
+    terminal.labelled("expected", *parts, f"{expected.peak_bytes / 1e6:.0f} MB at the peak")
+
+
+def duration(seconds: float) -> str:
+    """Return a time to two or three digits: "0.062 s", "4.1 s", "12 min", "3.2 h"."""
+    if seconds < 120:
+        return f"{seconds:.2g} s" if seconds < 100 else f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def parameter_count(network: Network) -> int:
+    """Return how many numbers are learned."""
+    return sum(array.size for array in network.parameters.values())
+
+
+def result(
+    split: Split,
+    course: Preset,
+    network: Network,
+    history: History,
+    facts: dict[str, Any],
+    seconds: float,
+    images: int,
+) -> dict[str, Any]:
+    """Measure the network on the test images; return that and all else that JSON reports.
+
+    ``seconds`` and ``images`` are what training took and went through in this process.
+    """
+    test = network.evaluate(split.test.images, split.test.labels)
+    return {
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "train_seconds": seconds,
+        "images_per_second": images / seconds if seconds else None,
+        "peak_memory_bytes": peak_memory(),
+        "weights_sha256": network.weights_sha256(),
+        "interrupted": history.interrupted,
+        "stopped": history.stopped,
+        "best_epoch": history.best_epoch,
+        "resumed_steps": history.resumed,
+        "epochs": len(history),
+        "steps": history.steps,
+        "history": [epoch._asdict() for epoch in history],
+        "train_images": len(split.train),
+        "test_images": len(split.test),
+        "classes": len(split.train.class_names),
+        "preset": course.name,
+        "parameters": parameter_count(network),
+        "optimizer": course.optimizer.kind,
+        "learning_rate": course.optimizer.learning_rate,
+        "batch_size": course.batch_size,
+        "seed": network.seed,
+        "isa": engine.isa,
+        "version": __version__,
+    } | facts
+
+
+def report(
+    terminal: Terminal, course: Preset, result: dict[str, Any], out: Path | None, ended_by: str
+) -> None:
+    """Say how the network does, and where it is; ``ended_by`` is what interrupted it."""
+    after = f"after {result['epochs']} of {count(course.epochs, 'epoch')}"
+    if result["interrupted"]:
+        steps = count(result["steps"], "step")
+        terminal.labelled("stopped", f"by {ended_by} {after} ({steps})")
+    elif result["stopped"]:
+        best = f"the weights are those of epoch {result['best_epoch']}"
+        terminal.labelled("stopped", f"early {after}", best)
+    terminal.labelled(
+        "test",
+        f"accuracy {percent(result['test_accuracy'])}",
+        f"loss {loss_text(result['test_loss'])} on {count(result['test_images'], 'image')}",
+    )
+    if result["images_per_second"] is not None:
+        terminal.labelled(
+            "time",
+            f"{result['train_seconds']:.2f} s",
+            f"{result['images_per_second']:,.0f} images/s",
+            f"{result['peak_memory_bytes'] / 1e6:.0f} MB at the peak",
+        )
+    terminal.labelled("weights", result["weights_sha256"])
+    terminal.labelled(
+        "saved", "nothing (--out FILE saves the network)" if out is None else str(out)
+    )
