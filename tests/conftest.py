@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# scikit-learn's check that its array API mode changes nothing asks for it, and SciPy reads it
+# when it is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 BESIDE = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 
 

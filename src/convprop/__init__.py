@@ -1,6 +1,6 @@
 """Convolutional networks on the CPU: fast, exact to the bit, and open to the last product."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convprop import equations, initializers, ops, schedules
 from convprop.augmentation import Augment
@@ -32,6 +32,9 @@ from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import train
 
+if TYPE_CHECKING:
+    from convprop.estimators import ConvNetClassifier, ConvNetRegressor
+
 __all__ = [
     "SGD",
     "Adadelta",
@@ -43,6 +46,8 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Conv",
+    "ConvNetClassifier",
+    "ConvNetRegressor",
     "ConvpropError",
     "DataError",
     "Dense",
@@ -85,4 +90,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("convprop")
+    # scikit-learn takes a second to import.
+    if name in ("ConvNetClassifier", "ConvNetRegressor"):
+        from convprop import estimators
+
+        return getattr(estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,11 @@ class Parameters(Mapping[str, Array]):
     def __init__(self, arrays: dict[str, Array]) -> None:
         self._arrays = arrays
 
+    def __setstate__(self, state: dict[str, dict[str, Array]]) -> None:
+        # joblib maps the arrays of a file that it is asked to, read-only as a rule.
+        arrays = state["_arrays"].items()
+        self._arrays = {n: a if a.flags.writeable else np.array(a) for n, a in arrays}
+
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 

@@ -265,13 +265,26 @@ def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -
     if not is_integer(classes, 2):
         raise invalid("classes", "be an integer of at least 2", repr(classes))
     shape = image_shape(input_shape)
+    return Network(preset_layers(entry, shape, classes), shape, seed=seed)
+
+
+def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
+    """Return a preset's layers for images of (C, H, W) and so many outputs.
+
+    Raises
+    ------
+    InvalidInput
+        Images that are too small, as `preset` says.
+    """
+    layers = entry.build(shape, outputs)
     try:
-        return Network(entry.build(shape, classes), shape, seed=seed)
+        stack(layers, shape)
     except InvalidInput as error:
-        smallest = _smallest(entry, shape[0], classes)
-        rule = f"be at least {smallest}x{smallest} for the preset {name}"
+        smallest = _smallest(entry, shape[0], outputs)
+        rule = f"be at least {smallest}x{smallest} for the preset {entry.name}"
         received = f"{shape[1]}x{shape[2]} ({error})"
         raise invalid("images", rule, received) from None
+    return layers
 
 
 def _smallest(entry: Preset, channels: int, classes: int) -> int:

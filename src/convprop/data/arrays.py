@@ -244,6 +244,48 @@ def normalisation(
     return offset, scale
 
 
+def weighted_normalisation(
+    images: Array, weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what `normalisation` does where an image of weight 2 counts as two.
+
+    Parameters
+    ----------
+    images : ndarray
+        (N, C, H, W), as :func:`as_images` returns them.
+    weights : ndarray
+        float64 (N,), at least 0, not all 0.
+    """
+    offset = np.empty(images.shape[1])
+    scale = np.ones(images.shape[1])
+    share = weights / _sum(weights)
+    for c in range(images.shape[1]):
+        maps = images[:, c]
+        means = np.concatenate([_row_means(chunk) for _, chunk in _image_chunks(maps)])
+        offset[c] = mean = _sum(share * means)
+        squares = [_row_means(chunk, mean) for _, chunk in _image_chunks(maps)]
+        deviation = math.sqrt(_sum(share * np.concatenate(squares)))
+        counted = maps[weights > 0]
+        if deviation >= np.finfo(np.float32).tiny and (counted != counted.flat[0]).any():
+            scale[c] = 1.0 / deviation
+    return offset, scale
+
+
+def _row_means(maps: Array, offset: float | None = None) -> NDArray[np.float64]:
+    """Return each map's mean, or that of its squared differences from ``offset``."""
+    values = maps.reshape(len(maps), -1).astype(np.float64)
+    if offset is not None:
+        values = np.square(values - offset)
+    count = values.shape[1]
+    while values.shape[1] > 1:
+        half = values.shape[1] // 2
+        folded = values[:, :half] + values[:, half : 2 * half]
+        if values.shape[1] % 2:
+            folded[:, 0] += values[:, -1]
+        values = folded
+    return values[:, 0] / count
+
+
 def _uint8_moments(maps: Array) -> tuple[float, float]:
     """Return mean and standard deviation of one channel's (N, H, W) uint8 maps."""
     counts = np.zeros(256, dtype=np.int64)

@@ -61,10 +61,10 @@ def read_file(path: Path, channels: int | None = None) -> Image:
         try:
             # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                wide = image.mode in _WIDEMODES or ";16" in f"{image.mode} {image.tile}"
+                wide = is_wide(image)
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 if not wide and frames == 1:
-                    return _flattened(ImageOps.exif_transpose(image), channels)
+                    return flattened(ImageOps.exif_transpose(image), channels)
         except too_large:
             most = Image.MAX_IMAGE_PIXELS
             raise unusable(path, f"have at most {most} pixels", "more") from None
@@ -80,8 +80,13 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     raise unusable(path, "hold one picture", f"{frames} frames")
 
 
-def _flattened(image: Image, channels: int | None) -> Image:
-    """Return ``image`` in mode "L", "RGB" or "RGBA"."""
+def is_wide(image: Image) -> bool:
+    """Whether an image has more than 8 bits a channel, in its file if it was opened from one."""
+    return image.mode in _WIDEMODES or ";16" in f"{image.mode} {getattr(image, 'tile', '')}"
+
+
+def flattened(image: Image, channels: int | None) -> Image:
+    """Return ``image`` in mode "L", "RGB" or "RGBA"; see ``read_file``."""
     from PIL import Image
 
     if channels is None:

@@ -1,0 +1,64 @@
+"""What "auto" stands for: a sound small network for the data's shape, and its training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from convprop.layers import Conv, Dense, Layer, MaxPool, ReLU, Shape
+from convprop.optimizers import Adam, Optimizer
+from convprop.schedules import OneCycle, Schedule
+
+STEPS = 3000
+"""How many steps "auto" trains for where its epochs are not given, between 10 and 200 epochs."""
+
+
+def auto_layers(shape: Shape, outputs: int) -> list[Layer]:
+    """Return a sound small network for images of (C, H, W): what "auto" stands for.
+
+    Pairs of 3×3 convolutions with 32, 64 and 128 kernels, each pair followed by a 2×2 max
+    pooling while there are eight rows or columns; then a hidden dense layer. Along an axis of
+    fewer than three pixels a window is one pixel long.
+    """
+    _, *size = shape
+    layers: list[Layer] = []
+    for kernels in (32, 64, 128):
+        window = tuple(3 if pixels >= 3 else 1 for pixels in size)
+        pool = tuple(2 if pixels >= 8 else 1 for pixels in size)
+        if max(window) == 1 or (layers and max(pool) == 1):
+            break
+        for _ in range(2):
+            layers += [Conv(kernels, window, padding="same"), ReLU()]
+        if max(pool) > 1:
+            layers.append(MaxPool(pool))
+        size = [pixels // step for pixels, step in zip(size, pool, strict=True)]
+    return [*layers, Dense(128), ReLU(), Dense(outputs)]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How networks that are no preset are trained where nothing else is said."""
+
+    optimizer: Optimizer = Adam(2e-3)
+    schedule: Schedule = OneCycle()
+    batch_size: int = 64
+
+    def epochs(self, images: int, batch_size: int) -> int:
+        """Return how many epochs make some 3000 steps, at least 10 and at most 200."""
+        return min(max(-(-STEPS * batch_size // images), 10), 200)
+
+
+AUTO = Recipe()
+
+
+def square_guess(features: int) -> tuple[int, int, int]:
+    """Return the (C, H, W) that rows of so many features are taken for.
+
+    A square grey image if the number is a square, a square colour image if it is three times
+    one, otherwise a grey one of a single row.
+    """
+    for channels in (1, 3):
+        side = math.isqrt(features // channels)
+        if channels * side * side == features:
+            return channels, side, side
+    return 1, 1, features

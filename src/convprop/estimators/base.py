@@ -1,0 +1,449 @@
+"""What the two estimators have in common: parameters, training, features, the table in HTML."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from convprop.augmentation import Augment
+from convprop.data.arrays import Array, weighted_normalisation
+from convprop.described import Described
+from convprop.errors import invalid
+from convprop.estimators.auto import AUTO, auto_layers
+from convprop.estimators.html import network_table
+from convprop.estimators.images import as_X
+from convprop.estimators.versions import CallbackSupportMixin, Progress
+from convprop.geometry import positive_integer
+from convprop.layers import Flatten, Layer, Shape
+from convprop.losses import Loss, SquaredError
+from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
+from convprop.presets import PRESETS, Preset, preset_layers
+from convprop.records import EpochRecord, History
+from convprop.schedules import Constant, Schedule
+from convprop.stopping import EarlyStopping
+from convprop.training import train
+
+
+@dataclasses.dataclass
+class Task:
+    """One training, as the classifier or the regressor has prepared it.
+
+    Attributes
+    ----------
+    images : ndarray
+        (N, C, H, W).
+    targets : ndarray
+        int32 (N,) or float64 (N, K).
+    outputs : int
+    loss : Loss
+    weights : ndarray or None
+    given : tuple
+        X, y and sample_weight as the callbacks get them.
+    fitted : dict
+        What the estimator will know besides the network, by attribute.
+    partly : bool
+        One more epoch for the network there is.
+    stopping : EarlyStopping or None
+    """
+
+    images: Array
+    targets: Array
+    outputs: int
+    loss: Loss
+    weights: NDArray[np.float64] | None
+    given: tuple[Any, Any, Any]
+    fitted: dict[str, Any]
+    partly: bool
+    stopping: EarlyStopping | None = None
+
+
+class ConvNet(
+    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator
+):
+    """The base of both estimators; `ConvNetClassifier` says what the parameters are."""
+
+    network_: Network
+
+    def __init__(
+        self,
+        network: str | Iterable[Layer] = "auto",
+        *,
+        input_shape: Shape | None = None,
+        data_format: Literal["NCHW", "NHWC"] | None = None,
+        optimizer: Optimizer | str | None = None,
+        learning_rate_init: float | None = None,
+        schedule: Schedule | None = None,
+        alpha: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | Literal["auto"] = "auto",
+        shuffle: bool = True,
+        augment: Augment | None = None,
+        clip_norm: float | None = None,
+        average: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.network = network
+        self.input_shape = input_shape
+        self.data_format = data_format
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.schedule = schedule
+        self.alpha = alpha
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.augment = augment
+        self.clip_norm = clip_norm
+        self.average = average
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # A fit that failed has left n_features_in_.
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # ---- Parameters within parameters ----
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, those of optimizer, schedule and augment by "optimizer__...".
+
+        Parameters
+        ----------
+        deep : bool
+            Also the latter.
+        """
+        parameters: dict[str, Any] = super().get_params(deep)
+        if deep:
+            for name, value in list(parameters.items()):
+                if isinstance(value, Described):
+                    parameters |= {
+                        f"{name}__{field}": getattr(value, field) for field in _of(value)
+                    }
+        return parameters
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **parameters
+            By name; "optimizer__momentum" and the like change one field of what there is, which
+            is replaced, and for None of what None stands for.
+        """
+        own = {name: value for name, value in parameters.items() if "__" not in name}
+        super().set_params(**own)
+        nested: dict[str, dict[str, Any]] = {}
+        for name in parameters.keys() - own.keys():
+            outer, _, field = name.partition("__")
+            nested.setdefault(outer, {})[field] = parameters[name]
+        for outer, changes in nested.items():
+            value = self._described(outer)
+            fields = [] if value is None else _of(value)
+            for field in changes:
+                if field not in fields:
+                    rule = f"be one of {', '.join(fields)}" if fields else "be left out"
+                    raise invalid(f"{outer}__{field}", rule, f"the parameter {outer}={value!r}")
+            setattr(self, outer, dataclasses.replace(value, **changes))
+        return self
+
+    def _described(self, parameter: str) -> Any:
+        """Return what a parameter stands for, if it has fields."""
+        if parameter == "optimizer":
+            return self._optimizer()
+        if parameter == "schedule":
+            return self._schedule()
+        value = getattr(self, parameter, None)
+        if parameter == "augment" and value is None:
+            return Augment()
+        return value if isinstance(value, Described) else None
+
+    def _preset(self) -> Preset | None:
+        """Return the preset that is named, or None for "auto" and for layers."""
+        if not isinstance(self.network, str) or self.network == "auto":
+            return None
+        if self.network not in PRESETS:
+            names = ", ".join(("auto", *PRESETS))
+            raise invalid("network", f"be a list of layers, or one of {names}", repr(self.network))
+        return PRESETS[self.network]
+
+    def _optimizer(self) -> Optimizer:
+        chosen = self.optimizer
+        if chosen is None:
+            return (self._preset() or AUTO).optimizer
+        if isinstance(chosen, Optimizer):
+            return chosen
+        if not isinstance(chosen, str) or chosen not in OPTIMIZERS:
+            names = ", ".join(OPTIMIZERS)
+            raise invalid("optimizer", f"be None, an Optimizer or one of {names}", repr(chosen))
+        return OPTIMIZERS[chosen]()  # type: ignore[call-arg]
+
+    def _schedule(self) -> Schedule:
+        return (self._preset() or AUTO).schedule if self.schedule is None else self.schedule
+
+    def _batch_size(self, images: int) -> int:
+        if self.batch_size != "auto":
+            return positive_integer("batch_size", self.batch_size)
+        return min((self._preset() or AUTO).batch_size, images)
+
+    def _epochs(self, images: int, batch_size: int) -> int:
+        if self.epochs is not None:
+            return positive_integer("epochs", self.epochs)
+        preset = self._preset()
+        return AUTO.epochs(images, batch_size) if preset is None else preset.epochs
+
+    def _seed(self) -> int:
+        state = self.random_state
+        if isinstance(state, Integral) and not isinstance(state, bool) and state >= 0:
+            return int(state)
+        return int(check_random_state(state).randint(2**31 - 1))
+
+    # ---- Training ----
+
+    def _going_on(self, partly: bool) -> bool:
+        """Whether a fit goes on with the network there is."""
+        return (partly or self.warm_start) and hasattr(self, "network_")
+
+    def _train(self, task: Task) -> Self:
+        """Make the network, unless it goes on with the one there is, and train it."""
+        partly, images = task.partly, task.images
+        batch_size = self._batch_size(len(images))
+        optimizer = self._trained_by(batch_size)
+        epochs = 1 if partly else self._epochs(len(images), batch_size)
+        if self._going_on(partly):
+            network, seen = self.network_, self.t_
+            curve = self.loss_curve_ if partly else []
+        else:
+            network, seen, curve = self._network(task, self._seed()), 0, []
+        if self.early_stopping and not partly:
+            task.stopping = self._stopping(task, network.seed)
+        records: list[EpochRecord] = []
+
+        def fitted() -> dict[str, Any]:
+            return self._attributes(copy.deepcopy(network), records, task, seen, curve)
+
+        state = self._optimizer_state(optimizer) if partly else None
+        X, y, sample_weight = task.given
+        progress = None
+        if not partly:
+            progress = Progress(self, epochs, X, y, sample_weight, fitted)
+
+        def on_epoch(record: EpochRecord) -> bool:
+            records.append(record)
+            if self.verbose:
+                print(_line(record), flush=True)
+            return progress is not None and progress.end_epoch()
+
+        try:
+            history = train(
+                network,
+                images,
+                task.targets,
+                optimizer=optimizer,
+                schedule=Constant() if partly else self._schedule(),
+                epochs=epochs,
+                batch_size=batch_size,
+                validation=None if task.stopping is None else self.validation_fraction,
+                shuffle=self.shuffle,
+                sample_weight=task.weights,
+                augment=self.augment,
+                stopping=task.stopping,
+                clip_norm=self.clip_norm,
+                average=self.average,
+                state=state,
+                on_epoch=on_epoch,
+            )
+        finally:
+            # They hold the maps of a batch, and are made again where they are needed.
+            network._plans.clear()
+        self._heed(history)
+        for name, value in self._attributes(network, history, task, seen, curve).items():
+            setattr(self, name, value)
+        self._state = state
+        if progress is not None:
+            progress.end()
+        return self
+
+    def _optimizer_state(self, optimizer: Optimizer) -> OptimizerState:
+        """Return what the last partial_fit has left, or a new one."""
+        state: OptimizerState | None = getattr(self, "_state", None)
+        if (
+            state is None
+            or not self._going_on(True)
+            or type(state.optimizer) is not type(optimizer)
+        ):
+            return OptimizerState()
+        return state
+
+    def _trained_by(self, batch_size: int) -> Optimizer:
+        """Return the optimizer with ``learning_rate_init`` and ``alpha`` in it."""
+        changes: dict[str, float] = {}
+        if self.learning_rate_init is not None:
+            changes["learning_rate"] = self.learning_rate_init
+        if self.alpha is not None:
+            changes["weight_decay"] = self.alpha / batch_size
+        return dataclasses.replace(self._optimizer(), **changes)
+
+    def _network(self, task: Task, seed: int) -> Network:
+        preset, outputs = self._preset(), task.outputs
+        _, channels, height, width = task.images.shape
+        shape = (channels, height, width)
+        if preset is not None:
+            layers = preset_layers(preset, shape, outputs)
+        elif isinstance(self.network, str):
+            layers = auto_layers(shape, outputs)
+        else:
+            layers = list(self.network)
+        dtype = "float64" if task.images.dtype == np.float64 else "float32"
+        network = Network(layers, shape, task.loss, seed, dtype)
+        if network.outputs != outputs:
+            rule = f"end with {outputs} outputs for this y"
+            raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
+        if task.weights is not None:
+            network.normalisation = weighted_normalisation(task.images, task.weights)
+        return network
+
+    def _stopping(self, task: Task, seed: int) -> EarlyStopping:
+        """Return when to stop; the seed chooses what is held out."""
+        raise NotImplementedError
+
+    def _heed(self, history: History) -> None:
+        """Keep what an interrupted training has learned, and say so; nothing is an interrupt."""
+        if not history.interrupted:
+            return
+        if not history:
+            raise KeyboardInterrupt
+        warnings.warn(f"training was interrupted after epoch {len(history)}", stacklevel=5)
+
+    def _attributes(
+        self,
+        network: Network,
+        records: list[EpochRecord],
+        task: Task,
+        seen: int,
+        curve: list[float],
+    ) -> dict[str, Any]:
+        """Return what fit leaves on the estimator."""
+        losses = [*curve, *(record.loss for record in records)]
+        attributes = {
+            **task.fitted,
+            "network_": network,
+            "loss_curve_": losses,
+            "loss_": losses[-1],
+            "best_loss_": min(losses),
+            "n_iter_": len(losses),
+            "t_": seen + len(task.images) * len(records),
+            "validation_scores_": None,
+            "best_validation_score_": None,
+        }
+        if task.stopping is not None:
+            scores = self._scores(records, task)
+            attributes |= {
+                "best_loss_": None,
+                "validation_scores_": scores,
+                "best_validation_score_": max(scores),
+            }
+        return attributes
+
+    def _scores(self, records: list[EpochRecord], task: Task) -> list[float]:
+        """Return what `score` says of the held-out part after each epoch."""
+        raise NotImplementedError
+
+    # ---- Use ----
+
+    def _images(self, X: Any) -> Array:
+        """Return X as the fitted network takes it."""
+        check_is_fitted(self)
+        return as_X(self, X, self.network_.input_shape)
+
+    def _outputs(self, X: Any) -> Array:
+        """Return the network's raw outputs, (n, K)."""
+        images = self._images(X)
+        return self.network_.forward(images)
+
+    def transform(self, X: Any) -> Array:
+        """Return what the layer before the last one gives for each image.
+
+        Parameters
+        ----------
+        X : array_like
+            As for fit.
+
+        Returns
+        -------
+        ndarray of shape (n, features)
+        """
+        images = self._images(X)
+        return self._features().forward(images)
+
+    def _features(self) -> Network:
+        """Return the network without its last layer, with the same parameters."""
+        whole = self.network_
+        layers = whole.layers[:-1] or (Flatten(),)
+        features = Network(layers, whole.input_shape, SquaredError(), dtype=whole.dtype)
+        for name in features.parameters:
+            features.parameters[name] = whole.parameters[name]
+        features.normalisation = whole.normalisation
+        return features
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(np.prod(self.network_.shapes[-2]))
+
+    # ---- HTML ----
+
+    def _repr_html_inner(self) -> str:
+        return str(super()._repr_html_inner()) + self._table()
+
+    def _repr_mimebundle_(self, **settings: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**settings)
+        if "text/html" in bundle:
+            bundle["text/html"] += self._table()
+        return bundle
+
+    def _table(self) -> str:
+        return network_table(self.network_) if hasattr(self, "network_") else ""
+
+
+def _of(value: Described) -> list[str]:
+    """Return the names of a description's fields."""
+    return [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+
+
+def _line(record: EpochRecord) -> str:
+    """Return what verbose says of an epoch."""
+    measured = {
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "validation loss": record.validation_loss,
+        "validation accuracy": record.validation_accuracy,
+    }
+    parts = [f"{name} {value:.4f}" for name, value in measured.items() if value is not None]
+    return f"epoch {record.epoch}: {', '.join(parts)}, {record.seconds:.2f} s"

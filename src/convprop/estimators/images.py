@@ -1,0 +1,103 @@
+"""What the estimators take as X, and what becomes of it: images (N, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from convprop.data.arrays import DATA_FORMATS, Array, Shape, as_images
+from convprop.errors import invalid
+from convprop.estimators.auto import square_guess
+from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
+from convprop.estimators.versions import validate_data
+from convprop.geometry import is_integer
+
+
+def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
+    """Return X as (N, C, H, W), uint8 or floating, and keep what scikit-learn keeps of it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its ``input_shape`` and ``data_format`` say how X is read; it is given, or compared by,
+        its ``n_features_in_``.
+    X : array_like, list or column of paths or PIL images, or path of a folder
+    known : (C, H, W), optional
+        The shape that the images must have; None in the first fit.
+
+    Raises
+    ------
+    InvalidInput, ValueError, TypeError
+        Neither; or images of another shape.
+    DataError
+        A file that cannot be read.
+    """
+    if estimator.data_format not in (None, *DATA_FORMATS):
+        raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
+    pictures = files_of(X) if is_folder(X) else as_list(X)
+    if pictures is not None:
+        images = as_array(pictures, known or _full_shape(estimator, None))
+    else:
+        # A frame keeps its columns' names.
+        array = X if hasattr(X, "shape") else np.asarray(X)
+        if len(array.shape) <= 2:
+            return _rows(estimator, array, known)
+        checked = check_array(array, allow_nd=True, input_name="X", dtype="numeric")
+        images = as_images(checked, _float(checked), None, "X", data_format=estimator.data_format)
+    if known is None:
+        estimator.n_features_in_ = math.prod(images.shape[1:])
+        # Of an earlier fit, on rows.
+        estimator.__dict__.pop("feature_names_in_", None)
+    elif images.shape[1:] != known:
+        rule = f"hold images of shape {known} (C, H, W), as in fit"
+        raise invalid("X", rule, f"{images.shape[1:]}")
+    return images
+
+
+def _rows(estimator: Any, X: Any, known: Shape | None) -> Array:
+    rows = validate_data(estimator, X, reset=known is None, dtype="numeric")
+    shape, last = _row_shape(estimator, rows.shape[1], known)
+    images = rows.reshape(len(rows), *shape)
+    if last:
+        images = images.transpose(0, 3, 1, 2)
+    return as_images(images, _float(rows), images.shape[1:], "X")
+
+
+def _row_shape(estimator: Any, features: int, known: Shape | None) -> tuple[tuple[int, ...], bool]:
+    """Return what a row is reshaped to, and whether its last axis is the channels."""
+    last = estimator.data_format == "NHWC"
+    if known is not None:
+        channels, height, width = known
+    else:
+        channels, height, width = _full_shape(estimator, 1) or square_guess(features)
+    if channels * height * width != features:
+        rule = f"have as many values as X has features, {features}"
+        raise invalid("input_shape", rule, repr(estimator.input_shape))
+    return ((height, width, channels) if last else (channels, height, width)), last
+
+
+def _full_shape(estimator: Any, channels: int | None) -> Any:
+    """Return ``input_shape`` as (C, H, W), with these channels if it has none; None stays None."""
+    given = estimator.input_shape
+    if given is None:
+        return None
+    last = estimator.data_format == "NHWC"
+    if (
+        not isinstance(given, tuple | list)
+        or len(given) not in (2, 3)
+        or not all(is_integer(length, 1) for length in given)
+    ):
+        rule = f"be (H, W) or {'(H, W, C)' if last else '(C, H, W)'}, each a positive integer"
+        raise invalid("input_shape", rule, repr(given))
+    shape = tuple(int(length) for length in given)
+    if len(shape) == 2:
+        return (channels, *shape)
+    return (shape[2], *shape[:2]) if last else shape
+
+
+def _float(array: Array) -> Any:
+    """Return the dtype that floating values of an array are kept in."""
+    return np.float64 if array.dtype == np.float64 else np.float32

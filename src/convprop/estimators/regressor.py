@@ -1,0 +1,167 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _check_sample_weight, check_array
+
+from convprop.data.arrays import Array, stratified_split
+from convprop.errors import InvalidInput, invalid
+from convprop.estimators.base import ConvNet, Task
+from convprop.estimators.images import as_X
+from convprop.estimators.versions import with_callbacks
+from convprop.losses import SquaredError
+from convprop.records import EpochRecord
+from convprop.stopping import EarlyStopping
+
+
+class ConvNetRegressor(RegressorMixin, ConvNet):
+    """A convolutional network that learns numbers: Eq. 9 on targets of mean 0 and variance 1.
+
+    Parameters are those of `ConvNetClassifier` without class_weight and label_smoothing. Early
+    stopping measures R² of what is held out, of all outputs together.
+
+    Attributes
+    ----------
+    network_ : Network
+        Its outputs are in standard deviations of the targets, counted from their mean:
+    target_mean_, target_scale_ : ndarray of shape (n_outputs,)
+    n_features_in_, feature_names_in_, n_iter_, t_, loss_, best_loss_, loss_curve_
+        As for the classifier.
+    validation_scores_, best_validation_score_
+        Likewise, of R².
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convprop import ConvNetRegressor
+    >>> images = np.random.default_rng(0).random((200, 8, 8), dtype="float32")
+    >>> brightness = images.mean(axis=(1, 2))
+    >>> net = ConvNetRegressor(epochs=20, random_state=0).fit(images, brightness)
+    >>> bool(net.score(images, brightness) > 0.9)
+    True
+    """
+
+    @with_callbacks
+    def fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train on images and their numbers.
+
+        Parameters
+        ----------
+        X : array_like, list or column, or path
+            As for the classifier; of a folder the images at any depth, in the byte order of
+            their names.
+        y : array_like of shape (n,) or (n, n_outputs)
+        sample_weight : array_like of shape (n,), optional
+            At least 0; a weight of 2 is the image twice.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, partly=False)
+
+    def partial_fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train for one epoch, going on with the weights and the optimizer's state.
+
+        The first call's images and targets give what both are normalised by. The learning rate
+        is constant.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for fit.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, partly=True)
+
+    def _fit(
+        self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None, *, partly: bool
+    ) -> Self:
+        if y is None:
+            name = type(self).__name__
+            rule = f"be given: {name} requires y to be passed, but the target y is"
+            raise InvalidInput(f"y must {rule} None")
+        going_on = self._going_on(partly)
+        images = as_X(self, X, self.network_.input_shape if going_on else None)
+        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = column_or_1d(values, warn=True)
+        if values.ndim not in (1, 2) or len(values) != len(images):
+            rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
+            raise invalid("y", rule, f"shape {values.shape}")
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
+        columns = values.reshape(len(values), -1)
+        if going_on:
+            fitted = {name: getattr(self, name) for name in ("target_mean_", "target_scale_")}
+            if columns.shape[1] != len(self.target_mean_):
+                rule = f"have {len(self.target_mean_)} outputs, as in the first call"
+                raise invalid("y", rule, columns.shape[1])
+        else:
+            fitted = _moments(columns, weights)
+        fitted["_one_output"] = values.ndim == 1
+        return self._train(
+            Task(
+                images,
+                (columns - fitted["target_mean_"]) / fitted["target_scale_"],
+                outputs=columns.shape[1],
+                loss=SquaredError(),
+                weights=weights,
+                given=(X, y, sample_weight),
+                fitted=fitted,
+                partly=partly,
+            )
+        )
+
+    def _stopping(self, task: Task, seed: int) -> EarlyStopping:
+        count = len(task.targets)
+        _, rows = stratified_split(np.zeros(count), self.validation_fraction, seed)
+        weights = None if task.weights is None else task.weights[rows]
+        if weights is not None and not weights.any():
+            raise invalid("sample_weight", "be above 0 for some image held out", "0 for all")
+        deviation = _moments(task.targets[rows], weights)["target_scale_"]
+        # The loss that the held-out targets' own mean would have: R² is counted from it.
+        self._spread = float(np.square(deviation).sum()) / 2.0
+        return EarlyStopping(self.n_iter_no_change, self.tol * self._spread, "validation_loss")
+
+    def _scores(self, records: list[EpochRecord], task: Task) -> list[float]:
+        losses = [float(record.validation_loss or 0.0) for record in records]
+        return [1.0 - loss / self._spread for loss in losses]
+
+    def predict(self, X: Any) -> Array:
+        """Return the numbers of each image.
+
+        Parameters
+        ----------
+        X : array_like, list or column, or path
+            As for fit.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, n_outputs)
+            In the network's dtype.
+        """
+        outputs = self._outputs(X)
+        values: Array = (outputs * self.target_scale_ + self.target_mean_).astype(outputs.dtype)
+        return values[:, 0] if self._one_output else values
+
+
+def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
+    """Return each column's mean and standard deviation, 1 where it does not vary."""
+    mean = np.average(columns, axis=0, weights=weights)
+    square = np.average((columns - mean) ** 2, axis=0, weights=weights)
+    return {"target_mean_": mean, "target_scale_": np.where(square > 0, np.sqrt(square), 1.0)}
