@@ -1,4 +1,4 @@
-"""Pictures of the examples: images in a grid, and curves, as SVG files of plain text."""
+"""Pictures of the examples as SVG files of plain text: images in a grid, curves, a table."""
 
 import base64
 import io
@@ -83,6 +83,30 @@ def curves(path: str, lines: Mapping[str, Sequence[float]], x_label: str, y_labe
         f'{escape(x_label)}</text><text x="8" y="14" {FONT}>{escape(y_label)}</text>'
     )
     _write(path, width, height, parts)
+
+
+def table(path: str, scores: ArrayLike, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Write a table of scores, the better the darker."""
+    scores = np.asarray(scores)
+    across, down, left, top = 90, 44, 90, 30
+    shades = (scores - scores.min()) / (np.ptp(scores) or 1)
+    parts = []
+    for (row, column), score in np.ndenumerate(scores):
+        x, y, shade = left + column * across, top + row * down, shades[row, column]
+        ink = "white" if shade > 0.5 else "#333"
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{across - 3}" height="{down - 3}" fill="{COLOURS[0]}"'
+            f' fill-opacity="{0.1 + 0.9 * shade:.2f}"/><text x="{x + across / 2 - 1.5}"'
+            f' y="{y + down / 2 + 3}" text-anchor="middle" {FONT} style="fill:{ink}">'
+            f"{score:.1%}</text>"
+        )
+    for row, name in enumerate(rows):
+        at = top + row * down + down / 2 + 3
+        parts.append(f'<text x="{left - 10}" y="{at}" text-anchor="end" {FONT}>{name}</text>')
+    for column, name in enumerate(columns):
+        at = left + column * across + across / 2
+        parts.append(f'<text x="{at}" y="{top - 9}" text-anchor="middle" {FONT}>{name}</text>')
+    _write(path, left + len(columns) * across, top + len(rows) * down, parts)
 
 
 def _png(image: np.ndarray) -> str:
