@@ -100,7 +100,9 @@ class Augmenter {
   Augmenter(const Augmentation& how, Shape shape, const T* mean, const T* deviation)
       : how_(how), shape_(shape), mean_(mean), deviation_(deviation), knot_rows_(knots(shape.H)), knot_columns_(knots(shape.W)),
         top_(shape.W), left_(shape.W), down_(shape.W), right_(shape.W), displaced_{std::vector<T>(shape.W), std::vector<T>(shape.W)},
-        knot_(how.elastic > 0 ? 2 * size_t(knot_rows_) * knot_columns_ : 0) {}
+        knot_(how.elastic > 0 ? 2 * size_t(knot_rows_) * knot_columns_ : 0), row_of_knots_(knot_columns_) {
+    for (int j = 0; j < shape.W; j++) columns_.push_back(spline(j));
+  }
 
   // The image of `random` as out[C][H][W].
   template <class Pixel>
@@ -188,16 +190,20 @@ class Augmenter {
   }
   uint32_t first_noise_block() const { return 1 + uint32_t((knot_.size() + 63) / 64); }
 
-  // e in row i: cubic B-splines through the knots, along the columns of knots and then the rows.
+  // e in row i: cubic B-splines of the knots, down the columns of knots and then along the row.
   void displace(int i) {
     const Spline of_row = spline(i);
     for (int axis = 0; axis < 2; axis++) {
       const T* knot = knot_.data() + ptrdiff_t(axis * knot_rows_ + of_row.first) * knot_columns_;
-      for (int j = 0; j < shape_.W; j++) {
-        const Spline of_column = spline(j);
+      for (int k = 0; k < knot_columns_; k++) {
         T sum = 0;
-        for (int p = 0; p < 4; p++)
-          for (int q = 0; q < 4; q++) sum += of_row.weight[p] * of_column.weight[q] * knot[p * knot_columns_ + of_column.first + q];
+        for (int p = 0; p < 4; p++) sum += of_row.weight[p] * knot[p * knot_columns_ + k];
+        row_of_knots_[k] = sum;
+      }
+      for (int j = 0; j < shape_.W; j++) {
+        const Spline& of_column = columns_[j];
+        T sum = 0;
+        for (int q = 0; q < 4; q++) sum += of_column.weight[q] * row_of_knots_[of_column.first + q];
         displaced_[axis][j] = sum;
       }
     }
@@ -264,7 +270,8 @@ class Augmenter {
   const RandomLanes* word_ = nullptr;
   int knot_rows_, knot_columns_;
   std::vector<int> top_, left_;
-  std::vector<T> down_, right_, displaced_[2], knot_;
+  std::vector<T> down_, right_, displaced_[2], knot_, row_of_knots_;
+  std::vector<Spline> columns_;
 };
 
 }  // namespace convprop

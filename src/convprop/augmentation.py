@@ -77,7 +77,7 @@ class Augment(Described):
 
     kind = "augment"
 
-    shift: int | tuple[int, int] = 0
+    shift: int | tuple[int, int] = (0, 0)
     flip: Flip = "none"
     rotation: float = 0.0
     zoom: float = 0.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convprop.described import positive
 from convprop.errors import ConvpropError, invalid
-from convprop.files import replace_file
+from convprop.files import escaped, replace_file
 from convprop.geometry import positive_integer
 
 Array = NDArray[Any]
@@ -68,7 +68,7 @@ class Checkpoints:
         target = Path(self.path)
         found = [
             (int(match[1]), path)
-            for path in target.parent.glob(f"{_escaped(target.name)}.checkpoint-*")
+            for path in target.parent.glob(f"{escaped(target.name)}.checkpoint-*")
             if (match := _SUFFIX.search(path.name))
         ]
         return [path for _, path in sorted(found, reverse=True)]
@@ -90,11 +90,6 @@ class Checkpoints:
         """Remove all checkpoints: the training has ended."""
         for path in self.files():
             path.unlink(missing_ok=True)
-
-
-def _escaped(name: str) -> str:
-    """Return a name with nothing in it that a pattern of names would take for more."""
-    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def _content(arrays: dict[str, Array], description: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from os import PathLike
@@ -17,7 +18,7 @@ def replace_file(path: str | PathLike[str], content: bytes) -> None:
     """Write the content beside the path, flush it to the disk, then rename it."""
     with _explained(path):
         target, temporary = _places(path)
-        temporary.unlink(missing_ok=True)  # of a process of this number that was killed
+        _remove_abandoned(target)
         try:
             with open(temporary, "xb") as file:
                 file.write(content)
@@ -32,6 +33,31 @@ def replace_file(path: str | PathLike[str], content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what killed processes have left of ``target``, or of what is named after it."""
+    for path in target.parent.glob(f".{escaped(target.name)}*.tmp"):
+        number = path.name.split(".")[-2]
+        if number.isdecimal() and not _runs(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    if process == os.getpid():
+        return False  # What it is about to write.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def escaped(name: str) -> str:
+    """Return a name with nothing in it that a pattern of names would take for more."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ def test_float64_makes_a_float64_network():
 
 def test_paths_in_any_container(folder):
     top, images, y = folder
-    paths = [path for path in sorted(top.glob("*/*.png"))]
+    paths = sorted(top.glob("*/*.png"))
     expected = classifier().fit(images, y)
     pandas = pytest.importorskip("pandas")
     names = [str(path) for path in paths]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from convprop.layers import Conv, Dense, Layer, MaxPool, ReLU, Shape
+from convprop.layers import AveragePool, Conv, Dense, Layer, MaxPool, ReLU, Shape
 from convprop.optimizers import Adam, Optimizer
 from convprop.schedules import OneCycle, Schedule
 
@@ -13,26 +13,36 @@ STEPS = 3000
 """How many steps "auto" trains for where its epochs are not given, between 10 and 200 epochs."""
 
 
+LARGE = 64
+"""Images of twice as many pixels along an axis, or more, are first averaged down to as many."""
+
+
 def auto_layers(shape: Shape, outputs: int) -> list[Layer]:
     """Return a sound small network for images of (C, H, W): what "auto" stands for.
 
-    Pairs of 3×3 convolutions with 32, 64 and 128 kernels, each pair followed by a 2×2 max
-    pooling while there are eight rows or columns; then a hidden dense layer. Along an axis of
-    fewer than three pixels a window is one pixel long.
+    Pairs of 3×3 convolutions with 32, 64 and then 128 kernels, each pair followed by a 2×2 max
+    pooling, as long as there are eight rows or columns; then a hidden dense layer. Along an axis
+    of fewer than three pixels a window is one pixel long, along one of fewer than eight there is
+    no pooling. Images of 128 rows or columns or more are first averaged, to 64 to 127.
     """
     _, *size = shape
     layers: list[Layer] = []
-    for kernels in (32, 64, 128):
+    shrink = tuple(max(pixels // LARGE, 1) for pixels in size)
+    if max(shrink) > 1:
+        layers.append(AveragePool(shrink))
+        size = [pixels // step for pixels, step in zip(size, shrink, strict=True)]
+    kernels = 32
+    while True:
         window = tuple(3 if pixels >= 3 else 1 for pixels in size)
         pool = tuple(2 if pixels >= 8 else 1 for pixels in size)
-        if max(window) == 1 or (layers and max(pool) == 1):
-            break
-        for _ in range(2):
-            layers += [Conv(kernels, window, padding="same"), ReLU()]
-        if max(pool) > 1:
-            layers.append(MaxPool(pool))
+        if max(window) > 1 and (kernels == 32 or max(pool) > 1):
+            for _ in range(2):
+                layers += [Conv(min(kernels, 128), window, padding="same"), ReLU()]
+        if max(pool) == 1:
+            return [*layers, Dense(128), ReLU(), Dense(outputs)]
+        layers.append(MaxPool(pool))
         size = [pixels // step for pixels, step in zip(size, pool, strict=True)]
-    return [*layers, Dense(128), ReLU(), Dense(outputs)]
+        kernels *= 2
 
 
 @dataclass(frozen=True)

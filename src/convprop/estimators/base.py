@@ -54,6 +54,8 @@ class Task:
         What the estimator will know besides the network, by attribute.
     partly : bool
         One more epoch for the network there is.
+    names : list of str or None
+        Of the classes.
     stopping : EarlyStopping or None
     """
 
@@ -65,6 +67,7 @@ class Task:
     given: tuple[Any, Any, Any]
     fitted: dict[str, Any]
     partly: bool
+    names: list[str] | None = None
     stopping: EarlyStopping | None = None
 
 
@@ -326,6 +329,7 @@ class ConvNet(
         if network.outputs != outputs:
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
+        network.class_names = task.names
         if task.weights is not None:
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network

@@ -243,15 +243,20 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
+        weights = self._weights(targets, known, weights, partly)
+        if partly and (targets == targets[0]).all():
+            # Labels that are all alike are refused by training, which is meant for whole sets.
+            targets = np.eye(len(known))[targets]
         return self._train(
             Task(
                 images,
                 targets,
                 outputs=len(known),
                 loss=SoftmaxCrossEntropy(label_smoothing=self.label_smoothing),
-                weights=self._weights(targets, known, weights, partly),
+                weights=weights,
                 given=(X, y, sample_weight),
                 fitted={"classes_": known},
+                names=[str(name) for name in known],
                 partly=partly,
             )
         )
