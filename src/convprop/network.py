@@ -278,9 +278,10 @@ class Network:
 
     def predict_classes(self, images: ArrayLike) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
-        return self._classes(self.forward(images))
+        return self.classes_of(self.forward(images))
 
-    def _classes(self, outputs: Array) -> NDArray[np.int64]:
+    def classes_of(self, outputs: Array) -> NDArray[np.int64]:
+        """Return the most probable classes, (N,), by raw outputs (N, K)."""
         if self.outputs > 1:
             classes: NDArray[np.int64] = np.argmax(outputs, axis=1)
             return classes
@@ -324,7 +325,7 @@ class Network:
         loss = float(np.average(losses, weights=weights))
         if not labels:
             return Evaluation(loss, None)
-        right = self._classes(outputs) == targets.reshape(len(outputs)).astype(np.int64)
+        right = self.classes_of(outputs) == targets.reshape(len(outputs)).astype(np.int64)
         return Evaluation(loss, float(np.average(right, weights=weights)))
 
     def backpropagate(

@@ -1,11 +1,17 @@
 """Running commands as processes of their own, and small images to run them on."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from convprop.cli.progress import TrainingProgress
+from convprop.training import BatchRecord
 
 # Enough to learn the stripes in a fraction of a second.
 QUICK = ("--epochs", "3", "--batch-size", "16")
@@ -59,3 +65,14 @@ def assert_fits(text: str) -> None:
     """Expect plain lines of at most 80 columns."""
     assert "\x1b" not in text
     assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def interrupt_at(step: int) -> Callable[[TrainingProgress, BatchRecord], None]:
+    """Return what sends this process a SIGINT at a step."""
+
+    def on_batch(progress: TrainingProgress, batch: BatchRecord) -> None:
+        progress.images += batch.images
+        if batch.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return on_batch

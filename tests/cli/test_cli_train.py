@@ -196,3 +196,21 @@ def test_a_loss_that_diverges_later_saves_the_last_good_weights(
         f"error: the loss became nan\nThe last good weights are saved in {out}.\n"
     )
     assert cp.load(out).class_names == ("lying", "standing")
+
+
+def test_a_report_is_written_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> None:
+    page = tmp_path / "report.html"
+    arguments = ["train", str(stripes_file), *QUICK, "--validation", "0.2", "--seed", "3"]
+    assert cli.run([*arguments, "--report", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith(f"report    {page}\n")
+    html = page.read_text()
+    digest = re.search(r"^weights   (\w+)$", shown, re.M)
+    assert digest
+    assert digest[1] in html
+    assert f"--seed 3 --validation 0.2 --report {page}" in html
+    assert cli.run([*arguments, "--report", str(tmp_path)]) == 1
+    message = f"path must name a file that can be written, got {tmp_path} (is a directory)"
+    assert capsys.readouterr() == ("", f"error: {message}\n")

@@ -111,7 +111,7 @@ def test_an_unknown_command_or_name_is_answered_with_the_nearest(
     assert cli.run(["trian"]) == 2
     assert capsys.readouterr().err == (
         "error: Unknown command trian. Did you mean train? Available commands: train, evaluate,"
-        " predict, summary, profile, check.\nSee 'convprop --help'.\n"
+        " predict, summary, profile, show, check.\nSee 'convprop --help'.\n"
     )
     for command in ("summary", "check"):
         assert cli.run([command, "vgg"]) == 2

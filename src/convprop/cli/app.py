@@ -24,6 +24,7 @@ from convprop.cli.options import (
     usage_message,
 )
 from convprop.cli.profile import profile
+from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError
@@ -34,6 +35,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     predict: "convprop predict lenet5.safetensors three.png seven.png",
     summary: "convprop summary lenet5",
     profile: "convprop profile lenet5 --batch-size 128",
+    show: "convprop show mnist --augment shift=2,rotation=10",
     check: "convprop check lenet5.safetensors",
 }
 """The commands in the order of --help, each with an example."""

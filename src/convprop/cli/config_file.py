@@ -52,7 +52,8 @@ def _token(key: str, value: Any, is_flag: bool, path: Path) -> Token | None:
         text = " ".join(f"{field}={_text(member)}" for field, member in value.items())
         return Token(keyword=key, value=text, source=str(path)) if text else None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UsageError(str(invalid(name, "be a text or a number", _text(value))))
+        received = _text(value) if isinstance(value, bool) else repr(value)
+        raise UsageError(str(invalid(name, "be a text or a number", received)))
     return Token(keyword=key, value=str(value), source=str(path))
 
 

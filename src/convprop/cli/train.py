@@ -57,9 +57,12 @@ def train(
         split = load(data, size=given.size, skip_unreadable=given.skip_unreadable)
     chosen, course = given.resolved(split.train.image_shape)
     training = _Training(terminal, data, split, given, chosen, course, logs)
-    result = training.result_of_old() or training.run()
+    old = training.result_of_old()
+    result = old or training.run()
     ended_by = signals.NAMES[signal.Signals(training.signal)]
     train_words.report(terminal, course, result, given.out, ended_by)
+    if old is None:
+        training.write_report()
     if training.interrupted and given.out is not None:
         terminal.labelled("go on", given.command(data, resume=True))
     if given.json:
@@ -94,7 +97,7 @@ class _Training:
         self.terminal, self.split, self.logs = terminal, split, logs
         self.given, self.chosen, self.course = given, chosen, course
         self.network = _network(course, chosen, split)
-        self.command = given.command(data)
+        self.data = data
         self.settings = chosen.settings(data)
         self.progress = TrainingProgress(terminal, course.epochs, chosen.validation is not None)
         self.expected = Estimate(None, 0)
@@ -218,7 +221,9 @@ class _Training:
 
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
-        if self.checkpoints is not None and not self.chosen.resume:
+        if self.checkpoints is not None and not self.chosen.resume and (left := self._left()):
+            given_up = f"{left[0]} is given up (--resume would have gone on with it)"
+            self.terminal.labelled("anew", given_up)
             self.checkpoints.remove()
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
@@ -232,7 +237,7 @@ class _Training:
 
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {
-            "command": self.command,
+            "command": self.given.command(self.data),
             "settings": self.settings,
             "versions": versions(),
             "train_images": len(self.split.train),
@@ -250,6 +255,22 @@ class _Training:
         }
 
     # ---- After it ----
+
+    def write_report(self) -> None:
+        """Write the page that was asked for, and say so."""
+        if self.given.report is None:
+            return
+        from convprop.report import write_report
+
+        write_report(
+            self.given.report,
+            self.network,
+            self.history,
+            self.split.test,
+            command=self.given.command(self.data, resume=False),
+            settings=self.settings,
+        )
+        self.terminal.labelled("report", str(self.given.report))
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""

@@ -73,8 +73,9 @@ class TensorBoardLog:
     """Event files with a scalar for each of an epoch's numbers, at the number of the epoch."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder; raise UsageError if the package tensorboard is not installed."""
+        """Make the folder; raise UsageError if the package tensorboard is not installed."""
         self.writer_class = _writer_class()
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.writer: EventFileWriter | None = None
 
@@ -82,7 +83,6 @@ class TensorBoardLog:
         """Begin a file; what an interrupted training wrote of later epochs is to be forgotten."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.writer = self.writer_class(str(self.folder))
         self._add(len(history) + 1, session_log=SessionLog(status=SessionLog.START))
 

@@ -30,7 +30,17 @@ _MORE = Group("Against overfitting and imbalance", sort_key=1)
 _FILES = Group("Files", sort_key=2)
 
 AROUND = frozenset(
-    ("threads", "config", "out", "checkpoint_every", "resume", "log", "tensorboard", "json")
+    (
+        "threads",
+        "config",
+        "out",
+        "checkpoint_every",
+        "resume",
+        "log",
+        "tensorboard",
+        "report",
+        "json",
+    )
 )
 """The options that a training's weights do not depend on; a settings file leaves them out."""
 
@@ -94,6 +104,8 @@ class TrainOptions:
         Write the log, a line of JSON for the start, every epoch and the end, to this file.
     tensorboard
         Write event files for TensorBoard into a folder; needs convprop[tensorboard].
+    report
+        Write a page about the trained network: curves, confusions, mistakes, calibration.
     json
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
@@ -139,6 +151,7 @@ class TrainOptions:
     resume: Annotated[bool, Parameter(group=_FILES)] = False
     log: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
     tensorboard: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
+    report: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
     json: Annotated[bool, Parameter(group=_FILES)] = False
 
     def check(self) -> None:
@@ -147,7 +160,12 @@ class TrainOptions:
             for name in ("checkpoint_every", "resume"):
                 if getattr(self, name):
                     raise UsageError(f"{flag_name(name)} must come with --out")
-        written = {"--out": self.out, "its settings": self.settings_file, "the log": self.log_file}
+        written = {
+            "--out": self.out,
+            "the settings": self.settings_file,
+            "the log": self.log_file,
+            "--report": self.report,
+        }
         seen: dict[Path, str] = {}
         for what, path in written.items():
             if path is None:

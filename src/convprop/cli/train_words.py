@@ -60,7 +60,8 @@ def say_start(
             f"{len(history)} of {count(course.epochs, 'epoch')} done",
         )
     elif chosen.resume:
-        terminal.labelled("resumed", "nothing: there is no good checkpoint, so from the start")
+        which = "no good checkpoint" if history.passed_over else "no checkpoint"
+        terminal.labelled("resumed", f"nothing: there is {which}, so from the start")
     parts = []
     if expected.epoch_seconds is not None:
         left = expected.epoch_seconds * (course.epochs - len(history))

@@ -1,0 +1,48 @@
+"""Numbers and values as people read them."""
+
+from __future__ import annotations
+
+import math
+
+
+def percent(part: float | None, unit: str = " %") -> str:
+    """Return "98.71 %", and a dash for what is not known."""
+    return "–" if part is None or math.isnan(part) else f"{100 * part:.2f}{unit}"
+
+
+def plain(number: float | None) -> str:
+    """Return a loss with four significant digits, and a dash for what is not known."""
+    if number is None or math.isnan(number):
+        return "–"
+    return f"{number:.4f}" if 0.1 <= abs(number) < 1000 else f"{number:.4g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 image" or "1,437 images"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def setting(value: object) -> str:
+    """Return a setting's value."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {setting(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return "0.84 s", "3 min 5 s" or "2 h 10 min"."""
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,194 @@
+"""`convprop train --checkpoint-every --resume`: processes ended in every way, and gone on with."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from runs import QUICK, interrupt_at, run, start, unfolded
+
+import convprop as cp
+from convprop.checkpoint import Checkpoints
+from convprop.cli import app as cli
+from convprop.cli.progress import TrainingProgress
+
+# Long enough to be ended within, with all that a checkpoint has to hold.
+LONG = shlex.split(
+    "--epochs 200 --batch-size 16 --validation 0.2 --average 0.9 --clip-norm 1"
+    " --augment 'shift=1 noise=0.1' --early-stopping 200 --threads 1"
+)
+EVERY = ("--checkpoint-every", "0.02s")
+
+
+def steps_of(checkpoints: Checkpoints) -> int:
+    """Return how far the newest checkpoint is."""
+    return max((int(path.name[-8:]) for path in checkpoints.files()), default=0)
+
+
+def end(process: subprocess.Popen[str], how: signal.Signals, out: Path, after: int) -> str:
+    """Send a signal as soon as a checkpoint of more steps is there; return what was printed."""
+    limit = time.monotonic() + 30
+    while steps_of(Checkpoints(out)) <= after:
+        assert process.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    process.send_signal(how)
+    output, errors = process.communicate(timeout=30)
+    assert errors == ""
+    return output
+
+
+def test_a_training_ended_in_every_way_ends_with_the_same_weights(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    whole = run("train", stripes_file, *LONG, "--json")
+    expected = json.loads(whole.stdout)
+    out = tmp_path / "net.safetensors"
+    arguments = ["train", str(stripes_file), *LONG, "--out", str(out), *EVERY]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    done, again = 0, ""
+    ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)
+    for number, how in enumerate(ways):
+        resume = ["--resume"] if number else []
+        shown = end(start(*arguments, *resume, **pipes), how, out, done)
+        if number:
+            assert f"resumed   from {out}.checkpoint-{done:08d}, after " in unfolded(shown)
+        if how is not signal.SIGKILL:
+            name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[how]
+            assert f"stopped   by {name} after " in shown
+            again = shown.splitlines()[-1].removeprefix("go on     convprop ")
+            assert cp.load(out).training_settings is not None
+        # Two, and one more where the process was killed before it removed the oldest.
+        assert 1 <= len(Checkpoints(out).files()) <= (3 if how is signal.SIGKILL else 2)
+        done = steps_of(Checkpoints(out))
+    result = run(*shlex.split(again), "--json")
+    assert result.returncode == 0
+    record = json.loads(result.stdout)
+    assert (record["resumed_steps"], record["steps"]) == (done, expected["steps"])
+    same = ("weights_sha256", "epochs", "best_epoch", "test_accuracy", "test_loss")
+    assert [record[name] for name in same] == [expected[name] for name in same]
+    assert cp.load(out).weights_sha256() == expected["weights_sha256"]
+    # The checkpoints have done their duty; of the epochs, the log has each once.
+    names = [f"net.safetensors{ending}" for ending in ("", ".jsonl", ".toml")]
+    beside = [name for name in os.listdir(tmp_path) if not name.endswith(".tmp")]
+    assert sorted(beside) == names
+    lines = [json.loads(line) for line in Path(f"{out}.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", *["epoch"] * 200, "end"]
+    assert [line["epoch"] for line in lines[1:-1]] == [*range(1, 201)]
+    assert lines[0]["resumed_from"] == f"{out}.checkpoint-{done:08d}"
+    for line, epoch in zip(lines[1:-1], expected["history"], strict=True):
+        assert line["loss"] == epoch["loss"]
+
+
+def test_nothing_is_left_to_do_where_training_has_ended(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> None:
+    out = tmp_path / "net.safetensors"
+    arguments = ["train", str(stripes_file), *QUICK, "--out", str(out), "--resume", "--json"]
+    assert cli.run(arguments) == 0
+    shown = capsys.readouterr()
+    assert "resumed   nothing: there is no checkpoint, so from the start\n" in shown.err
+    first = json.loads(shown.out)
+    log = Path(f"{out}.jsonl").read_bytes()
+    assert cli.run(arguments) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith(
+        f"finished  {out}.toml says so,\n          there is nothing left to do\ntest      "
+    ) or shown.err.startswith(f"finished  {out}.toml says so, there is nothing left to do\ntest")
+    again = json.loads(shown.out)
+    same = ("weights_sha256", "test_accuracy", "test_loss", "steps", "epochs", "settings")
+    assert [again.get(name) for name in same] == [first.get(name) for name in same]
+    assert (again["resumed_steps"], again["train_seconds"]) == (15, 0)
+    assert Path(f"{out}.jsonl").read_bytes() == log
+    # Another training, or a file that was changed, is trained again.
+    assert cli.run([*arguments, "--seed", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["train_seconds"] > 0
+    out.unlink()
+    assert cli.run([*arguments, "--seed", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["train_seconds"] > 0
+
+
+@pytest.fixture
+def interrupted(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stripes_file: Path,
+) -> list[str]:
+    """Return the arguments of a training that was interrupted after 7 steps, then after 9."""
+    out = tmp_path / "net.safetensors"
+    arguments = ["train", str(stripes_file), *QUICK, "--out", str(out)]
+    for step, more in ((7, []), (9, ["--resume"])):
+        with monkeypatch.context() as patch:
+            patch.setattr(TrainingProgress, "on_batch", interrupt_at(step))
+            assert cli.run([*arguments, *more]) == 130
+    names = [path.name[-8:] for path in Checkpoints(out).files()]
+    assert names == ["00000009", "00000007"]
+    capsys.readouterr()
+    return arguments
+
+
+def test_damaged_checkpoints_are_named_and_passed_over(
+    capsys: pytest.CaptureFixture[str], interrupted: list[str]
+) -> None:
+    out = interrupted[-1]
+    newest, older = Checkpoints(out).files()
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert cli.run([*interrupted, "--resume"]) == 0
+    shown = unfolded(capsys.readouterr().out)
+    assert f"damaged   {newest}: not a whole checkpoint (" in shown
+    assert f"resumed   from {older}, after 7 steps, 1 of 3 epochs done\n" in shown
+    assert Checkpoints(out).files() == []
+
+
+def test_no_checkpoint_is_good(capsys: pytest.CaptureFixture[str], interrupted: list[str]) -> None:
+    for path in Checkpoints(interrupted[-1]).files():
+        path.write_bytes(b"")
+    assert cli.run([*interrupted, "--resume"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("damaged   ") == 2
+    assert "resumed   nothing: there is no good checkpoint, so from the start\n" in shown
+
+
+def test_another_training_is_not_gone_on_with(
+    capsys: pytest.CaptureFixture[str], interrupted: list[str]
+) -> None:
+    before = Path(interrupted[-1]).read_bytes()
+    assert cli.run([*interrupted, "--resume", "--clip-norm", "1"]) == 1
+    newest = Checkpoints(interrupted[-1]).files()[0]
+    assert capsys.readouterr().err.endswith(
+        f"error: resume must go on with the training of {newest},"
+        " got clip_norm 1.0 where it had None\n"
+    )
+    assert Path(interrupted[-1]).read_bytes() == before
+
+
+def test_checkpoints_are_not_lost_by_a_forgotten_flag(
+    capsys: pytest.CaptureFixture[str], interrupted: list[str]
+) -> None:
+    out = interrupted[-1]
+    files = Checkpoints(out).files()
+    assert cli.run([*interrupted, "--checkpoint-every", "1m"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"error: {files[0]} is of a training that has not ended: go on with --resume, or remove"
+        " it to begin anew\n",
+    )
+    assert Checkpoints(out).files() == files
+    # A training without checkpoints of its own begins anew, and says so.
+    assert cli.run(interrupted) == 0
+    given_up = f"anew      {files[0]} is given up (--resume would have gone on with it)\n"
+    assert given_up in (capsys.readouterr().out)
+    assert Checkpoints(out).files() == []
+
+
+@pytest.mark.parametrize("option", [("--resume",), ("--checkpoint-every", "30s")])
+def test_checkpoints_need_a_file_to_lie_beside(
+    capsys: pytest.CaptureFixture[str], option: tuple[str, ...]
+) -> None:
+    assert cli.run(["train", *option]) == 2
+    assert capsys.readouterr() == ("", f"error: {option[0]} must come with --out\n")
