@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from convprop.data.arrays import as_images, as_labels, normalisation, stratified_split
+from convprop.data.arrays import as_images, as_labels, stratified_split
+from convprop.data.normalise import normalisation
 from convprop.errors import InvalidInput
 from refusal import refuses
 

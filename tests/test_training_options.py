@@ -10,7 +10,8 @@ import convprop as cp
 from convprop import schedules
 from convprop._native import engine
 from convprop.augmentation import mixup_share
-from convprop.data.arrays import normalisation, stratified_split
+from convprop.data.arrays import stratified_split
+from convprop.data.normalise import normalisation
 from convprop.errors import InvalidInput
 from convprop.optimizers import OptimizerState
 from refusal import refuses

@@ -17,6 +17,7 @@ tensor's name, shape and dtype with the layers before anything is allocated.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def load(path: str | PathLike[str]) -> Network:
     try:
         _check_header_size(path)
         with safe_open(path, framework="numpy") as file:
-            description = _description(file.metadata())
+            description = read_description(file.metadata())
             network = _network(description, file)
             for name in network.parameters:
                 values = file.get_tensor(name)
@@ -148,8 +149,14 @@ def _check_header_size(path: Path) -> None:
         raise ModelFileError("not a model file: it does not begin as safetensors files do")
 
 
-def _description(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """Return the JSON object of the metadata, with every field present and none unknown."""
+def read_description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return the JSON object of the metadata, with every field present and none unknown.
+
+    Raises
+    ------
+    ModelFileError
+        Without the file's name.
+    """
     if not metadata or METADATA_KEY not in metadata:
         raise ModelFileError("a safetensors file, but without convprop's description of a network")
     try:
@@ -171,6 +178,18 @@ def _description(metadata: dict[str, str] | None) -> dict[str, Any]:
     for name in description:
         if name not in _FIELDS:
             raise ModelFileError(f"the description has an unknown field {name!r:.80}")
+    normalisation = description["normalisation"]
+    names, settings = description["class_names"], description["training_settings"]
+    if normalisation is not None and not (
+        isinstance(normalisation, dict) and normalisation.keys() == {"offset", "scale"}
+    ):
+        raise ModelFileError("normalisation must be null or hold an offset and a scale")
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise ModelFileError("class_names must be a list of strings or null")
+    if settings is not None and not isinstance(settings, dict):
+        raise ModelFileError("training_settings must be an object or null")
     return description
 
 
@@ -195,53 +214,53 @@ def _no_constant(text: str) -> float:
 
 def _network(description: dict[str, Any], file: Any) -> Network:
     """Build the described network, once the file's tensors are known to be its parameters."""
+    checked = described_stack(description)
+    if description["conventions"] != _conventions(checked):
+        raise ModelFileError("conventions are not those of the layers")
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    check_tensors(
+        checked,
+        description["dtype"],
+        {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()},
+    )
+    network = Network(
+        checked.layers,
+        description["input_shape"],
+        from_dict(description["loss"], LOSSES, "loss"),
+        description["seed"],
+        description["dtype"],
+    )
+    if (normalisation := description["normalisation"]) is not None:
+        network.normalisation = normalisation["offset"], normalisation["scale"]
+    network.class_names = description["class_names"]
+    network.training_settings = description["training_settings"]
+    return network
+
+
+def described_stack(description: Mapping[str, Any]) -> Stack:
+    """Return the layers of a description that has "layers" and "input_shape"."""
     listed = description["layers"]
     if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
         raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
     layers = [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)]
-    checked = stack(layers, description["input_shape"])
-    if description["conventions"] != _conventions(checked):
-        raise ModelFileError("conventions are not those of the layers")
-    dtype = description["dtype"]
+    return stack(layers, description["input_shape"])
+
+
+def check_tensors(
+    layers: Stack, dtype: object, found: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> None:
+    """Compare each tensor's safetensors dtype and shape with the layers' parameters."""
     if dtype not in ("float32", "float64"):
         raise ModelFileError(f"dtype must be float32 or float64, got {dtype!r:.40}")
-    _check_tensors(checked, _DTYPES[dtype], file)
-    network = Network(
-        layers,
-        description["input_shape"],
-        from_dict(description["loss"], LOSSES, "loss"),
-        description["seed"],
-        dtype,
-    )
-    normalisation = description["normalisation"]
-    names, settings = description["class_names"], description["training_settings"]
-    if normalisation is not None:
-        if not isinstance(normalisation, dict) or normalisation.keys() != {"offset", "scale"}:
-            raise ModelFileError("normalisation must be null or hold an offset and a scale")
-        network.normalisation = normalisation["offset"], normalisation["scale"]
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
-        raise ModelFileError("class_names must be a list of strings or null")
-    if settings is not None and not isinstance(settings, dict):
-        raise ModelFileError("training_settings must be an object or null")
-    network.class_names = names
-    network.training_settings = settings
-    return network
-
-
-def _check_tensors(layers: Stack, dtype: str, file: Any) -> None:
-    """Compare names, shapes and dtypes in the file's header with the layers' parameters."""
-    expected, found = layers.parameter_shapes(), set(file.keys())
+    expected = layers.parameter_shapes()
     for name in expected:
         if name not in found:
             raise ModelFileError(f"the tensor {name} is missing")
-        tensor = file.get_slice(name)
-        shape = tuple(tensor.get_shape())
+        kind, shape = found[name]
         if shape != expected[name]:
             wanted, got = shape_text(expected[name]), shape_text(shape)
             raise ModelFileError(f"the tensor {name} must be {wanted}, got {got}")
-        if tensor.get_dtype() != dtype:
-            raise ModelFileError(f"the tensor {name} must be {dtype}, got {tensor.get_dtype()}")
-    for name in sorted(found - expected.keys()):
+        if kind != _DTYPES[dtype]:
+            raise ModelFileError(f"the tensor {name} must be {_DTYPES[dtype]}, got {kind}")
+    for name in sorted(found.keys() - expected.keys()):
         raise ModelFileError(f"the tensor {name!r:.80} belongs to no layer")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convprop import summary as summaries
 from convprop._native import engine
 from convprop.data.arrays import as_images
-from convprop.data.stream import ImageStream, prefetched
+from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
 from convprop.errors import invalid
 from convprop.layers import Layer, Shape
@@ -231,9 +231,24 @@ class Network:
         offset, scale = self._normalisation or (np.zeros(channels), np.ones(channels))
         return offset.astype(self.dtype), scale.astype(self.dtype)
 
-    def as_images(self, images: ArrayLike, parameter: str = "images") -> Array:
+    def as_images(self, images: ArrayLike | ImageStream, parameter: str = "images") -> Array:
         """Return images as the engine takes them; raise InvalidInput if they do not fit."""
-        return as_images(images, self.dtype, self.input_shape, parameter)
+        source = self.as_source(images, parameter)
+        return source if isinstance(source, np.ndarray) else source[np.arange(source.shape[0])]
+
+    def as_source(
+        self, images: ArrayLike | ImageStream, parameter: str = "images"
+    ) -> Array | ImageStream:
+        """Return images as ``as_images`` does, but a stream, once it is checked, as it is."""
+        if not is_stream(images):
+            array = cast(ArrayLike, images)
+            return as_images(array, self.dtype, self.input_shape, parameter)
+        if tuple(images.shape[1:]) != self.input_shape or images.shape[0] < 1:
+            rule = f"have shape (N, {', '.join(map(str, self.input_shape))})"
+            raise invalid(parameter, rule, f"shape {tuple(images.shape)}")
+        if images.dtype not in (np.uint8, self.dtype):
+            raise invalid(parameter, f"have dtype uint8 or {self.dtype}", images.dtype)
+        return images
 
     def as_targets(
         self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
@@ -241,25 +256,27 @@ class Network:
         """Return targets as the engine takes them: int32 (N,) labels or floats (N, K)."""
         return as_targets(targets, count, self.stack, self.loss, self.dtype, parameter, training)
 
-    def forward(self, images: ArrayLike) -> Array:
+    def forward(self, images: ArrayLike | ImageStream) -> Array:
         """Return the raw outputs of the last layer.
 
         Parameters
         ----------
-        images : array_like
-            (N, C, H, W), uint8 or floating; (N, H, W, C) and (N, H, W) are taken too.
+        images : array_like or ImageStream
+            (N, C, H, W), uint8 or floating; (N, H, W, C) and (N, H, W) are taken too. A stream
+            is read some images at a time.
 
         Returns
         -------
         ndarray
             (N, K), in the network's dtype.
         """
-        return self._outputs(self.as_images(images), None)
+        return self._outputs(self.as_source(images), None)
 
     def _outputs(self, images: Array | ImageStream, indices: NDArray[np.int64] | None) -> Array:
         if not isinstance(images, np.ndarray):
             rows = np.arange(images.shape[0]) if indices is None else indices
-            batches = [rows[n : n + PREDICT_BATCH] for n in range(0, len(rows), PREDICT_BATCH)]
+            size = self._predict_batch()
+            batches = [rows[n : n + size] for n in range(0, len(rows), size)]
             return np.concatenate(
                 [self._outputs(read, None) for read in prefetched(images, batches)]
             )
@@ -272,11 +289,11 @@ class Network:
         image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
-    def predict(self, images: ArrayLike) -> Array:
+    def predict(self, images: ArrayLike | ImageStream) -> Array:
         """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
         return self.loss.prediction(self.forward(images))
 
-    def predict_classes(self, images: ArrayLike) -> NDArray[np.int64]:
+    def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
         return self.classes_of(self.forward(images))
 
@@ -289,23 +306,27 @@ class Network:
         return (outputs[:, 0] > threshold).astype(np.int64)
 
     def evaluate(
-        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        images: ArrayLike | ImageStream,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None = None,
     ) -> Evaluation:
         """Return the (weighted) mean loss of the images, and the accuracy where there are labels.
 
         Parameters
         ----------
-        images : array_like
+        images : array_like or ImageStream
             As for ``forward``.
         targets : array_like
             (N,) labels or (N, K) floats.
         sample_weight : array_like, optional
             (N,) numbers of at least 0.
         """
-        checked = self.as_images(images)
+        checked = self.as_source(images)
+        count = checked.shape[0]
         labels = np.asarray(targets).ndim == 1
-        wanted = self.as_targets(targets, len(checked))
-        weights = as_weights(sample_weight, len(checked))
+        wanted = self.as_targets(targets, count)
+        weights = as_weights(sample_weight, count)
         return self.measure(checked, wanted, weights, None, labels)
 
     def measure(

@@ -11,6 +11,7 @@ from convprop.geometry import positive_integer
 from convprop.layers import shape_text
 from convprop.memory import training_memory
 from convprop.optimizers import Optimizer
+from convprop.stack import Stack
 from convprop.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ def summary(
     second table tells the peak of memory in training.
     """
     stack, itemsize = network.stack, network.dtype.itemsize
+    parameters = sum(array.nbytes for array in network.parameters.values())
+    title = (
+        f"{shape_text(stack.shapes[0])} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
+        f" {network.dtype}, {parameters:,} B of parameters"
+    )
+    lines = [title, "", *layers_table(stack, itemsize)]
+    if batch_size is not None:
+        size = positive_integer("batch_size", batch_size)
+        count = size if images is None else positive_integer("images", images)
+        lines += ["", *_training(network, optimizer, size, count)]
+    return "\n".join(lines)
+
+
+def layers_table(stack: Stack, itemsize: int) -> list[str]:
+    """Return the lines of the first table, for numbers of ``itemsize`` bytes."""
     words = [("input", "", shape_text(stack.shapes[0]))]
     numbers = [(0, 0, math.prod(stack.shapes[0]) * itemsize)]
     for layer, name, before, after in zip(
@@ -47,16 +63,7 @@ def summary(
         (*row, _number(parameters), _number(adds), f"{size:,} B")
         for row, (parameters, adds, size) in zip(words, numbers, strict=True)
     ]
-    title = (
-        f"{words[0][2]} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
-        f" {network.dtype}, {numbers[-1][0] * itemsize:,} B of parameters"
-    )
-    lines = [title, "", *table(_HEADINGS, rows, words=2, folded=1)]
-    if batch_size is not None:
-        size = positive_integer("batch_size", batch_size)
-        count = size if images is None else positive_integer("images", images)
-        lines += ["", *_training(network, optimizer, size, count)]
-    return "\n".join(lines)
+    return table(_HEADINGS, rows, words=2, folded=1)
 
 
 def _training(network: Network, optimizer: Optimizer, batch_size: int, images: int) -> list[str]:

@@ -13,7 +13,8 @@ from convprop.augmentation import Augment
 from convprop.batches import Data
 from convprop.checkpoint import Checkpoints
 from convprop.course import Course
-from convprop.data.arrays import normalisation, stratified_split
+from convprop.data.arrays import stratified_split
+from convprop.data.normalise import normalisation
 from convprop.data.stream import ImageStream
 from convprop.described import flag, number, positive, seed_number
 from convprop.errors import InvalidInput, invalid
@@ -27,9 +28,6 @@ from convprop.schedules import Constant, Schedule
 from convprop.stopping import EarlyStopping
 
 Array = NDArray[Any]
-
-STREAM_SAMPLE = 1000
-"""Of how many images of a stream, evenly spaced, a normalisation is measured."""
 
 __all__ = ["BatchRecord", "EpochRecord", "History", "train"]
 
@@ -95,7 +93,7 @@ def train(
         Take images of every class equally often; rare ones come several times in an epoch.
     normalise : bool
         If the network has no normalisation yet, give it the training images' channel means
-        and standard deviations.
+        and standard deviations; for these a stream is read once more, before the first epoch.
     augment : Augment, optional
         What happens to training images by chance.
     stopping : EarlyStopping, optional
@@ -130,7 +128,7 @@ def train(
     InvalidInput
         Before anything is done.
     DataError
-        From a stream; the network keeps what it has learned.
+        From a stream; the network keeps what it has learned by then.
     TrainingDiverged
         The loss or a weight is NaN or infinite. The network holds its last good weights.
     """
@@ -177,7 +175,7 @@ def train(
         raise invalid("validation", f"be given for {stopping}", "None")
     before = network.normalisation, network.training_settings
     if normalise and network.normalisation is None:
-        network.normalisation = normalisation(_sample(training))
+        network.normalisation = normalisation(training.images, training.rows)
     network.training_settings = course.settings()
     run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
     if resume:
@@ -207,7 +205,7 @@ def _sets(
     seed: int,
 ) -> tuple[Data, Data | None]:
     """Return the checked training set and what is held out of it or given for validation."""
-    checked = _images(network, images, "images")
+    checked = network.as_source(images)
     count = checked.shape[0]
     named = np.asarray(labels).ndim == 1
     targets = network.as_targets(labels, count, "labels", training=True)
@@ -215,7 +213,7 @@ def _sets(
     training = Data(checked, targets, named, weights)
     held_out = None
     if isinstance(validation, tuple) and len(validation) == 2:
-        others = _images(network, validation[0], "validation images")
+        others = network.as_source(validation[0], "validation images")
         named = np.asarray(validation[1]).ndim == 1
         wanted = network.as_targets(validation[1], others.shape[0], "validation labels")
         held_out = Data(others, wanted, named)
@@ -234,18 +232,6 @@ def _sets(
                     rule = f"be above 0 for some image {which}"
                     raise invalid("sample_weight", rule, "0 for all")
     return training, held_out
-
-
-def _images(network: Network, images: ArrayLike | ImageStream, parameter: str) -> Any:
-    """Return a checked array, or a stream whose images have the network's shape."""
-    if isinstance(images, np.ndarray) or not isinstance(images, ImageStream):
-        return network.as_images(images, parameter)
-    if tuple(images.shape[1:]) != network.input_shape or images.shape[0] < 1:
-        rule = f"have shape (N, {', '.join(map(str, network.input_shape))})"
-        raise invalid(parameter, rule, f"shape {images.shape}")
-    if images.dtype not in (np.uint8, network.dtype):
-        raise invalid(parameter, f"have dtype uint8 or {network.dtype}", images.dtype)
-    return images
 
 
 def _weigh_classes(
@@ -271,13 +257,3 @@ def _weigh_classes(
         raise invalid("class_weight", "be None, 'balanced' or a mapping", repr(class_weight))
     weights = np.ones(len(targets)) if training.weights is None else training.weights
     training.weights = weights * factors[targets]
-
-
-def _sample(training: Data) -> Array:
-    """Return the images that a normalisation is measured on: all, or of a stream some."""
-    rows = training.rows
-    if isinstance(training.images, np.ndarray):
-        return training.images if rows is None else training.images[rows]
-    count = training.images.shape[0] if rows is None else len(rows)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, STREAM_SAMPLE)).astype(np.int64))
-    return training.images[chosen if rows is None else rows[chosen]]

@@ -14,7 +14,8 @@ from rich.text import Text
 from convprop import __version__
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
-from convprop.cli.model import evaluate, predict, summary
+from convprop.cli.inspect import inspect as inspect_command
+from convprop.cli.model import evaluate, summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_FAILURE,
@@ -23,6 +24,7 @@ from convprop.cli.options import (
     UsageError,
     usage_message,
 )
+from convprop.cli.predict import predict
 from convprop.cli.profile import profile
 from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
@@ -32,8 +34,9 @@ from convprop.errors import ConvpropError
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
     evaluate: "convprop evaluate lenet5.safetensors mnist",
-    predict: "convprop predict lenet5.safetensors three.png seven.png",
+    predict: "convprop predict lenet5.safetensors scans/ --out digits.csv",
     summary: "convprop summary lenet5",
+    inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",
     show: "convprop show mnist --augment shift=2,rotation=10",
     check: "convprop check lenet5.safetensors",

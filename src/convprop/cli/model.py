@@ -1,13 +1,10 @@
-"""``convprop evaluate``, ``predict`` and ``summary``: what a trained network does and is."""
+"""``convprop evaluate`` and ``summary``: how good a trained network is, and what."""
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
@@ -18,7 +15,6 @@ from convprop.cli.options import (
     Count,
     DataName,
     FileName,
-    FileNames,
     Threads,
     UsageError,
     unknown_name,
@@ -30,14 +26,15 @@ from convprop.cli.terminal import (
     loss_text,
     percent,
     print_json,
+    setting_text,
 )
-from convprop.data import Dataset, load, read_images
+from convprop.data import Dataset, load
 from convprop.data.idx import is_idx_folder
+from convprop.data.mapped import is_array_folder
 from convprop.described import from_dict
 from convprop.errors import invalid
 from convprop.geometry import is_integer
 from convprop.layers import shape_text
-from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
@@ -107,7 +104,7 @@ def evaluate(
 def size_for(data: str, network: Network) -> tuple[int, int] | None:
     """Return what to resize ``data`` to: files of images are, arrays have to fit."""
     path = Path(data)
-    if path.is_dir() and not is_idx_folder(path):
+    if path.is_dir() and not is_idx_folder(path) and not is_array_folder(path):
         return network.input_shape[1:]
     return None
 
@@ -141,93 +138,6 @@ def _mistakes(images: Dataset, predicted: NDArray[np.int64]) -> list[str]:
     pairs = [(*divmod(int(place), classes), int(confusion.flat[place])) for place in worst]
     most = [f"{names[i]} for {names[j]} ({times}x)" for i, j, times in pairs if times]
     return [f"{confusion.sum():,} of {len(images):,}", *(f"took {pair}" for pair in most)]
-
-
-def predict(
-    model: FileName,
-    files: FileNames,
-    /,
-    *,
-    threads: Threads = None,
-    json: bool = False,
-    csv: bool = False,
-    skip_unreadable: bool = False,
-) -> None:
-    """Say what images show: a label and its probability a line.
-
-    Parameters
-    ----------
-    model
-        A file that convprop train --out wrote.
-    files
-        Image files, or folders of them; they are resized to what the model takes.
-    threads
-        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
-    json
-        One JSON object a line, with the probability of every class.
-    csv
-        Comma-separated values: file, label, probability.
-    skip_unreadable
-        Leave out files that cannot be read, and list them.
-    """
-    if json and csv:
-        raise UsageError("--json must not come with --csv")
-    use_threads(threads)
-    network = Network.load(model)
-    skipped: list[str] = []
-    chunks = read_images(
-        files, network.input_shape, resize=True, skipped=skipped if skip_unreadable else None
-    )
-    predictions = (
-        prediction
-        for images, names in chunks
-        for prediction in _predictions(network, network.predict(images), names)
-    )
-    if json:
-        for prediction in predictions:
-            print_json(prediction._asdict())
-    elif csv:
-        _write_csv(predictions)
-    else:
-        width = max(map(len, _class_names(network)))
-        for file, label, probability, _ in predictions:
-            print(f"{label:<{width}}  {percent(probability):>8}  {file}")
-    Terminal(stderr=True).skipped(skipped)
-
-
-class _Prediction(NamedTuple):
-    """What a network says of one file; probabilities are None where its loss gives none."""
-
-    file: str
-    label: str
-    probability: float | None
-    probabilities: dict[str, float] | None
-
-
-def _class_names(network: Network) -> tuple[str, ...]:
-    return network.class_names or tuple(map(str, range(max(network.outputs, 2))))
-
-
-def _predictions(
-    network: Network, outputs: NDArray[Any], files: list[str]
-) -> Iterator[_Prediction]:
-    """Put what ``network.predict`` returned into words, a file at a time."""
-    if network.outputs == 1:
-        outputs = np.hstack([1 - outputs, outputs])
-    names = _class_names(network)
-    for file, values in zip(files, outputs.tolist(), strict=True):
-        best = values.index(max(values))
-        if isinstance(network.loss, SquaredError):
-            yield _Prediction(file, names[best], None, None)
-        else:
-            probabilities = dict(zip(names, values, strict=True))
-            yield _Prediction(file, names[best], values[best], probabilities)
-
-
-def _write_csv(predictions: Iterable[_Prediction]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("file", "label", "probability"))
-    writer.writerows(prediction[:3] for prediction in predictions)
 
 
 def summary(
@@ -271,7 +181,7 @@ def summary(
     if network.class_names is not None:
         terminal.labelled("classes", *network.class_names)
     if settings := network.training_settings:
-        described = ", ".join(map(_setting, settings, settings.values()))
+        described = ", ".join(map(setting_text, settings, settings.values()))
         terminal.labelled("training", *described.split(", "))
     terminal.labelled("weights", network.weights_sha256())
 
@@ -284,14 +194,6 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
     described, batch_size = settings.get("optimizer"), settings.get("batch_size")
     optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
-
-
-def _setting(name: str, value: object) -> str:
-    """Return "batch size 64" or "optimizer adam (learning rate 0.002)"."""
-    if isinstance(value, dict):
-        fields = ", ".join(f"{field} {value[field]}" for field in value if field != "kind")
-        value = f"{value.get('kind')} ({fields})" if fields else value.get("kind")
-    return f"{name} {value}".replace("_", " ")
 
 
 def named_network(model: str) -> tuple[Network, Preset | None]:

@@ -135,7 +135,8 @@ def _name(token: Token) -> str:
 
 DataName = Annotated[str, Parameter(converter=file_name)]
 FileName = Annotated[Path, Parameter(converter=file_name)]
-FileNames = Annotated[list[Path], Parameter(required=True, converter=file_names)]
+# A pattern may begin with a bracket, which is no list in JSON.
+FileNames = Annotated[list[Path], Parameter(required=True, converter=file_names, json_list=False)]
 Count = Annotated[int | None, Parameter(converter=count_from_one)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
 

@@ -18,6 +18,8 @@ from convprop.network import Network
 from convprop.profile import STEPS
 from convprop.profile import profile as profile_network
 
+_STREAMED_BATCHES = 20
+
 
 def profile(
     model: DataName,
@@ -66,6 +68,8 @@ def profile(
         else:
             train = fitted(train, network, Path(model))
         source = f"{data}: {count(len(train), 'training image')}"
+        if not isinstance(train.images, np.ndarray):  # A stream may be too large to be held.
+            train = train.subset(np.arange(min(_STREAMED_BATCHES * size, len(train))))
         images, labels = train.images, train.labels
     measured = profile_network(
         network, images, labels, optimizer=optimizer, batch_size=size, steps=steps or STEPS

@@ -34,7 +34,7 @@ class Terminal(Console):
             else:
                 lines[-1:] = [f"{line}," for line in lines[-1:]]
                 lines.append(part)
-        for head, line in zip_longest([label], lines, fillvalue=""):
+        for head, line in zip_longest([label], map(printable, lines), fillvalue=""):
             text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
             self.print(text, soft_wrap=True)
 
@@ -52,13 +52,28 @@ class Terminal(Console):
         return self.status(f"reading {source}", spinner_style="dim")
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, without what would command the terminal that shows it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def setting_text(name: str, value: object) -> str:
+    """Return "batch size 64" or "optimizer adam (learning rate 0.002)"."""
+    if isinstance(value, dict):
+        fields = ", ".join(f"{field} {value[field]}" for field in value if field != "kind")
+        value = f"{value.get('kind')} ({fields})" if fields else value.get("kind")
+    return f"{name} {value}".replace("_", " ")
+
+
 def print_json(record: dict[str, Any]) -> None:
     """Write one object on one line of stdout."""
     print(json_line(record), flush=True)
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """Return one object as JSON on one line; NaN and infinity become null."""
+    """Return one object on one line; what JSON cannot hold, NaN and infinity, is null."""
     return json.dumps(_json_ready(record), allow_nan=False)
 
 

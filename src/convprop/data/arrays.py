@@ -1,10 +1,9 @@
-"""What the package accepts as images and labels, and what it measures and cuts from them."""
+"""What the package accepts as images and labels, and how it cuts a test part from them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ DATA_FORMATS = ("NCHW", "NHWC")
 SPLIT_STREAM = 0x53504C4954
 """The engine's random stream that orders images before a split."""
 
-# Values a chunk: 1 MB as float64, which stays in the cache.
-_CHUNK_VALUES = 1 << 17
+CHUNK_VALUES = 1 << 17
+"""Values a chunk: 1 MB as float64, which stays in the cache."""
 
 
 def as_images(
@@ -76,7 +75,7 @@ def as_images(
     if array.ndim == 0 or array.shape[0] == 0:
         raise invalid(parameter, "hold at least one image", f"shape {array.shape}")
     if input_shape is None:
-        array = _channels_first(array, data_format, parameter)
+        array = channels_first(array, data_format, parameter)
     else:
         array = _with_input_shape(array, input_shape, parameter)
     if array.size == 0:
@@ -86,7 +85,7 @@ def as_images(
     return _exact_integers(array, np.dtype(dtype), parameter)
 
 
-def _channels_first(array: Array, data_format: str | None, parameter: str) -> Array:
+def channels_first(array: Array, data_format: str | None, parameter: str) -> Array:
     """Return a view with axes (N, C, H, W)."""
     if array.ndim == 3:
         return array[:, np.newaxis]
@@ -157,8 +156,8 @@ def _exact_integers(array: Array, dtype: np.dtype[Any], parameter: str) -> Array
 
 
 def _image_chunks(images: Array) -> Iterator[tuple[int, Array]]:
-    """Yield (first image, images) in order, about ``_CHUNK_VALUES`` values at a time."""
-    step = max(1, _CHUNK_VALUES // max(1, math.prod(images.shape[1:])))
+    """Yield (first image, images) in order, about ``CHUNK_VALUES`` values at a time."""
+    step = max(1, CHUNK_VALUES // max(1, math.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         yield start, images[start : start + step]
 
@@ -210,120 +209,6 @@ def as_labels(
     if several_classes and (array == array[0]).all():
         raise invalid(parameter, "name at least two classes", f"only class {int(array[0])}")
     return np.ascontiguousarray(array, dtype=np.int32)
-
-
-def normalisation(
-    images: Array,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each channel's mean and the inverse of its standard deviation.
-
-    For uint8 the sums are integers and both results are correctly rounded. Floating-point
-    values are added in float64 by elementwise halving, so the bits depend on the values and
-    their order alone, not on the machine. A channel that does not vary gets scale 1.
-
-    Parameters
-    ----------
-    images : ndarray
-        (N, C, H, W), as :func:`as_images` returns them.
-
-    Returns
-    -------
-    offset, scale : ndarray
-        float64 (C,); (pixel - offset) * scale has mean 0 and variance 1.
-    """
-    measure = _uint8_moments if images.dtype == np.uint8 else _float_moments
-    offset = np.empty(images.shape[1])
-    scale = np.ones(images.shape[1])
-    for c in range(images.shape[1]):
-        offset[c], deviation = measure(images[:, c])
-        if not math.isfinite(deviation):
-            raise invalid("images", "have a finite variance", f"{deviation} in channel {c}")
-        # The inverse of a subnormal float32 is infinite: such a channel does not vary.
-        if deviation >= np.finfo(np.float32).tiny:
-            scale[c] = 1.0 / deviation
-    return offset, scale
-
-
-def weighted_normalisation(
-    images: Array, weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what `normalisation` does where an image of weight 2 counts as two.
-
-    Parameters
-    ----------
-    images : ndarray
-        (N, C, H, W), as :func:`as_images` returns them.
-    weights : ndarray
-        float64 (N,), at least 0, not all 0.
-    """
-    offset = np.empty(images.shape[1])
-    scale = np.ones(images.shape[1])
-    share = weights / _sum(weights)
-    for c in range(images.shape[1]):
-        maps = images[:, c]
-        means = np.concatenate([_row_means(chunk) for _, chunk in _image_chunks(maps)])
-        offset[c] = mean = _sum(share * means)
-        squares = [_row_means(chunk, mean) for _, chunk in _image_chunks(maps)]
-        deviation = math.sqrt(_sum(share * np.concatenate(squares)))
-        counted = maps[weights > 0]
-        if deviation >= np.finfo(np.float32).tiny and (counted != counted.flat[0]).any():
-            scale[c] = 1.0 / deviation
-    return offset, scale
-
-
-def _row_means(maps: Array, offset: float | None = None) -> NDArray[np.float64]:
-    """Return each map's mean, or that of its squared differences from ``offset``."""
-    values = maps.reshape(len(maps), -1).astype(np.float64)
-    if offset is not None:
-        values = np.square(values - offset)
-    count = values.shape[1]
-    while values.shape[1] > 1:
-        half = values.shape[1] // 2
-        folded = values[:, :half] + values[:, half : 2 * half]
-        if values.shape[1] % 2:
-            folded[:, 0] += values[:, -1]
-        values = folded
-    return values[:, 0] / count
-
-
-def _uint8_moments(maps: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of one channel's (N, H, W) uint8 maps."""
-    counts = np.zeros(256, dtype=np.int64)
-    for _, chunk in _image_chunks(maps):
-        counts += np.bincount(chunk.reshape(-1), minlength=256)
-    levels = np.arange(256)
-    mean = Fraction(int(counts @ levels), maps.size)
-    mean_square = Fraction(int(counts @ levels**2), maps.size)
-    return float(mean), math.sqrt(mean_square - mean * mean)
-
-
-def _float_moments(maps: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of one channel's (N, H, W) floating-point maps."""
-    first = maps.flat[0]
-    if all((chunk == first).all() for _, chunk in _image_chunks(maps)):
-        # A rounded mean would leave a spurious variance.
-        return float(first), 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        chunks = (_values(chunk) for _, chunk in _image_chunks(maps))
-        mean = _sum(np.array([_sum(values) for values in chunks])) / maps.size
-        chunks = (_values(chunk) for _, chunk in _image_chunks(maps))
-        squares = _sum(np.array([_sum(np.square(values - mean)) for values in chunks]))
-    return mean, math.sqrt(squares / maps.size)
-
-
-def _values(chunk: Array) -> NDArray[np.float64]:
-    return chunk.astype(np.float64).reshape(-1)
-
-
-def _sum(values: NDArray[np.float64]) -> float:
-    """Add by halving: elementwise sums alone, so no vector width changes their order."""
-    while len(values) > 1:
-        half = len(values) // 2
-        folded = values[:half] + values[half : 2 * half]
-        if len(values) % 2:
-            folded[0] += values[-1]
-        values = folded
-    return float(values[0])
 
 
 def stratified_split(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,9 @@ class Dataset:
 
     Attributes
     ----------
-    images : ndarray
-        (N, C, H, W), C-contiguous: uint8, float32 or float64.
+    images : ndarray or ImageStream
+        (N, C, H, W), uint8, float32 or float64: C-contiguous, or a stream that reads those of
+        some rows as ``images[rows]``.
     labels : ndarray
         int32 (N,): indices into ``class_names``.
     class_names : list of str
@@ -36,14 +38,14 @@ class Dataset:
         Each image's file, where it has one.
     """
 
-    images: Array
+    images: Any
     labels: NDArray[np.int32]
     class_names: list[str]
     name: str
     image_names: list[str] | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
     @property
     def image_shape(self) -> Shape:
@@ -53,10 +55,10 @@ class Dataset:
 
     def subset(self, indices: NDArray[np.int64]) -> Dataset:
         """Return the images of ``indices``, in that order."""
-        names = self.image_names
+        names, images = self.image_names, self.images
         return replace(
             self,
-            images=self.images[indices],
+            images=images[indices] if isinstance(images, np.ndarray) else images.subset(indices),
             labels=self.labels[indices],
             image_names=None if names is None else [names[i] for i in indices],
         )

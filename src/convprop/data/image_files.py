@@ -1,19 +1,19 @@
-"""Image files through Pillow: one file to pixels, and many files to a model's input."""
+"""Image files through Pillow: from one file to pixels."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.arrays import Array, Shape
-from convprop.data.dataset import entries, unusable
-from convprop.errors import DataError, invalid
+from convprop.data.arrays import Array
+from convprop.data.dataset import unusable
+from convprop.errors import invalid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +25,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _GREYMODES = ("1", "L", "LA", "La")
 _WIDEMODES = ("I", "F")
+_ORIENTATION = 0x0112
+# The EXIF orientations that exchange the sides.
+_QUARTER_TURNS = (5, 6, 7, 8)
 
 
 def is_image_name(path: Path) -> bool:
@@ -52,7 +55,34 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     DataError
         Not one of the formats, damaged, too large, more than 8 bits a channel, several frames.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        return flattened(ImageOps.exif_transpose(image), channels)
+
+
+def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
+    """Return channels (1 or 3) and size (H, W) of what ``read_file`` returns.
+
+    As a rule a file's first bytes tell them; damage further on is not found.
+
+    Raises
+    ------
+    DataError
+        As for ``read_file``.
+    """
+    with _opened(path) as image:
+        # Pillow gives the sides of a TIFF that is to be turned as they will be.
+        turned = image.width != image.height and image.format != "TIFF"
+        if turned and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
+            return _own_channels(image), (image.width, image.height)
+        return _own_channels(image), (image.height, image.width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """Open a picture that can be taken, and say what is wrong with all others."""
+    from PIL import Image, UnidentifiedImageError
 
     too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     with warnings.catch_warnings():
@@ -64,7 +94,8 @@ def read_file(path: Path, channels: int | None = None) -> Image:
                 wide = is_wide(image)
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 if not wide and frames == 1:
-                    return flattened(ImageOps.exif_transpose(image), channels)
+                    yield image
+                    return
         except too_large:
             most = Image.MAX_IMAGE_PIXELS
             raise unusable(path, f"have at most {most} pixels", "more") from None
@@ -80,6 +111,10 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     raise unusable(path, "hold one picture", f"{frames} frames")
 
 
+def _own_channels(image: Image) -> int:
+    return 1 if image.mode in _GREYMODES else 3
+
+
 def is_wide(image: Image) -> bool:
     """Whether an image has more than 8 bits a channel, in its file if it was opened from one."""
     return image.mode in _WIDEMODES or ";16" in f"{image.mode} {getattr(image, 'tile', '')}"
@@ -90,7 +125,7 @@ def flattened(image: Image, channels: int | None) -> Image:
     from PIL import Image
 
     if channels is None:
-        channels = 1 if image.mode in _GREYMODES else 3
+        channels = _own_channels(image)
     if channels != 4 and image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -135,85 +170,3 @@ def check_size(size: tuple[int, int] | None) -> None:
         len(size) == 2 and all(isinstance(n, int | np.integer) and n > 0 for n in size)
     ):
         raise invalid("size", "be two positive integers (height, width)", size)
-
-
-def read_images(
-    paths: Iterable[str | os.PathLike[str]],
-    shape: Shape,
-    *,
-    resize: bool = False,
-    skipped: list[str] | None = None,
-    chunk: int = 256,
-) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
-    """Yield image files as a model's input, ``chunk`` of them at a time.
-
-    Parameters
-    ----------
-    paths : iterable of path-like
-        Files, and folders whose image files are taken at any depth in the byte order of names.
-    shape : (C, H, W)
-        The model's input; C = 1 reads grey, 3 RGB, 4 RGBA.
-    resize : bool
-        Stretch images of another size instead of refusing them.
-    skipped : list of str, optional
-        Receives the files that cannot be read, which are then left out.
-    chunk : int
-        Images held at once.
-
-    Yields
-    ------
-    images, names : ndarray, list of str
-        uint8 (n, C, H, W) with n <= chunk, and the n files.
-
-    Raises
-    ------
-    DataError
-        A missing path, an unreadable file, an image of another size, or no image at all.
-    InvalidInput
-        A model whose channels are not 1, 3 or 4.
-    """
-    channels, height, width = shape
-    if channels not in MODES:
-        raise invalid("input_shape", "have 1, 3 or 4 channels to take image files", channels)
-    images = np.empty((chunk, *shape), dtype=np.uint8)
-    names: list[str] = []
-    found = False
-    for path in _files(paths):
-        try:
-            image = read_file(path, channels)
-        except DataError:
-            if skipped is None:
-                raise
-            skipped.append(str(path))
-            continue
-        if resize:
-            image = resized(image, (height, width))
-        elif image.size != (width, height):
-            rule = f"be {height} x {width} pixels (height x width) as the model's input"
-            raise unusable(path, f"{rule}, or be resized", f"{image.height} x {image.width}")
-        images[len(names)] = to_array(image)
-        names.append(str(path))
-        if len(names) == chunk:
-            yield images, names
-            images, names = np.empty_like(images), []
-            found = True
-    if names:
-        yield images[: len(names)], names
-    elif not found:
-        raise DataError("files must name at least one readable image, got none")
-
-
-def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    for given in paths:
-        path = Path(given)
-        # Path("") is this folder; a name that is empty is a mistake.
-        if not os.fspath(given):
-            raise unusable("''", "be a file or a folder", "neither")
-        if path.is_dir():
-            for entry in entries(path):
-                if entry.is_dir() or is_image_name(entry):
-                    yield from _files([entry])
-        elif path.exists():
-            yield path
-        else:
-            raise unusable(path, "be a file or a folder", "neither")

@@ -19,12 +19,12 @@ from convprop.data.dataset import (
 )
 from convprop.errors import DataError, InvalidInput
 
-# Training images and labels, test images and labels: ours, then Keras's, then MedMNIST's.
-_NAMES = (
+NAMES = (
     ("images", "labels", "test_images", "test_labels"),
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
+"""Training images and labels, test images and labels: ours, then Keras's, then MedMNIST's."""
 
 
 def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
@@ -46,7 +46,7 @@ def _load_archive(
     archive: Archive, path: Path, name: str, test_fraction: float, seed: int
 ) -> Split:
     held = archive.files
-    names = next((names for names in _NAMES if names[0] in held or names[1] in held), None)
+    names = next((names for names in NAMES if names[0] in held or names[1] in held), None)
     if names is None:
         raise unusable(
             path, "hold arrays named images and labels", ", ".join(sorted(held)) or "no array"

@@ -6,7 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from convprop.data import idx, image_folder, named, npz
+import numpy as np
+
+from convprop.data import idx, image_folder, mapped, named, npz
 from convprop.data.dataset import Split, entries, unusable
 from convprop.data.image_files import check_size, resize_images
 
@@ -18,14 +20,15 @@ def load(
     seed: int = 0,
     test_fraction: float = 0.2,
     skip_unreadable: bool = False,
+    stream: bool = False,
 ) -> Split:
     """Load a training and a test set.
 
     Parameters
     ----------
     source : str or path-like
-        "digits", "mnist", or the path of a folder of idx files, an .npz file, or a folder with
-        one subfolder of images per class.
+        "digits", "mnist", or the path of a folder of idx files, an .npz file, a folder of .npy
+        files, or a folder with one subfolder of images per class.
     size : (H, W), optional
         Stretch every image to this size.
     seed : int
@@ -34,22 +37,26 @@ def load(
         Their share of every class.
     skip_unreadable : bool
         Leave out image files that cannot be used, and list them in ``Split.skipped``.
+    stream : bool
+        Decode the images of a folder when they are asked for, instead of all of them now. Those
+        of .npy files are streamed in any case.
 
     Returns
     -------
     Split
-        uint8 pixels stay uint8; an .npz file may also hold float32 or float64 images.
+        uint8 pixels stay uint8; an .npz file may also hold float32 or float64 images. Streamed
+        or not, the parts hold the same images in the same order.
 
     Raises
     ------
     DataError
-        A source that does not exist or cannot be used; the message names the file.
+        A source that does not exist or cannot be used or streamed; the message names the file.
     InvalidInput
         A size, a seed or a fraction out of range.
     """
     check_size(size)
-    split = _load(source, size, seed, test_fraction, skip_unreadable)
-    if size is None:
+    split = _load(source, size, seed, test_fraction, skip_unreadable, stream)
+    if size is None or not isinstance(split.train.images, np.ndarray):
         return split
     train, test = (
         replace(part, images=resize_images(part.images, size)) for part in (split.train, split.test)
@@ -63,8 +70,12 @@ def _load(
     seed: int,
     test_fraction: float,
     skip_unreadable: bool,
+    stream: bool,
 ) -> Split:
     name, path = str(source), Path(source)
+    arrays = name in ("digits", "mnist") or path.suffix.lower() == ".npz"
+    if stream and (arrays or (path.is_dir() and idx.is_idx_folder(path))):
+        raise unusable(name, "be a folder of images or of .npy files to be streamed", "another")
     if name == "digits":
         return named.load_digits(test_fraction, seed)
     if name == "mnist":
@@ -78,6 +89,8 @@ def _load(
         raise unusable("data", rule, f"{name!r} ({kind})")
     if idx.is_idx_folder(path):
         return idx.load_folder(path, name, test_fraction, seed)
+    if mapped.is_array_folder(path):
+        return mapped.load_folder(path, name, size, test_fraction, seed)
     if not any(entry.is_dir() for entry in entries(path)):
         raise unusable(path, "hold idx files, or one subfolder of images per class", "neither")
-    return image_folder.load_folder(path, name, size, test_fraction, seed, skip_unreadable)
+    return image_folder.load_folder(path, name, size, test_fraction, seed, skip_unreadable, stream)

@@ -8,25 +8,28 @@ of a batch alone.
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.data.ahead import ahead
 from convprop.data.arrays import Array, Shape
 from convprop.data.image_files import MODES, read_file, resized, to_array
+from convprop.data.kept import KeptImages
 from convprop.errors import invalid
-from convprop.processors import default_threads
 
 Indices = NDArray[np.int64]
 
-BATCHES_AHEAD = 4
+BATCHES_AHEAD = 8
 """How many batches are read while one is being used."""
+
+AHEAD_BYTES = 1 << 28
+"""How much memory they may take; one is read ahead in any case."""
 
 
 @runtime_checkable
@@ -45,6 +48,11 @@ class ImageStream(Protocol):
         """Return the images of the rows, (n, C, H, W)."""
 
 
+def is_stream(images: object) -> TypeGuard[ImageStream]:
+    """Whether images are to be read row by row: what NumPy can make an array of is an array."""
+    return not hasattr(images, "__array__") and isinstance(images, ImageStream)
+
+
 class ImageFiles:
     """Image files, decoded when their rows are asked for.
 
@@ -53,6 +61,9 @@ class ImageFiles:
     paths : sequence of path
     shape : (C, H, W)
         What each is read as: C = 1 grey, 3 RGB, 4 RGBA; other sizes are stretched.
+    keep : bool
+        Keep what has been decoded in a temporary file, at most 16 GiB or a quarter of what is
+        free there, and take it from there the next time. Files must not change meanwhile.
 
     Raises
     ------
@@ -62,25 +73,51 @@ class ImageFiles:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths: Sequence[str | PathLike[str]], shape: Shape) -> None:
+    def __init__(
+        self, paths: Sequence[str | PathLike[str]], shape: Shape, *, keep: bool = False
+    ) -> None:
         if shape[0] not in MODES:
             raise invalid("shape", "have 1, 3 or 4 channels", shape[0])
-        self.paths = [Path(path) for path in paths]
+        # A million strings take a third of the memory of a million paths.
+        self.paths = [fspath(path) for path in paths]
         self.shape = (len(self.paths), *shape)
+        self.keep = keep
+        self._rows = np.arange(len(self.paths))
+        self._kept = KeptImages(len(self.paths), shape) if keep else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The file of what is kept belongs to this process.
+        return self.__dict__ | {"_kept": None}
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, rows: Indices) -> Array:
-        images = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
-        for image, row in zip(images, rows, strict=True):
+    def __getitem__(self, rows: Any) -> Array:
+        # Any index of an array's first axis, of which training uses arrays of rows alone.
+        chosen = self._rows[rows]
+        if chosen.ndim == 0:
+            return self.read(int(chosen))
+        images = np.empty((len(chosen), *self.shape[1:]), dtype=np.uint8)
+        for image, row in zip(images, chosen, strict=True):
             image[...] = self.read(int(row))
         return images
 
     def read(self, row: int) -> NDArray[np.uint8]:
         """Return one image, (C, H, W)."""
+        if self._kept is not None and (kept := self._kept.get(row)) is not None:
+            return kept
         channels, height, width = self.shape[1:]
-        return to_array(resized(read_file(self.paths[row], channels), (height, width)))
+        picture = read_file(Path(self.paths[row]), channels)
+        image = to_array(resized(picture, (height, width)))
+        if self._kept is not None:
+            self._kept.put(row, image)
+        return image
+
+    def subset(self, rows: Indices) -> ImageFiles:
+        """Return the files of some rows, in that order."""
+        channels, height, width = self.shape[1:]
+        paths = [self.paths[row] for row in rows]
+        return ImageFiles(paths, (channels, height, width), keep=self.keep)
 
 
 def prefetched(stream: ImageStream, batches: Sequence[Indices]) -> Iterator[Array]:
@@ -88,14 +125,7 @@ def prefetched(stream: ImageStream, batches: Sequence[Indices]) -> Iterator[Arra
 
     Closing the iterator ends the threads. An error comes where its batch would have.
     """
-    waiting: deque[Future[Array]] = deque()
-    workers = ThreadPoolExecutor(default_threads(), thread_name_prefix="convprop-read")
-    try:
-        for batch in batches:
-            waiting.append(workers.submit(stream.__getitem__, batch))
-            if len(waiting) > BATCHES_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        workers.shutdown(wait=True, cancel_futures=True)
+    largest = max(map(len, batches), default=0)
+    size = largest * math.prod(stream.shape[1:]) * stream.dtype.itemsize
+    most = min(max(AHEAD_BYTES // max(size, 1), 1), BATCHES_AHEAD)
+    return ahead(stream.__getitem__, batches, most)

@@ -16,7 +16,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from convprop.augmentation import Augment
-from convprop.data.arrays import Array, weighted_normalisation
+from convprop.data.arrays import Array
+from convprop.data.normalise import weighted_normalisation
 from convprop.described import Described
 from convprop.errors import invalid
 from convprop.estimators.auto import AUTO, auto_layers

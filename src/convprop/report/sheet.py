@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from convprop._native import engine
 from convprop.augmentation import Augment, mixup_share
-from convprop.data.arrays import Array, as_images, normalisation
+from convprop.data.arrays import Array, as_images
 from convprop.data.dataset import Dataset
+from convprop.data.normalise import normalisation
 from convprop.report.html import Safe, figure, image, page, paragraph
 from convprop.report.pictures import data_url, picture, pixels, value_range
 

@@ -1,0 +1,158 @@
+"""``convprop inspect``: what is in a model file, told from its header."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from convprop import inspection, summary
+from convprop.cli.options import EXIT_FAILURE, FileName
+from convprop.cli.terminal import (
+    Terminal,
+    count,
+    loss_text,
+    percent,
+    print_json,
+    printable,
+    setting_text,
+)
+from convprop.described import from_dict
+from convprop.inspection import Inspection
+from convprop.layers import shape_text
+from convprop.losses import LOSSES
+
+_MOST_NAMES = 20
+_MOST_FAULTS = 5
+_KINDS = {
+    "model": "a model file",
+    "checkpoint": "a checkpoint of a training",
+    "safetensors": "a safetensors file of another program",
+}
+
+
+def inspect(model: FileName, /, *, json: bool = False) -> int:
+    """Show what is in a model file or a checkpoint, without loading it.
+
+    Only the header is read and, for their hash, the bytes of the weights; so a damaged file can
+    be looked at too. The exit status is 0 for a file that can be loaded, as far as that tells.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote, or one of its checkpoints.
+    json
+        Write it as one line of JSON.
+    """
+    found = inspection.inspect_file(model)
+    if json:
+        print_json({"file": str(model), **_record(found)})
+    else:
+        _show(Terminal(), str(model), found)
+    return EXIT_FAILURE if found.faults else 0
+
+
+def _record(found: Inspection) -> dict[str, Any]:
+    layers = found.layers and inspection.layer_rows(found.layers)
+    return {
+        "kind": found.kind,
+        "bytes": found.header.size,
+        "faults": found.faults,
+        "description": found.description,
+        "layers": layers,
+        "parameters": layers and sum(row["parameters"] for row in layers),
+        "weights_sha256": found.weights_sha256,
+        "tensors": [
+            {"name": name, "dtype": t.dtype, "shape": list(t.shape), "bytes": t.size}
+            for name, t in found.header.tensors.items()
+        ],
+    }
+
+
+def _show(terminal: Terminal, file: str, found: Inspection) -> None:
+    description = found.description
+    terminal.labelled("file", file)
+    terminal.labelled("kind", _KINDS[found.kind], f"{found.header.size:,} B")
+    for fault in _first(found.faults, _MOST_FAULTS):
+        terminal.labelled("fault", fault)
+    if found.kind == "model" and description:
+        writer = f"by convprop {description['package_version']}"
+        terminal.labelled("written", writer, f"format version {description['format_version']}")
+    if found.kind == "checkpoint" and description:
+        _show_progress(terminal, description)
+    if found.layers is not None:
+        _show_network(terminal, found, found.network)
+        if settings := found.settings:
+            parts = ", ".join(map(setting_text, settings, settings.values())).split(", ")
+            terminal.labelled("training", *_first(parts, 3 * _MOST_NAMES))
+    if found.weights_sha256 is not None:
+        terminal.labelled("weights", found.weights_sha256)
+    if found.layers is not None:
+        itemsize = 8 if found.network["dtype"] == "float64" else 4
+        _print_table(terminal, summary.layers_table(found.layers, itemsize))
+    if found.header.tensors:
+        _print_table(terminal, _tensors(found))
+
+
+def _show_progress(terminal: Terminal, description: dict[str, Any]) -> None:
+    """Say how far the training had come."""
+    position, history = description.get("position"), description.get("history")
+    epoch = position.get("epoch") if isinstance(position, dict) else None
+    parts = [f"after {count(description['steps'], 'step')}", f"in epoch {epoch}"]
+    last = history[-1] if isinstance(history, list) and history else None
+    if isinstance(last, list) and len(last) > 2 and isinstance(last[1], float):
+        accuracy = last[2] if isinstance(last[2], float) else None
+        parts.append(f"last epoch: loss {loss_text(last[1])}, accuracy {percent(accuracy)}")
+    terminal.labelled("written", *parts)
+
+
+def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]) -> None:
+    assert found.layers is not None
+    shapes = found.layers.shapes
+    rows = inspection.layer_rows(found.layers)
+    terminal.labelled(
+        "network",
+        f"{shape_text(shapes[0])} -> {shape_text(shapes[-1])}",
+        repr(from_dict(network["loss"], LOSSES, "loss")),
+        str(network["dtype"]),
+        count(sum(row["parameters"] for row in rows), "parameter"),
+    )
+    pixels = network.get("normalisation")
+    if isinstance(pixels, dict):
+        pixels = pixels.get("offset"), pixels.get("scale")
+    if isinstance(pixels, list | tuple) and len(pixels) == 2:
+        offset, scale = pixels
+        terminal.labelled("pixels", f"less {_numbers(offset)}", f"times {_numbers(scale)}")
+    else:
+        terminal.labelled("pixels", "as they are")
+    if names := network.get("class_names"):
+        terminal.labelled("classes", *_first([str(name) for name in names], _MOST_NAMES))
+    if "seed" in network:
+        terminal.labelled("seed", str(network["seed"]))
+
+
+def _numbers(values: object) -> str:
+    """Return "(1.5 2.25)", or one number alone."""
+    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+        return "?"
+    words = [f"{value:.7g}" for value in values]
+    return words[0] if len(words) == 1 else f"({' '.join(_first(words, _MOST_NAMES))})"
+
+
+def _first(words: Sequence[str], most: int) -> list[str]:
+    """Return the first words, and how many there are in all where that leaves some out."""
+    if len(words) <= most:
+        return list(words)
+    return [*words[:most], f"... ({len(words):,} in all)"]
+
+
+def _tensors(found: Inspection) -> list[str]:
+    tensors = found.header.tensors.items()
+    rows = [(n, t.dtype, shape_text(t.shape) or "-", f"{t.size:,} B") for n, t in tensors]
+    rows.append(("total", "", "", f"{sum(tensor.size for _, tensor in tensors):,} B"))
+    return summary.table(("Tensor", "", "Shape", "Size"), rows, words=2, folded=0)
+
+
+def _print_table(terminal: Terminal, lines: list[str]) -> None:
+    terminal.print()
+    for line in "\n".join(lines).split("\n"):
+        terminal.print(printable(line), soft_wrap=True)

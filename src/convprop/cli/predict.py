@@ -1,0 +1,250 @@
+"""``convprop predict``: what a trained network says of images, as they are read."""
+
+from __future__ import annotations
+
+import csv as tables
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.cli.model import fitted
+from convprop.cli.options import Count, FileName, FileNames, Threads, UsageError, use_threads
+from convprop.cli.terminal import Terminal, count, json_line, percent, printable
+from convprop.data import load, read_images
+from convprop.data.idx import is_idx_folder
+from convprop.data.mapped import is_array_folder
+from convprop.errors import invalid
+from convprop.files import check_writable
+from convprop.losses import SquaredError
+from convprop.network import Network
+
+# So many images are read and predicted together: enough for the engine, and soon there.
+_CHUNK = 64
+
+_FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+# What makes a spreadsheet compute a cell instead of showing it; the last four are full-width.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def predict(
+    model: FileName,
+    files: FileNames,
+    /,
+    *,
+    top: Count = None,
+    all_probabilities: bool = False,
+    out: FileName | None = None,
+    threads: Threads = None,
+    json: bool = False,
+    csv: bool = False,
+    skip_unreadable: bool = False,
+) -> None:
+    """Say what images show: a label and its probability a line.
+
+    Lines are written as the images are read, however many there are.
+
+    Parameters
+    ----------
+    model
+        A file that convprop train --out wrote.
+    files
+        Image files, folders of them at any depth, and quoted patterns, `photos/*.jpg` or
+        `photos/**/*.png`; they are resized to what the model takes. Or the test images of one of
+        digits, mnist, an .npz file, a folder of idx or .npy files.
+    top
+        So many labels an image, the most probable ones first; 1 if not given.
+    all_probabilities
+        The probability of every class.
+    out
+        File to write to, instead of stdout. Its ending, .csv, .json or .jsonl, says how, unless
+        an option does.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
+    json
+        One JSON object a line, with the probability of every class, or of the --top ones.
+    csv
+        Comma-separated values: file, label, probability. What a spreadsheet would take for a
+        formula gets ./ in front of a file and ' in front of a label.
+    skip_unreadable
+        Leave out files that cannot be read, and list them.
+    """
+    if json and csv:
+        raise UsageError("--json must not come with --csv")
+    if out is not None:
+        check_writable(out)
+    use_threads(threads)
+    network = Network.load(model)
+    for option, given in (("--top", top), ("--all-probabilities", all_probabilities)):
+        if given and isinstance(network.loss, SquaredError):
+            rule = "come with a model whose loss gives probabilities"
+            raise invalid(option, rule, repr(network.loss))
+    chosen = "json" if json else "csv" if csv else None
+    if chosen is None and out is not None:
+        chosen = _FORMATS.get(out.suffix.lower())
+    wanted = _Wanted(_class_names(network), top or 1, top is not None, all_probabilities)
+    skipped: list[str] = []
+    chunks = _images(files, network, model, skipped if skip_unreadable else None)
+    with _opened(out) as target:
+        write = _WRITERS[chosen or "lines"](target, wanted)
+        written = 0
+        for images, names in chunks:
+            write(_predictions(network, images, names))
+            target.flush()
+            written += len(names)
+    terminal = Terminal(stderr=True)
+    terminal.skipped(skipped)
+    if out is not None:
+        terminal.labelled("saved", f"{count(written, 'image')} in {out}")
+
+
+class _Wanted(NamedTuple):
+    """What is to be written of an image, and the names of the classes."""
+
+    names: tuple[str, ...]
+    top: int
+    only_top: bool
+    everything: bool
+
+
+class _Prediction(NamedTuple):
+    """What a network says of one file: all classes, the most probable first.
+
+    ``values`` are in the order of the classes, None where the loss gives no probabilities.
+    """
+
+    file: str
+    order: list[int]
+    values: list[float] | None
+
+
+_Write = Callable[[Iterable[_Prediction]], None]
+
+
+def _class_names(network: Network) -> tuple[str, ...]:
+    return network.class_names or tuple(map(str, range(max(network.outputs, 2))))
+
+
+def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
+    if out is None:
+        return nullcontext(sys.stdout)
+    # A file's name may hold bytes that are no UTF-8; they are written as they are.
+    return open(out, "w", encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _images(
+    files: list[Path], network: Network, model: Path, skipped: list[str] | None
+) -> Iterator[tuple[NDArray[Any], list[str]]]:
+    """Return images and their names, some at a time."""
+    name = str(files[0])
+    arrays = name in ("digits", "mnist") and not files[0].exists()
+    arrays = arrays or (files[0].suffix.lower() == ".npz" and files[0].is_file())
+    arrays = arrays or is_idx_folder(files[0]) or is_array_folder(files[0])
+    if len(files) > 1 or not arrays:
+        return read_images(files, network.input_shape, resize=True, skipped=skipped, chunk=_CHUNK)
+    test = load(name).test
+    if network.class_names is None or set(test.class_names) <= set(network.class_names):
+        test = fitted(test, network, model)
+    rows = (np.arange(n, min(n + _CHUNK, len(test))) for n in range(0, len(test), _CHUNK))
+    return ((test.images[part], [f"{name} test {row}" for row in part]) for part in rows)
+
+
+def _predictions(network: Network, images: NDArray[Any], files: list[str]) -> Iterator[_Prediction]:
+    outputs = network.predict(images)
+    if network.outputs == 1:
+        outputs = np.hstack([1 - outputs, outputs])
+    order = np.argsort(-outputs, axis=1, kind="stable").tolist()
+    unknown = isinstance(network.loss, SquaredError)
+    for file, ranked, values in zip(files, order, outputs.tolist(), strict=True):
+        yield _Prediction(file, ranked, None if unknown else values)
+
+
+def _lines(target: TextIO, wanted: _Wanted) -> _Write:
+    """Write labels and probabilities in columns, then the file."""
+    names = [printable(name) for name in wanted.names]
+    width = max(map(len, names))
+    shown = len(names) if wanted.everything else wanted.top
+
+    def write(predictions: Iterable[_Prediction]) -> None:
+        for file, order, values in predictions:
+            cells = [
+                f"{names[n]:<{width}}  {percent(None if values is None else values[n]):>8}"
+                for n in order[:shown]
+            ]
+            target.write("  ".join([*cells, printable(file)]) + "\n")
+
+    return write
+
+
+def _json(target: TextIO, wanted: _Wanted) -> _Write:
+    def write(predictions: Iterable[_Prediction]) -> None:
+        for file, order, values in predictions:
+            chosen = order[: wanted.top] if wanted.only_top else range(len(wanted.names))
+            best = order[0]
+            record: dict[str, Any] = {
+                "file": file,
+                "label": wanted.names[best],
+                "probability": values and values[best],
+                "probabilities": values and {wanted.names[n]: values[n] for n in chosen},
+            }
+            target.write(json_line(record) + "\n")
+
+    return write
+
+
+def _csv(target: TextIO, wanted: _Wanted) -> _Write:
+    """Write a table, quoted where a reader of any kind might see more cells than there are."""
+    plain = tables.writer(target, lineterminator="\n")
+    quoted = tables.writer(target, lineterminator="\n", quoting=tables.QUOTE_NONNUMERIC)
+    labels = [_cell(name) for name in wanted.names]
+    head = ["file", "label", "probability"]
+    for place in range(2, min(wanted.top, len(labels)) + 1):
+        head += [f"label_{place}", f"probability_{place}"]
+    if wanted.everything:
+        head += [f"probability of {name}" for name in wanted.names]
+    odd = any(map(_is_odd, wanted.names))
+    (quoted if odd else plain).writerow(head)
+
+    def write(predictions: Iterable[_Prediction]) -> None:
+        for file, order, values in predictions:
+            row: list[str | float | None] = [_file_cell(file)]
+            for n in order[: wanted.top]:
+                row += [labels[n], None if values is None else values[n]]
+            if wanted.everything and values is not None:
+                row.extend(values)
+            (quoted if odd or _is_odd(file) else plain).writerow(row)
+
+    return write
+
+
+def _is_odd(text: str) -> bool:
+    """Whether some readers would divide the text, though it has no comma."""
+    return any(c in text for c in ";\t\r")
+
+
+def _cell(text: str) -> str:
+    """Return a label that no spreadsheet computes: a number, or text."""
+    if not text.startswith(_FORMULA_STARTS):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def _file_cell(file: str) -> str:
+    """Return another name of the same file that no spreadsheet takes for a formula."""
+    return f"./{file}" if file.startswith(_FORMULA_STARTS) else file
+
+
+_WRITERS: dict[str, Callable[[TextIO, _Wanted], _Write]] = {
+    "lines": _lines,
+    "json": _json,
+    "csv": _csv,
+}

@@ -1,0 +1,138 @@
+"""A folder of .npy files, whose images are mapped from the disk and never read as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convprop.data.arrays import Array, channels_first
+from convprop.data.dataset import Dataset, Split, encode_labels, split_by_seed, unusable
+from convprop.data.image_files import resize_images
+from convprop.data.npz import NAMES
+from convprop.data.stream import Indices
+from convprop.errors import DataError, InvalidInput
+
+
+class MappedImages:
+    """Some rows of an array of images on the disk, as a stream.
+
+    Parameters
+    ----------
+    array : ndarray
+        (N, C, H, W) as a view of the mapped array, of bytes, booleans or floating type.
+    name : str
+        For messages.
+    size : (H, W), optional
+        What each image is stretched to.
+    rows : ndarray, optional
+        int64: the array's rows that are the stream's, all if not given.
+
+    Raises
+    ------
+    DataError
+        From ``stream[rows]``: NaN or infinity; the message names the row of the array.
+    """
+
+    def __init__(
+        self, array: Array, name: str, size: tuple[int, int] | None, rows: Indices | None = None
+    ) -> None:
+        self.array, self.name, self.size = array, name, size
+        self.rows = np.arange(len(array)) if rows is None else rows
+        self.dtype = np.dtype(np.float32 if array.dtype.kind == "f" else np.uint8)
+        channels, height, width = array.shape[1:]
+        self.shape = (len(self.rows), channels, *(size or (height, width)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> Array:
+        chosen = self.rows[rows]
+        if chosen.ndim == 0:
+            image: Array = self[[rows]][0]
+            return image
+        with np.errstate(over="ignore"):
+            images = np.ascontiguousarray(self.array[chosen], dtype=self.dtype)
+        finite = np.isfinite(images).all(axis=(1, 2, 3))
+        if not finite.all():
+            row = int(chosen[int(np.argmin(finite))])
+            raise unusable(self.name, "hold finite numbers", f"another in image {row}")
+        return images if self.size is None else resize_images(images, self.size)
+
+    def subset(self, rows: Indices) -> MappedImages:
+        """Return the images of some rows, in that order."""
+        return MappedImages(self.array, self.name, self.size, self.rows[rows])
+
+
+def is_array_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds training images or labels that :func:`load_folder` reads."""
+    return any((folder / f"{name}.npy").is_file() for names in NAMES for name in names[:2])
+
+
+def load_folder(
+    folder: Path, name: str, size: tuple[int, int] | None, test_fraction: float, seed: int
+) -> Split:
+    """Load the arrays of an .npz file from files of their own, NAME.npy.
+
+    Images of bytes stay so, floating-point ones become float32 as they are read.
+    """
+    names = next(n for n in NAMES if any((folder / f"{part}.npy").is_file() for part in n[:2]))
+    data_format = str(_map(folder, "data_format")) if _has(folder, "data_format") else None
+    class_names = None
+    if _has(folder, "class_names"):
+        class_names = [str(value) for value in _map(folder, "class_names").reshape(-1)]
+    images, labels = _pair(folder, names[0], names[1], data_format, size)
+    if not _has(folder, names[2]) and not _has(folder, names[3]):
+        encoded, _, class_names = encode_labels(name, labels, None, class_names)
+        return split_by_seed(Dataset(images, encoded, class_names, name), test_fraction, seed)
+    test_images, test_labels = _pair(folder, names[2], names[3], data_format, size)
+    if test_images.shape[1:] != images.shape[1:]:
+        rule = f"hold images of shape {images.shape[1:]} (C, H, W), as the training images"
+        raise unusable(folder / f"{names[2]}.npy", rule, f"shape {test_images.shape[1:]}")
+    encoded, test_encoded, class_names = encode_labels(name, labels, test_labels, class_names)
+    assert test_encoded is not None
+    return Split(
+        Dataset(images, encoded, class_names, name),
+        Dataset(test_images, test_encoded, class_names, name),
+    )
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.npy").is_file()
+
+
+def _pair(
+    folder: Path,
+    images_name: str,
+    labels_name: str,
+    data_format: str | None,
+    size: tuple[int, int] | None,
+) -> tuple[MappedImages, Array]:
+    array, labels = _map(folder, images_name), _map(folder, labels_name)
+    file = str(folder / f"{images_name}.npy")
+    if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.bool_):
+        raise unusable(file, "hold bytes, booleans or floating-point numbers", array.dtype)
+    try:
+        view = channels_first(array, data_format, images_name)
+    except InvalidInput as error:
+        raise DataError(f"{file}: {error}") from None
+    if labels.ndim == 0 or len(labels) != len(view):
+        rule = f"hold one label for each of the {len(view)} images"
+        raise unusable(folder / f"{labels_name}.npy", rule, f"shape {labels.shape}")
+    return MappedImages(view, file, size), np.array(labels)
+
+
+def _map(folder: Path, name: str) -> Any:
+    """Return an array that is mapped, as its file's header says, but not read."""
+    path = folder / f"{name}.npy"
+    if not path.is_file():
+        raise unusable(folder, f"hold {name}.npy", "no such file")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    # A damaged header makes NumPy raise almost anything; a claim beyond the file's end, this.
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise unusable(path, "be a complete .npy file of numbers", f"an error: {reason}") from error

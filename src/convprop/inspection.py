@@ -1,0 +1,161 @@
+"""What is in a model file or a checkpoint, told from its header: nothing is loaded or run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from convprop import checkpoint, model_file
+from convprop.described import from_dict
+from convprop.errors import InvalidInput, ModelFileError
+from convprop.header import Header, Tensor, read_header
+from convprop.losses import LOSSES
+from convprop.stack import Stack
+
+MOST_HASHED = 1 << 30
+"""Bytes of weights: of more no hash is made."""
+
+_NUMPY_NAMES = {"F32": "float32", "F64": "float64"}
+
+
+@dataclass
+class Inspection:
+    """What a file says of itself.
+
+    Attributes
+    ----------
+    kind : "model", "checkpoint" or "safetensors"
+        The last: a file of another program.
+    header : Header
+    description : dict
+        As `convprop.model_file` or `convprop.run` writes it; empty if it is unusable.
+    network, settings : dict
+        The parts of the description that tell of the network, and of how it is trained.
+    layers : Stack or None
+    weights_sha256 : str or None
+        What ``Network.weights_sha256`` of the loaded network would be.
+    faults : list of str
+        Why the file cannot be loaded; none if it can, as far as the header tells.
+    """
+
+    kind: str
+    header: Header
+    description: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    layers: Stack | None = None
+    weights_sha256: str | None = None
+    faults: list[str] = field(default_factory=list)
+
+
+def inspect_file(path: str | PathLike[str]) -> Inspection:
+    """Read the header of a model file or of a checkpoint, and hash the weights.
+
+    Raises
+    ------
+    ModelFileError
+        There is no header that can be read; the message begins with the file's name.
+    OSError
+        A file that cannot be opened.
+    """
+    path = Path(path)
+    header = read_header(path)
+    found = Inspection(_kind(header), header, faults=list(header.faults))
+    try:
+        if found.kind == "checkpoint":
+            _read_checkpoint(found)
+        else:
+            _read_model(found)
+    except (ModelFileError, InvalidInput) as error:
+        found.faults.append(str(error))
+    if found.layers is not None and not found.faults:
+        found.weights_sha256 = _weights_sha256(path, found.layers, weights_of(found))
+    return found
+
+
+def _kind(header: Header) -> str:
+    if checkpoint.METADATA_KEY in header.metadata:
+        return "checkpoint"
+    return "model" if model_file.METADATA_KEY in header.metadata else "safetensors"
+
+
+def _read_model(found: Inspection) -> None:
+    found.description = model_file.read_description(found.header.metadata)
+    found.settings = found.description["training_settings"] or {}
+    _read_network(found, found.description)
+
+
+def _read_checkpoint(found: Inspection) -> None:
+    try:
+        description = json.loads(found.header.metadata[checkpoint.METADATA_KEY])
+        training = description["training"]
+        for part, kind in ((training["settings"], dict), (description["steps"], int)):
+            if not isinstance(part, kind):
+                raise TypeError(f"no {kind.__name__}: {part!r:.40}")
+        if description["format_version"] != checkpoint.FORMAT_VERSION:
+            raise ValueError(f"format version {description['format_version']!r:.40}")
+        found.description, found.settings = description, training["settings"]
+        _read_network(found, training)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, InvalidInput | ModelFileError):
+            raise
+        raise ModelFileError(f"a damaged description ({error!r:.80})") from None
+
+
+def _read_network(found: Inspection, description: dict[str, Any]) -> None:
+    layers = model_file.described_stack(description)
+    from_dict(description["loss"], LOSSES, "loss")
+    found.layers, found.network = layers, description
+    tensors = weights_of(found)
+    sizes = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    model_file.check_tensors(layers, description["dtype"], sizes)
+
+
+def weights_of(found: Inspection) -> dict[str, Tensor]:
+    """Return the tensors that are parameters by the parameters' names."""
+    if found.kind != "checkpoint":
+        return found.header.tensors
+    marked = found.header.tensors.items()
+    prefix = "weight "
+    return {name[len(prefix) :]: t for name, t in marked if name.startswith(prefix)}
+
+
+def _weights_sha256(path: Path, layers: Stack, tensors: dict[str, Tensor]) -> str | None:
+    """Return the hash that the network would give, reading a megabyte at a time."""
+    if sum(tensor.size for tensor in tensors.values()) > MOST_HASHED:
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for name, shape in layers.parameter_shapes().items():
+            tensor = tensors[name]
+            digest.update(f"{name} {_NUMPY_NAMES[tensor.dtype]} {shape}\n".encode())
+            file.seek(tensor.start)
+            left = tensor.size
+            while left:
+                part = file.read(min(left, 1 << 20))
+                if not part:
+                    return None
+                digest.update(part)
+                left -= len(part)
+    return digest.hexdigest()
+
+
+def layer_rows(layers: Stack) -> list[dict[str, Any]]:
+    """Return each layer's name, description, output shape, parameters and multiply-adds."""
+    return [
+        {
+            "name": name,
+            "layer": layer.to_dict(),
+            "output": list(after),
+            "parameters": sum(map(math.prod, layer.parameter_shapes(before).values())),
+            "multiply_adds": layer.multiply_adds(before),
+        }
+        for layer, name, before, after in zip(
+            layers.layers, layers.names, layers.shapes[:-1], layers.shapes[1:], strict=True
+        )
+    ]

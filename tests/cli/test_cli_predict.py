@@ -1,0 +1,217 @@
+"""`convprop predict` on folders, patterns and data sets, and what it writes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import command, run, start, stripes, unfolded
+
+import convprop as cp
+from convprop.cli import app as cli
+
+NAMES = ["plain.png", "a,b.png", 'quo"te.png', "new\nline.png", "semi;colon.png", "re\rturn.png"]
+FORMULAS = ["=1+1.png", "+cmd.png", "-x.png", "@y.png", "\ttab.png"]
+
+
+def pictures(folder: Path, names: list[str]) -> None:
+    images, _ = stripes(len(names))
+    for name, image in zip(names, images, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+
+
+def rows(path: Path, **options: str) -> list[list[str]]:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.reader(file, **options))
+
+
+def test_every_name_of_a_file_comes_back_from_the_table(tmp_path: Path, model: Path) -> None:
+    names = [*NAMES, os.fsdecode(b"\xff\xfe.png")]
+    pictures(tmp_path / "in", names)
+    assert (
+        cli.run(["predict", str(model), str(tmp_path / "in"), "--out", str(tmp_path / "o.csv")])
+        == 0
+    )
+    head, *body = rows(tmp_path / "o.csv")
+    assert head == ["file", "label", "probability"]
+    wanted = sorted(os.fsencode(tmp_path / "in" / name) for name in names)
+    assert [os.fsencode(row[0]) for row in body] == wanted
+    assert {len(row) for row in body} == {3}
+    # A reader that divides at semicolons, as some countries' spreadsheets do, divides no name.
+    semicolon = [row[0] for row in rows(tmp_path / "o.csv", delimiter=";") if "semi" in row[0]]
+    assert semicolon[0].startswith(str(tmp_path / "in" / "semi;colon.png"))
+
+
+def test_no_cell_begins_as_a_formula_does(
+    tmp_path: Path, stripes_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path, FORMULAS)
+    monkeypatch.chdir(tmp_path)
+    net = cp.Network([cp.Dense(3)], (1, 8, 8))
+    net.class_names = ["=HYPERLINK(1)", "-1", "＝x"]
+    net.save("net")
+    assert cli.run(["predict", "net", "*.png", "--out", "o.csv", "--top", "3"]) == 0
+    _, *body = rows(Path("o.csv"))
+    assert len(body) == len(FORMULAS)
+    assert all(Path(row[0]).exists() for row in body)
+    assert {row[0][:2] for row in body} == {"./"}
+    assert {label for row in body for label in row[1::2]} == {"'=HYPERLINK(1)", "-1", "'＝x"}
+
+
+def test_patterns_are_quoted_or_the_shell_s(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["a/1.png", "a/deep/2.png", "b.png", "c/3.png", "[x]/4.png"]
+    pictures(tmp_path, names)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    os.symlink(tmp_path / "a", tmp_path / "a" / "deep" / "again")
+    monkeypatch.chdir(tmp_path)
+
+    def found(*patterns: str) -> list[str]:
+        assert cli.run(["predict", str(model), *patterns, "--json"]) == 0
+        return [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+
+    assert found("*.png") == ["b.png"]
+    assert found("[ac]/*.png", "b.png") == ["a/1.png", "c/3.png", "b.png"]
+    assert found("[x]") == ["[x]/4.png"]
+    # Folders that match are gone through, each file once.
+    assert found("*") == sorted(names, key=os.fsencode)
+    assert found("a") == ["a/1.png", "a/deep/2.png"]
+    assert found("c/**/*.png") == ["c/3.png"]
+    assert cli.run(["predict", str(model), "*.tif"]) == 1
+    rule = "*.tif must match a file or a folder, got none that it matches"
+    assert capsys.readouterr() == ("", f"error: {rule}\n")
+
+
+def test_several_labels_an_image(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
+) -> None:
+    net = cp.Network([cp.Dense(4)], (1, 8, 8), seed=3)
+    net.class_names = ["one", "two", "three", "four"]
+    net.save(tmp_path / "net")
+    file = str(stripes_folder / "lying" / "00.png")
+    arguments = ["predict", str(tmp_path / "net"), file]
+
+    assert cli.run([*arguments, "--json", "--all-probabilities"]) == 0
+    every = json.loads(capsys.readouterr().out)["probabilities"]
+    assert list(every) == list(net.class_names)
+    ranked = sorted(every.items(), key=lambda pair: -pair[1])
+
+    assert cli.run([*arguments, "--json", "--top", "2"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert list(record["probabilities"].items()) == ranked[:2]
+    assert (record["label"], record["probability"]) == ranked[0]
+
+    assert cli.run([*arguments, "--top", "3"]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[::3][:3] == [name for name, _ in ranked[:3]]
+    assert words[-1] == file
+
+    assert cli.run([*arguments, "--csv", "--top", "2", "--all-probabilities"]) == 0
+    head, body = csv.reader(capsys.readouterr().out.splitlines())
+    assert head[3:5] == ["label_2", "probability_2"]
+    assert head[5:] == [f"probability of {name}" for name in net.class_names]
+    assert body[1::2][:2] == [name for name, _ in ranked[:2]]
+    assert [float(cell) for cell in body[5:]] == list(every.values())
+
+    for option in (["--top", "2"], ["--all-probabilities"]):
+        cp.Network([cp.Dense(4)], (1, 8, 8), cp.SquaredError()).save(tmp_path / "net")
+        assert cli.run([*arguments, *option]) == 1
+        rule = f"{option[0]} must come with a model whose loss gives probabilities"
+        assert capsys.readouterr().err == f"error: {rule}, got SquaredError()\n"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "txt"])
+def test_the_ending_says_how_to_write(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Path,
+    stripes_folder: Path,
+    ending: str,
+) -> None:
+    out = tmp_path / f"out.{ending}"
+    assert cli.run(["predict", str(model), str(stripes_folder), "--out", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("saved     20 images in ")
+    first = {"csv": "file,label,", "jsonl": '{"file": ', "txt": "lying  "}[ending]
+    assert out.read_text().startswith(first)
+    option = {"csv": ["--csv"], "jsonl": ["--json"], "txt": []}[ending]
+    assert cli.run(["predict", str(model), str(stripes_folder), *option]) == 0
+    assert capsys.readouterr().out == out.read_text()
+
+
+def test_an_output_that_cannot_be_written_is_found_first(tmp_path: Path) -> None:
+    out = tmp_path / "none" / "o.csv"
+    result = run("predict", tmp_path / "no-model", "x.png", "--out", out)
+    message = f"path must name a file that can be written, got {out} (no such file or directory)"
+    assert (result.returncode, result.stderr) == (1, f"error: {message}\n")
+
+
+def test_test_images_of_a_data_set(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, stripes_file: Path
+) -> None:
+    assert cli.run(["predict", str(model), str(stripes_file), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    test = cp.data.load(stripes_file).test
+    assert [record["file"] for record in records] == [f"{stripes_file} test {n}" for n in range(20)]
+    named = [test.class_names[n] for n in cp.load(model).predict_classes(test.images)]
+    assert [record["label"] for record in records] == named
+    images, labels = stripes(40)
+    for name, array in (("images", images), ("labels", labels)):
+        np.save(tmp_path / f"{name}.npy", array)
+    assert cli.run(["predict", str(model), str(tmp_path)]) == 0
+    assert f"  {tmp_path} test 7\n" in capsys.readouterr().out
+    np.save(tmp_path / "class_names.npy", np.array(["lying", "standing"]))
+    assert cli.run(["evaluate", str(model), str(tmp_path)]) == 0
+    assert "8 test images" in capsys.readouterr().out
+    arguments = ["profile", str(model), str(tmp_path), "--steps", "1", "--batch-size", "1"]
+    assert cli.run(arguments) == 0
+    assert "32 training images" in unfolded(capsys.readouterr().out)
+
+
+def test_lines_are_written_while_images_are_read(tmp_path: Path, model: Path) -> None:
+    """The last file is a pipe, which nobody writes to before the first lines are there."""
+    pictures(tmp_path, [f"{n:03}.png" for n in range(64)])
+    os.mkfifo(tmp_path / "zzz.png")
+    out = tmp_path / "out.csv"
+    process = start("predict", model, tmp_path, "--out", out, stderr=subprocess.PIPE)
+    for _ in range(600):
+        if out.exists() and out.stat().st_size > 1000:
+            break
+        time.sleep(0.05)
+    assert len(rows(out)) == 65
+    with open(tmp_path / "zzz.png", "wb") as pipe:
+        pipe.write((tmp_path / "000.png").read_bytes())
+    assert process.communicate(timeout=60)[1].startswith("saved     65 images in ")
+    assert len(rows(out)) == 66
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, model: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    for n in range(1, 3000):
+        os.link(tmp_path / "0.png", tmp_path / f"{n}.png")
+    cp.Network([cp.AveragePool("global"), cp.Dense(2)], (3, 128, 128)).save(tmp_path / "net")
+    measure = (
+        "import sys; from convprop.cli.app import run; from convprop.memory import peak_memory\n"
+        "status = run(sys.argv[1:]); print(status, peak_memory())"
+    )
+    peaks = []
+    for pattern in ("1??.png", "*.png"):
+        arguments = ("predict", tmp_path / "net", tmp_path / pattern, "--out", tmp_path / "o.csv")
+        words = [sys.executable, "-c", measure, *command(arguments)[3:]]
+        result = subprocess.run(words, capture_output=True, text=True, check=True)
+        status, peak = result.stdout.split()
+        assert status == "0"
+        peaks.append(int(peak))
+    assert len(rows(tmp_path / "o.csv")) == 3001
+    # All images at once would be 147 million bytes.
+    assert peaks[1] - peaks[0] < 30e6
