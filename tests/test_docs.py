@@ -19,6 +19,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -31,7 +32,9 @@ from drawings import draw_photos
 
 import convprop as cp
 from convprop._native import engine
-from convprop.cli.app import run
+from convprop.cli.app import COMMANDS, run
+from convprop.initializers import INITIALIZERS
+from convprop.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -161,7 +164,72 @@ def test_the_pages_run(page: Path, photos: Path, request: pytest.FixtureRequest)
     for block in blocks(page):
         if block.needs == "mnist":
             os.symlink(request.getfixturevalue("mnist_folder"), "mnist")
+        elif block.needs is not None:
+            pytest.importorskip(block.needs)
         reader.do(block)
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = " ".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    documented = set(re.findall(r"(?:autoclass|autofunction|py:data|autodata):: (\S+)", pages))
+    modules = ("equations", "initializers", "ops", "schedules")
+    names = {f"convprop.{name}" for name in cp.__all__ if name not in (*modules, "__version__")}
+    names |= {f"convprop.equations.{name}" for name in cp.equations.__all__}
+    names -= {"convprop.equations.general", "convprop.equations.network"}
+    names |= {
+        f"{kind.__module__}.{kind.__name__}"
+        for kind in (*INITIALIZERS.values(), *SCHEDULES.values())
+    }
+    assert names <= documented, sorted(names - documented)
+
+
+def test_the_derivation_has_every_equation_in_order() -> None:
+    page = (ROOT / "docs/explanation/backpropagation.md").read_text()
+    shown = re.findall(r"^```{equation} (.*)$", page, re.MULTILINE)
+    assert [int(key) for key in shown if key.isdecimal()] == list(range(1, 23))
+    assert set(shown) == {str(key) for key in cp.equations.EQUATIONS}
+
+
+def test_links_between_files_lead_somewhere() -> None:
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "DESIGN.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith(("http", "mailto")):
+                assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as CONTRIBUTING says how to build it: a warning is an error."""
+    for module in ("furo", "latex2mathml", "myst_parser", "sphinx"):
+        pytest.importorskip(module, reason="the site needs convprop[docs]")
+    built = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
+    done = subprocess.run(
+        [*command, str(ROOT / "docs"), str(built)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return built
+
+
+def test_the_site_asks_nobody_for_anything(site: Path) -> None:
+    loads = re.compile(r"<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=\"((?:https?:)?//[^\"]+)")
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 40
+    for page in pages:
+        assert loads.findall(page.read_text()) == [], page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\([\"']?(?:https?:)?//|@import", sheet.read_text()), sheet
+
+
+def test_the_site_has_the_mathematics_and_the_commands(site: Path) -> None:
+    derivation = (site / "explanation/backpropagation.html").read_text()
+    numbers = re.findall(r'href="#equation-(\d+)">\(\1\)</a>', derivation)
+    assert [int(number) for number in numbers] == list(range(1, 23))
+    assert derivation.count('<math xmlns="http://www.w3.org/1998/Math/MathML" display="block"') > 22
+    commands = (site / "reference/command-line.html").read_text()
+    for command in COMMANDS:
+        assert f'id="convprop-{command.__name__.replace("_", "-")}"' in commands
 
 
 def rewrite(page: Path) -> None:

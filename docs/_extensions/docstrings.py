@@ -30,9 +30,10 @@ def process(
 
 
 def _plain(line: str) -> str:
-    """Return a line in which asterisks and bars outside of ``code`` are only those."""
+    """Return a line with `code` as ``code``, and without other markup in what is not."""
+    line = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line)
     parts = re.split(r"(``.*?``)", line)
-    parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
     return "".join(parts)
 
 
