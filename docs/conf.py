@@ -21,6 +21,7 @@ extensions = [
 ]
 exclude_patterns = ["_extensions"]
 highlight_language = "none"
+smartquotes = False  # "NCHW" is code
 
 # MyST: dollars for mathematics, and links to a page's own headings.
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]

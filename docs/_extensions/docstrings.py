@@ -16,6 +16,9 @@ SECTIONS = Config(
     napoleon_custom_sections=[("Attributes", "params_style")],
 )
 
+MARKUP = re.compile(r"[*|]|_(?=_*(?!\w))")
+"""What reStructuredText would take for emphasis, a substitution, and at a word's end a link."""
+
 
 def process(
     app: Sphinx, what: str, name: str, subject: object, options: Any, lines: list[str]
@@ -33,7 +36,7 @@ def _plain(line: str) -> str:
     """Return a line with `code` as ``code``, and without other markup in what is not."""
     line = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line)
     parts = re.split(r"(``.*?``)", line)
-    parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [MARKUP.sub(r"\\\g<0>", part) for part in parts[::2]]
     return "".join(parts)
 
 
