@@ -22,7 +22,7 @@ def test_version_is_printed_by_the_installed_script() -> None:
     assert shown.stdout == f"convprop {cp.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", *(c.__name__ for c in cli.COMMANDS)])
+@pytest.mark.parametrize("command", ["", *(c.__name__.replace("_", "-") for c in cli.COMMANDS)])
 def test_help_fits_and_ends_with_an_example_that_is_understood(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -111,7 +111,8 @@ def test_an_unknown_command_or_name_is_answered_with_the_nearest(
     assert cli.run(["trian"]) == 2
     assert capsys.readouterr().err == (
         "error: Unknown command trian. Did you mean train? Available commands:"
-        f" {', '.join(command.__name__ for command in cli.COMMANDS)}.\nSee 'convprop --help'.\n"
+        f" {', '.join(command.__name__.replace('_', '-') for command in cli.COMMANDS)}."
+        "\nSee 'convprop --help'.\n"
     )
     for command in ("summary", "check"):
         assert cli.run([command, "vgg"]) == 2
