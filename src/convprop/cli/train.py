@@ -10,11 +10,9 @@ from cyclopts import Parameter
 
 from convprop import model_file, presets
 from convprop.batches import Data
-from convprop.checkpoint import Checkpoints
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
-from convprop.cli.options import UsageError
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
@@ -101,10 +99,7 @@ class _Training:
         self.settings = chosen.settings(data)
         self.progress = TrainingProgress(terminal, course.epochs, chosen.validation is not None)
         self.expected = Estimate(None, 0)
-        every = chosen.checkpoint_every or options.Every("")
-        self.checkpoints = (
-            None if chosen.out is None else Checkpoints(chosen.out, every.seconds, every.epochs)
-        )
+        self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
         self.ended = self.interrupted = False
@@ -115,26 +110,25 @@ class _Training:
     def result_of_old(self) -> dict[str, Any] | None:
         """Return the result, where ``--resume`` finds that this training has come to its end."""
         path = self.chosen.settings_file
-        if not self.chosen.resume or path is None or not path.is_file() or self._left():
+        if not self.chosen.resume or path is None or not path.is_file() or self.chosen.left():
             return None
         try:
             settings, old = read_settings(path)
             network = Network.load(self.chosen.out or "")
         except (ConvpropError, OSError):
             return None
-        expected = {"finished": True, "data_sha256": self._data_sha256()}
-        expected["weights_sha256"] = network.weights_sha256()
-        if settings != self.settings or expected.items() - old.items():
+        ended = {
+            "finished": True,
+            "weights_sha256": network.weights_sha256(),
+            "data_sha256": self._data_sha256(),
+        }
+        if settings != self.settings or any(old.get(name) != ended[name] for name in ended):
             return None
         self.terminal.labelled("finished", f"{path} says so", "there is nothing left to do")
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
         result = train_words.result(self.split, self.course, network, history, {}, 0.0, 0)
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
-
-    def _left(self) -> list[str]:
-        """Return the names of the checkpoints that there are."""
-        return [] if self.checkpoints is None else [str(p) for p in self.checkpoints.files()]
 
     def _data_sha256(self) -> str:
         train = self.split.train
@@ -145,11 +139,6 @@ class _Training:
     def run(self) -> dict[str, Any]:
         """Train, and save what was learned however training ends; return what came of it."""
         chosen, course = self.chosen, self.course
-        if (left := self._left()) and not chosen.resume and chosen.checkpoint_every is not None:
-            raise UsageError(
-                f"{left[0]} is of a training that has not ended:"
-                " go on with --resume, or remove it to begin anew"
-            )
         train_words.announce(
             self.terminal, self.split, self.network, course, chosen=self.given.preset is None
         )
@@ -221,7 +210,7 @@ class _Training:
 
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
-        if self.checkpoints is not None and not self.chosen.resume and (left := self._left()):
+        if self.checkpoints is not None and (left := self.chosen.left()) and not self.chosen.resume:
             given_up = f"{left[0]} is given up (--resume would have gone on with it)"
             self.terminal.labelled("anew", given_up)
             self.checkpoints.remove()

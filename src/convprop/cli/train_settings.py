@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from convprop import presets
 from convprop.augmentation import Augment
+from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError
@@ -160,6 +161,11 @@ class TrainOptions:
             for name in ("checkpoint_every", "resume"):
                 if getattr(self, name):
                     raise UsageError(f"{flag_name(name)} must come with --out")
+        if self.checkpoint_every is not None and not self.resume and (left := self.left()):
+            raise UsageError(
+                f"{left[0]} is of a training that has not ended:"
+                " go on with --resume, or remove it to begin anew"
+            )
         written = {
             "--out": self.out,
             "the settings": self.settings_file,
@@ -173,6 +179,18 @@ class TrainOptions:
             if (other := seen.setdefault(path.resolve(), what)) != what:
                 raise UsageError(f"{what} must go to another file than {other}, got {path}")
             check_writable(path)
+
+    def checkpoints(self) -> Checkpoints | None:
+        """Return where and how often to write checkpoints; without a time, at an interrupt."""
+        if self.out is None:
+            return None
+        every = self.checkpoint_every or options.Every("")
+        return Checkpoints(self.out, every.seconds, every.epochs)
+
+    def left(self) -> list[Path]:
+        """Return the checkpoints that an earlier training has left, the newest first."""
+        checkpoints = self.checkpoints()
+        return [] if checkpoints is None else checkpoints.files()
 
     @property
     def settings_file(self) -> Path | None:
