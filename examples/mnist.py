@@ -23,7 +23,7 @@ cp.train(
     train.labels,
     optimizer=cp.Adam(2e-3),
     schedule=cp.schedules.OneCycle(),
-    epochs=5,
+    epochs=4,
     batch_size=64,
     on_epoch=lambda epoch: print(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}"),
 )

@@ -24,7 +24,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return light.clip(0, 255).astype(np.uint8)[:, np.newaxis], truth
 
 
-images, truth = draw(3000, seed=0)
+images, truth = draw(2000, seed=0)
 new_images, new_truth = draw(200, seed=1)
 
 net = cp.Network(
@@ -44,7 +44,7 @@ history = cp.train(
     (truth - middle) / spread,
     optimizer=cp.Adam(3e-3),
     schedule=cp.schedules.OneCycle(),
-    epochs=20,
+    epochs=15,
     batch_size=32,
 )
 for epoch in history[:: len(history) // 5]:

@@ -27,6 +27,8 @@ def process(
 
     Sphinx's own treatment takes what is before a colon in an attribute's docstring for its type.
     """
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()  # What Python says of a named tuple's field that has no words of its own.
     lines[:] = [_plain(line) for line in lines]
     if what not in ("attribute", "property", "data"):
         lines[:] = NumpyDocstring(lines, SECTIONS, app, what, name, subject, options).lines()
