@@ -144,13 +144,12 @@ def test_as_many_images_are_kept_as_there_is_room_for(monkeypatch):
     monkeypatch.setattr("convprop.data.kept.MOST_BYTES", 50)
     kept, image = KeptImages(9, (1, 4, 4)), RANDOM.integers(0, 256, (1, 4, 4)).astype(np.uint8)
     for row in range(9):
-        assert kept.get(row) is None
+        assert not kept.get(row, np.empty_like(image))
         kept.put(row, image + row)
     for row in range(9):
-        if row < 3:
-            np.testing.assert_array_equal(kept.get(row), image + row)
-        else:
-            assert kept.get(row) is None
+        found = np.zeros_like(image)
+        assert kept.get(row, found) == (row < 3)
+        np.testing.assert_array_equal(found, image + row if row < 3 else 0)
 
 
 def test_a_row_and_a_slice_are_taken_as_from_an_array(folder):

@@ -109,10 +109,10 @@ def test_an_unknown_command_or_name_is_answered_with_the_nearest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.run(["trian"]) == 2
-    assert capsys.readouterr().err == (
-        "error: Unknown command trian. Did you mean train? Available commands: train, evaluate,"
-        " predict, summary, inspect, profile, find-rate, show, ...\nSee 'convprop --help'.\n"
-    )
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: Unknown command trian. Did you mean train? Available commands:")
+    assert shown.endswith("\nSee 'convprop --help'.\n")
+    assert shown.count("\n") == 2
     for command in ("summary", "check"):
         assert cli.run([command, "vgg"]) == 2
         assert capsys.readouterr().err == (

@@ -27,6 +27,7 @@ from convprop.cli.options import (
 )
 from convprop.cli.predict import predict
 from convprop.cli.profile import profile
+from convprop.cli.search import search
 from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
@@ -36,6 +37,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
     evaluate: "convprop evaluate lenet5.safetensors mnist",
     predict: "convprop predict lenet5.safetensors scans/ --out digits.csv",
+    search: "convprop search mnist --try learning_rate=0.001,0.003 --out best.toml",
     summary: "convprop summary lenet5",
     inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",

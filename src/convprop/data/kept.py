@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import weakref
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,6 @@ class KeptImages:
     """
 
     def __init__(self, count: int, shape: Shape) -> None:
-        self.shape = shape
         self.size = math.prod(shape)
         room = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // FREE_SHARE)
         self.known = np.zeros(min(count, room // self.size), dtype=bool)
@@ -43,23 +41,21 @@ class KeptImages:
         self.descriptor = file.fileno()
         self.close = weakref.finalize(self, file.close)
 
-    def get(self, row: int) -> NDArray[np.uint8] | None:
-        """Return an image that was kept, or None."""
+    def get(self, row: int, image: NDArray[np.uint8]) -> bool:
+        """Fill in an image that was kept, and return True; or False."""
         if row >= len(self.known) or not self.known[row]:
-            return None
-        content = b""
-        with suppress(OSError):
-            content = os.pread(self.descriptor, self.size, row * self.size)
-        if len(content) < self.size:
-            return None
-        return np.frombuffer(content, dtype=np.uint8).reshape(self.shape)
+            return False
+        try:
+            return os.preadv(self.descriptor, [image.data], row * self.size) == self.size
+        except OSError:
+            return False
 
     def put(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Keep an image if there is room."""
+        """Keep an image, a contiguous array, if there is room."""
         if row >= len(self.known):
             return
         try:
-            written = os.pwrite(self.descriptor, image.tobytes(), row * self.size)
+            written = os.pwrite(self.descriptor, image.data, row * self.size)
         except OSError:  # The disk has filled up meanwhile.
             self.known = self.known[:0]
         else:

@@ -96,22 +96,22 @@ class ImageFiles:
         # Any index of an array's first axis, of which training uses arrays of rows alone.
         chosen = self._rows[rows]
         if chosen.ndim == 0:
-            return self.read(int(chosen))
+            one: Array = self[[rows]][0]
+            return one
         images = np.empty((len(chosen), *self.shape[1:]), dtype=np.uint8)
-        for image, row in zip(images, chosen, strict=True):
-            image[...] = self.read(int(row))
+        for image, row in zip(images, chosen.tolist(), strict=True):
+            if self._kept is None:
+                image[...] = self.read(row)
+            elif not self._kept.get(row, image):
+                image[...] = self.read(row)
+                self._kept.put(row, image)
         return images
 
     def read(self, row: int) -> NDArray[np.uint8]:
-        """Return one image, (C, H, W)."""
-        if self._kept is not None and (kept := self._kept.get(row)) is not None:
-            return kept
+        """Return one image, (C, H, W), from its file."""
         channels, height, width = self.shape[1:]
         picture = read_file(Path(self.paths[row]), channels)
-        image = to_array(resized(picture, (height, width)))
-        if self._kept is not None:
-            self._kept.put(row, image)
-        return image
+        return to_array(resized(picture, (height, width)))
 
     def subset(self, rows: Indices) -> ImageFiles:
         """Return the files of some rows, in that order."""

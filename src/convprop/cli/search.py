@@ -1,0 +1,280 @@
+"""``convprop search``: try settings, the good ones longer than the others, and rank them."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from convprop import presets
+from convprop.cli import options
+from convprop.cli.config_file import to_toml
+from convprop.cli.options import UsageError
+from convprop.cli.search_plan import Candidate, Search
+from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
+from convprop.cli.terminal import Terminal, clock, count, percent, print_json
+from convprop.cli.train_settings import TrainOptions
+from convprop.data import Dataset, load
+from convprop.errors import invalid
+from convprop.files import check_writable, replace_file
+
+MOST_CANDIDATES = 27
+
+_WATCH_SECONDS = 0.5
+
+
+def search(
+    data: options.DataName,
+    /,
+    *,
+    tries: Annotated[
+        list[str] | None,
+        Parameter(name="--try", json_list=False, metavar="NAME=VALUE,..."),
+    ] = None,
+    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    epochs: options.Count = None,
+    candidates: options.Count = None,
+    folds: options.Count = None,
+    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
+    size: Annotated[
+        tuple[int, int] | None,
+        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
+    ] = None,
+    jobs: options.Count = None,
+    threads: options.Threads = None,
+    out: options.FileName | None = None,
+    skip_unreadable: bool = False,
+    json: bool = False,
+) -> int:
+    """Find good settings for a training, by successive halving.
+
+    All candidates are trained for a few epochs, the best third of them for three times as many,
+    and so on. Each is scored on parts of the training images that it has not seen, one after
+    the other; the test images are not looked at.
+
+    Parameters
+    ----------
+    data
+        As for convprop train.
+    tries
+        A setting of convprop train and the values to try, as in learning_rate=0.001,0.003;
+        repeat it for others: batch_size, optimizer, preset, augment, label_smoothing, clip_norm,
+        average, class_weight. If not given, learning rates and batch sizes around the preset's.
+    preset
+        The network, if it is not tried; if not given, one that suits the size of the images.
+    epochs
+        The most that a candidate is trained; if not given, the preset's.
+    candidates
+        Of more combinations than this, 27 if not given, so many are drawn by chance.
+    folds
+        Into so many parts the training images are divided; 3 if not given.
+    seed
+        Of everything that is left to chance; 0 if not given.
+    size
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+    jobs
+        How many processes train at once; 1 if not given. The scores are the same for any number.
+    threads
+        CPU threads to use, 1 to 1024, where --jobs is 1.
+    out
+        TOML file for the best settings, which convprop train --config reads.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
+    json
+        Write the result as one line of JSON on stdout, and all else on stderr.
+    """
+    terminal = Terminal(stderr=json)
+    choices = read_tries(tries or [])
+    if preset is not None and "preset" in choices:
+        raise UsageError("--preset must not come with --try preset")
+    if threads is not None and (jobs or 1) > 1:
+        raise UsageError("--threads must not come with --jobs: processes share the processors")
+    if folds == 1:
+        raise UsageError(str(invalid("--folds", "be at least 2", 1)))
+    if out is not None:
+        check_writable(out)
+    options.use_threads(threads)
+    with terminal.reading(data):
+        split = load(data, size=size, skip_unreadable=skip_unreadable)
+    train = split.train
+    given = TrainOptions(
+        preset=preset or choices.get("preset", [None])[0],
+        epochs=epochs,
+        seed=seed,
+        size=size,
+        skip_unreadable=skip_unreadable,
+    )
+    settings, course = given.resolved(train.image_shape)
+    if not choices:
+        choices = usual(course.optimizer.learning_rate, course.batch_size)
+    for name in choices.get("preset", [course.name]):
+        presets.preset(name, train.image_shape, len(train.class_names))
+    parts = folds or 3
+    _check_folds(train, parts)
+    with tempfile.TemporaryDirectory(prefix="convprop-") as folder:
+        plan = Search(
+            choices,
+            course.name,
+            course.epochs,
+            candidates or MOST_CANDIDATES,
+            parts,
+            seed,
+            jobs or 1,
+            Path(folder, "records"),
+        )
+        _announce(terminal, train, plan)
+        terminal.skipped(split.skipped)
+        interrupted = _run(terminal, plan, train)
+        ranked, done = plan.ranked(), len(plan.finished())
+    best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
+    chosen = None if best is None else _settings(settings, plan, best).settings(data)
+    if interrupted:
+        total = plan.folds * sum(number for number, _ in plan.rounds)
+        terminal.labelled("stopped", f"by Ctrl-C after {done} of {count(total, 'training')}")
+    _report(terminal, plan, ranked)
+    if chosen is not None and out is not None:
+        _save(out, data, chosen)
+        terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
+    if json:
+        print_json(_record(data, plan, ranked, chosen, done, interrupted))
+    return options.EXIT_INTERRUPTED if interrupted else 0
+
+
+def _check_folds(train: Dataset, folds: int) -> None:
+    counts = np.bincount(train.labels, minlength=len(train.class_names))
+    rarest = int(np.argmin(counts))
+    if counts[rarest] < folds:
+        rule = f"be at most the {counts[rarest]} training images of {train.class_names[rarest]!r}"
+        raise invalid("--folds", rule, folds)
+
+
+def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
+    terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
+    for name, values in plan.choices.items():
+        terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
+    drawn = f" of {combinations(plan.choices):,}" if combinations(plan.choices) > plan.most else ""
+    rounds = [f"{count(number, 'candidate')} for {count(e, 'epoch')}" for number, e in plan.rounds]
+    rounds[0] = f"{plan.candidates}{drawn}{rounds[0][len(str(plan.candidates)) :]}"
+    terminal.labelled("rounds", *rounds)
+
+
+def _run(terminal: Terminal, plan: Search, train: Dataset) -> bool:
+    """Search, and return whether Ctrl-C ended it."""
+    images = train.images
+    if not isinstance(images, np.ndarray):
+        images = images[np.arange(len(train))]
+    try:
+        with _progress(terminal, plan):
+            plan.run(images, train.labels)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+@contextmanager
+def _progress(terminal: Terminal, plan: Search) -> Iterator[None]:
+    """Show on a terminal how many trainings are done, as the records tell."""
+    if not terminal.is_terminal:
+        yield
+        return
+    work = plan.folds * sum(number * epochs for number, epochs in plan.rounds)
+    bar = Progress(
+        BarColumn(bar_width=30),
+        TextColumn("{task.description}"),
+        TextColumn("{task.percentage:>3.0f} %"),
+        console=terminal,
+        transient=True,
+    )
+    over = threading.Event()
+    task = bar.add_task("", total=work)
+
+    def watch() -> None:
+        while not over.wait(_WATCH_SECONDS):
+            done = plan.finished()
+            if ranked := plan.ranked():
+                text = f"{len(done)} trainings, best {percent(max(ranked[0].mean, 0.0))}"
+                bar.update(task, description=text, completed=sum(r["epochs"] for r in done))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    with bar:
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+def _settings(settings: TrainOptions, plan: Search, best: Candidate) -> TrainOptions:
+    """Return the options of a training as the best candidate's, of all epochs."""
+    chosen = dict(zip(plan.choices, best.values, strict=True))
+    untold: dict[str, Any] = {"batch_size": None, "optimizer": None, "learning_rate": None}
+    return replace(settings, **untold | chosen)
+
+
+def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:
+    if not ranked:
+        terminal.labelled("result", "no training has ended, so nothing is known")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", justify="right")
+    for name in plan.choices:
+        table.add_column(name, overflow="fold")
+    for name in ("epochs", "accuracy", "±", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, candidate in enumerate(ranked, start=1):
+        failed = DIVERGED in candidate.scores
+        table.add_row(
+            str(place),
+            *candidate.words,
+            str(candidate.epochs),
+            "diverged" if failed else percent(candidate.mean),
+            "" if failed else f"{100 * candidate.spread:.2f}",
+            f"{candidate.seconds:.1f} s" if candidate.seconds < 60 else clock(candidate.seconds),
+        )
+    terminal.print()
+    terminal.print(table)
+    terminal.print()
+
+
+def _save(out: Path, data: str, settings: dict[str, Any]) -> None:
+    comment = f"The best settings that convprop search found for {data!r}."
+    replace_file(out, to_toml(settings, comment).encode())
+
+
+def _record(
+    data: str,
+    plan: Search,
+    ranked: list[Candidate],
+    best: dict[str, Any] | None,
+    done: int,
+    interrupted: bool,
+) -> dict[str, Any]:
+    return {
+        "data": data,
+        "best": best,
+        "interrupted": interrupted,
+        "trainings": done,
+        "folds": plan.folds,
+        "seed": plan.seed,
+        "rounds": [{"candidates": number, "epochs": epochs} for number, epochs in plan.rounds],
+        "candidates": [
+            {
+                "settings": dict(zip(plan.choices, candidate.words, strict=True)),
+                "epochs": candidate.epochs,
+                "accuracy": None if DIVERGED in candidate.scores else candidate.mean,
+                "spread": None if DIVERGED in candidate.scores else candidate.spread,
+                "seconds": candidate.seconds,
+            }
+            for candidate in ranked
+        ],
+    }

@@ -1,0 +1,60 @@
+"""One training of a search: in a process of its own, as a rule."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from convprop.cli.search_settings import DIVERGED, SETTINGS, word
+from convprop.errors import TrainingDiverged
+from convprop.estimators import ConvNetClassifier
+from convprop.records import History
+
+
+class TimedClassifier(ConvNetClassifier):
+    """A classifier that knows how long its training took, and whether it failed."""
+
+    seconds_: float
+    diverged_: bool
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train as ``ConvNetClassifier`` does; a loss that is no number is no error."""
+        started = time.perf_counter()
+        try:
+            super().fit(X, y, sample_weight)
+            self.diverged_ = False
+        except TrainingDiverged:
+            self.diverged_ = True
+        self.seconds_ = time.perf_counter() - started
+        return self
+
+    def _heed(self, history: History) -> None:
+        """Let Ctrl-C end the search, where it would end a single training with what is learned."""
+        if history.interrupted:
+            raise KeyboardInterrupt
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Measures the accuracy on held-out images, and writes a line about it into a file."""
+
+    records: Path
+    tried: tuple[str, ...]
+
+    def __call__(self, trained: TimedClassifier, X: Any, y: Any) -> float:
+        """Return the accuracy, or ``DIVERGED``."""
+        score = DIVERGED if trained.diverged_ else float(trained.score(X, y))
+        parameters = trained.get_params(deep=False)
+        record = {
+            "words": [word(parameters[SETTINGS[name].parameter]) for name in self.tried],
+            "epochs": parameters["epochs"],
+            "score": score,
+            "seconds": trained.seconds_,
+        }
+        # One write of a short line at the end of a file is whole, whoever else writes.
+        with open(self.records, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        return score
