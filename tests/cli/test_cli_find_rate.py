@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
-from runs import assert_fits, run
+from runs import assert_fits
 
 import convprop as cp
 from convprop.cli import app as cli
@@ -17,13 +17,20 @@ from convprop.rate_finder import find_rate
 SMALL = ("--batch-size", "16", "--steps", "60")
 
 
-def test_it_prints_a_plot_and_a_flag_to_use(tmp_path: Path, stripes_file: Path) -> None:
-    (tmp_path / "s.npz").symlink_to(stripes_file)
-    result = run("find-rate", "s.npz", *SMALL, "--out", "rates.svg", cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert_fits(result.stdout)
-    assert result.stdout.isascii()
-    lines = result.stdout.splitlines()
+def test_it_prints_a_plot_and_a_flag_to_use(
+    tmp_path: Path,
+    stripes_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.npz").symlink_to(stripes_file)
+    assert cli.run(["find-rate", "s.npz", *SMALL, "--out", "rates.svg"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert_fits(printed.out)
+    assert printed.out.isascii()
+    lines = printed.out.splitlines()
     assert lines[:2] == [
         "data      s.npz: 80 training images",
         "network   digits, adamw, batches of 16",
@@ -34,12 +41,11 @@ def test_it_prints_a_plot_and_a_flag_to_use(tmp_path: Path, stripes_file: Path) 
     assert sum("*" in line for line in lines) > 5
     flag = lines[-2].removeprefix("suggested ").split()
     assert lines[-1] == "saved     rates.svg"
-    ElementTree.parse(tmp_path / "rates.svg")
+    ElementTree.parse("rates.svg")
     assert flag[0] == "--learning-rate"
     options = ("--epochs", "3", "--batch-size", "16", "--json")
-    trained = run("train", "s.npz", *flag, *options, cwd=tmp_path)
-    assert trained.returncode == 0
-    assert json.loads(trained.stdout)["test_accuracy"] == 1.0
+    assert cli.run(["train", "s.npz", *flag, *options]) == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] == 1.0
 
 
 def test_json_is_what_the_library_finds(
