@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runs import QUICK, assert_fits, run, stripes
+from runs import QUICK, assert_fits, run, stripes, unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
@@ -216,3 +216,39 @@ def test_a_report_is_written_and_named(
     assert cli.run([*arguments, "--report", str(tmp_path)]) == 1
     message = f"path must name a file that can be written, got {tmp_path} (is a directory)"
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_streamed_images_give_the_same_weights(
+    capsys: pytest.CaptureFixture[str], stripes_folder: Path
+) -> None:
+    arguments = ("--epochs", "2", "--batch-size", "4", "--size", "12", "--validation", "0.25")
+    loaded = trained(capsys, stripes_folder, *arguments)
+    streamed = trained(capsys, stripes_folder, *arguments, "--stream")
+    assert streamed["weights_sha256"] == loaded["weights_sha256"]
+    assert streamed["test_loss"] == loaded["test_loss"]
+    assert loaded["waited"] is None
+    waited = streamed["waited"]
+    assert isinstance(waited, float)
+    assert 0 < waited <= 1
+    assert cli.run(["train", str(stripes_folder), *arguments, "--stream"]) == 0
+    shown = unfolded(capsys.readouterr().out)
+    assert re.search(r"^time .*, \d+\.\d\d % waiting for images, ", shown, re.M)
+    assert cli.run(["train", "digits", "--stream"]) == 1
+    message = "digits must be a folder of images or of .npy files to be streamed, got another"
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_pipes_among_the_data_do_not_block(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
+) -> None:
+    for name in ("train.npz", "images/a/x.png", "idx/train-images-idx3-ubyte"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(tmp_path / name)
+    for name, out in (("train.npz", "net"), ("images", "net"), ("idx", "net"), ("none", "pipe")):
+        if out == "pipe":
+            os.mkfifo(tmp_path / out)
+        result = run("train", tmp_path / name, "--out", tmp_path / out)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith("error: ")
+        assert "Traceback" not in result.stderr
+    assert not (tmp_path / "net").exists()

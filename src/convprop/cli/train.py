@@ -52,7 +52,9 @@ def train(
         logs.append(TensorBoardLog(given.tensorboard))
     options.use_threads(given.threads)
     with terminal.reading(data):
-        split = load(data, size=given.size, skip_unreadable=given.skip_unreadable)
+        split = load(
+            data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
+        )
     chosen, course = given.resolved(split.train.image_shape)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()

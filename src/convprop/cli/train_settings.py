@@ -33,6 +33,7 @@ _FILES = Group("Files", sort_key=2)
 AROUND = frozenset(
     (
         "threads",
+        "stream",
         "config",
         "out",
         "checkpoint_every",
@@ -75,6 +76,9 @@ class TrainOptions:
         Resize every image, to a square as in 32 or to rows and columns as in 32x48.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
+    stream
+        Read the images of a folder as they are needed, instead of all of them first: for more
+        than fit in memory. The result is the same.
     augment
         What may happen to training images, as in "shift=2 rotation=10 flip=horizontal"; also
         zoom, crop, elastic, brightness, contrast, noise, erase, mixup.
@@ -124,6 +128,7 @@ class TrainOptions:
         Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
     ] = None
     skip_unreadable: bool = False
+    stream: bool = False
     augment: Annotated[AugmentOption, Parameter(group=_MORE)] = None
     early_stopping: Annotated[options.Count, Parameter(group=_MORE)] = None
     clip_norm: Annotated[

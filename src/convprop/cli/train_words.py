@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
@@ -103,6 +105,7 @@ def result(
         "test_loss": test.loss,
         "train_seconds": seconds,
         "images_per_second": images / seconds if seconds else None,
+        "waited": _waited(split, history),
         "peak_memory_bytes": peak_memory(),
         "weights_sha256": network.weights_sha256(),
         "interrupted": history.interrupted,
@@ -126,6 +129,13 @@ def result(
     } | facts
 
 
+def _waited(split: Split, history: History) -> float | None:
+    """Return the share of the epochs' time in which the images were still being read."""
+    if isinstance(split.train.images, np.ndarray) or not history:
+        return None
+    return sum(epoch.waited for epoch in history) / sum(epoch.seconds for epoch in history)
+
+
 def report(
     terminal: Terminal, course: Preset, result: dict[str, Any], out: Path | None, ended_by: str
 ) -> None:
@@ -143,10 +153,12 @@ def report(
         f"loss {loss_text(result['test_loss'])} on {count(result['test_images'], 'image')}",
     )
     if result["images_per_second"] is not None:
+        waited = f"{percent(result['waited'])} waiting for images"
         terminal.labelled(
             "time",
             f"{result['train_seconds']:.2f} s",
             f"{result['images_per_second']:,.0f} images/s",
+            *([] if result["waited"] is None else [waited]),
             f"{result['peak_memory_bytes'] / 1e6:.0f} MB at the peak",
         )
     terminal.labelled("weights", result["weights_sha256"])
