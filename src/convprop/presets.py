@@ -12,7 +12,19 @@ from typing import Literal
 
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
-from convprop.layers import Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU, Shape, Tanh
+from convprop.layers import (
+    AveragePool,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool,
+    ReLU,
+    Shape,
+    Tanh,
+)
+from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer
 from convprop.schedules import Constant, Cosine, OneCycle, Schedule, Step
@@ -45,6 +57,7 @@ class Preset:
     schedule: Schedule
     batch_size: int
     epochs: int
+    label_smoothing: float = 0.0
 
 
 def _digits(input_shape: Shape, classes: int) -> list[Layer]:
@@ -53,7 +66,7 @@ def _digits(input_shape: Shape, classes: int) -> list[Layer]:
         ReLU(),
         Conv(32, 3, padding=1),
         ReLU(),
-        MaxPool(2),
+        AveragePool(2),
         Dropout(0.25),
         Conv(64, 3, padding=1),
         ReLU(),
@@ -161,7 +174,8 @@ _ALL = (
         AdamW(4e-3),
         OneCycle(),
         32,
-        20,
+        40,
+        0.1,
     ),
     Preset(
         "lenet5",
@@ -265,7 +279,8 @@ def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -
     if not is_integer(classes, 2):
         raise invalid("classes", "be an integer of at least 2", repr(classes))
     shape = image_shape(input_shape)
-    return Network(preset_layers(entry, shape, classes), shape, seed=seed)
+    loss = SoftmaxCrossEntropy(label_smoothing=entry.label_smoothing)
+    return Network(preset_layers(entry, shape, classes), shape, loss, seed)
 
 
 def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:

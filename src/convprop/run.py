@@ -288,7 +288,11 @@ class Run:
             f" {kept}{advice}"
         )
         error.step = step_kept
-        raise error
+        try:
+            raise error
+        finally:
+            # Its traceback holds this frame, and so the engine's memory: not by a cycle.
+            del error
 
     # ---- Checkpoints ----
 

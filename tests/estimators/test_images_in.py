@@ -138,11 +138,11 @@ def test_auto_trains_on_a_folder_of_colour_photos(tmp_path):
     random = np.random.default_rng(5)
     for number, name in enumerate(("cold", "warm")):
         (tmp_path / name).mkdir()
-        for n in range(12):
+        for n in range(6):
             pixels = random.integers(0, 150, (32, 32, 3))
             pixels[..., 2 if number == 0 else 0] += 80
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{n}.jpg")
-    fitted = cp.ConvNetClassifier(random_state=0, epochs=10).fit(tmp_path)
+    fitted = cp.ConvNetClassifier(random_state=0).fit(tmp_path)
     assert fitted.network_.input_shape == (3, 32, 32)
     assert fitted.score(tmp_path) == 1.0
 

@@ -45,6 +45,7 @@ def test_it_is_train_with_these_arguments():
         augment=cp.Augment(shift=1),
         clip_norm=1.0,
         average=0.9,
+        label_smoothing=0.0,
         random_state=5,
     ).fit(images, y)
     assert fitted.network_.weights_sha256() == net.weights_sha256()
@@ -84,14 +85,14 @@ def test_a_preset_comes_with_its_training():
 @pytest.mark.parametrize(
     ("shape", "convolutions", "smallest"),
     [
-        ((1, 8, 8), 2, 4),
+        ((1, 8, 8), 4, 4),
         ((1, 1, 1), 0, 1),
         ((3, 2, 2), 0, 2),
-        ((1, 28, 28), 4, 7),
-        ((3, 32, 32), 6, 4),
-        ((3, 100, 200), 8, 0),
-        ((3, 4000, 4000), 8, 0),
-        ((1, 1, 30), 4, 0),
+        ((1, 28, 28), 6, 7),
+        ((3, 32, 32), 8, 4),
+        ((3, 100, 200), 10, 0),
+        ((3, 4000, 4000), 10, 0),
+        ((1, 1, 30), 6, 0),
     ],
 )
 def test_auto_fits_every_shape(shape, convolutions, smallest):

@@ -158,7 +158,7 @@ def test_names_of_features_are_kept_and_compared():
 
 
 def test_digits_by_their_rows():
-    """The preset of that name, on scikit-learn's own folds; all five in test_digits.py."""
+    """Five folds in the order of the images, as scikit-learn makes them, of what one may expect."""
     X, y = load_digits(return_X_y=True)
-    scores = cross_val_score(cp.ConvNetClassifier("digits", epochs=2, random_state=0), X, y, cv=2)
-    assert scores.min() > 0.9
+    scores = cross_val_score(cp.ConvNetClassifier(random_state=0), X.astype("uint8"), y, n_jobs=2)
+    assert scores.mean() >= 0.985

@@ -5,25 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from convprop.layers import AveragePool, Conv, Dense, Layer, MaxPool, ReLU, Shape
-from convprop.optimizers import Adam, Optimizer
+from convprop.layers import AveragePool, Conv, Dense, Dropout, Layer, ReLU, Shape
+from convprop.optimizers import AdamW, Optimizer
 from convprop.schedules import OneCycle, Schedule
 
-STEPS = 3000
-"""How many steps "auto" trains for where its epochs are not given, between 10 and 200 epochs."""
-
+STEPS = 1000
+"""How many steps training takes where epochs are not given, between 10 and 200 epochs."""
 
 LARGE = 64
 """Images of twice as many pixels along an axis, or more, are first averaged down to as many."""
 
 
-def auto_layers(shape: Shape, outputs: int) -> list[Layer]:
+def auto_layers(shape: Shape, outputs: int, *, dropout: bool = False) -> list[Layer]:
     """Return a sound small network for images of (C, H, W): what "auto" stands for.
 
-    Pairs of 3×3 convolutions with 32, 64 and then 128 kernels, each pair followed by a 2×2 max
-    pooling, as long as there are eight rows or columns; then a hidden dense layer. Along an axis
-    of fewer than three pixels a window is one pixel long, along one of fewer than eight there is
-    no pooling. Images of 128 rows or columns or more are first averaged, to 64 to 127.
+    Pairs of 3×3 convolutions with 32, 64 and then 128 kernels, with a 2×2 average pooling after
+    each pair as long as there are eight rows or columns, and the dense layer of outputs. Along
+    an axis of fewer than three pixels a window is one pixel long, along one of fewer than eight
+    there is no pooling. Images of 128 rows or columns or more are first averaged, to 64 to 127.
+
+    Parameters
+    ----------
+    shape : (C, H, W)
+    outputs : int
+    dropout : bool
+        Drop a quarter of the values after each pooling and half of those before the last layer.
     """
     _, *size = shape
     layers: list[Layer] = []
@@ -35,26 +41,34 @@ def auto_layers(shape: Shape, outputs: int) -> list[Layer]:
     while True:
         window = tuple(3 if pixels >= 3 else 1 for pixels in size)
         pool = tuple(2 if pixels >= 8 else 1 for pixels in size)
-        if max(window) > 1 and (kernels == 32 or max(pool) > 1):
+        if max(window) > 1:
             for _ in range(2):
                 layers += [Conv(min(kernels, 128), window, padding="same"), ReLU()]
         if max(pool) == 1:
-            return [*layers, Dense(128), ReLU(), Dense(outputs)]
-        layers.append(MaxPool(pool))
+            break
+        layers.append(AveragePool(pool))
+        if dropout:
+            layers.append(Dropout(0.25))
         size = [pixels // step for pixels, step in zip(size, pool, strict=True)]
         kernels *= 2
+    if max(shape[1:]) < 3:
+        layers += [Dense(128), ReLU()]
+    if dropout:
+        layers.append(Dropout(0.5))
+    return [*layers, Dense(outputs)]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How networks that are no preset are trained where nothing else is said."""
 
-    optimizer: Optimizer = Adam(2e-3)
+    optimizer: Optimizer = AdamW(4e-3)
     schedule: Schedule = OneCycle()
     batch_size: int = 64
+    label_smoothing: float = 0.1
 
     def epochs(self, images: int, batch_size: int) -> int:
-        """Return how many epochs make some 3000 steps, at least 10 and at most 200."""
+        """Return how many epochs make some 1000 steps, at least 10 and at most 200."""
         return min(max(-(-STEPS * batch_size // images), 10), 200)
 
 

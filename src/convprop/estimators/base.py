@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from convprop.augmentation import Augment
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
-from convprop.described import Described
+from convprop.described import Described, non_negative, positive
 from convprop.errors import invalid
 from convprop.estimators.auto import AUTO, auto_layers
 from convprop.estimators.html import network_table
@@ -310,21 +310,25 @@ class ConvNet(
         """Return the optimizer with ``learning_rate_init`` and ``alpha`` in it."""
         changes: dict[str, float] = {}
         if self.learning_rate_init is not None:
-            changes["learning_rate"] = self.learning_rate_init
+            changes["learning_rate"] = positive("learning_rate_init", self.learning_rate_init)
         if self.alpha is not None:
-            changes["weight_decay"] = self.alpha / batch_size
+            changes["weight_decay"] = non_negative("alpha", self.alpha) / batch_size
         return dataclasses.replace(self._optimizer(), **changes)
 
     def _network(self, task: Task, seed: int) -> Network:
         preset, outputs = self._preset(), task.outputs
+        layers: Iterable[Layer]
         _, channels, height, width = task.images.shape
         shape = (channels, height, width)
         if preset is not None:
             layers = preset_layers(preset, shape, outputs)
         elif isinstance(self.network, str):
-            layers = auto_layers(shape, outputs)
+            # Where all images are one batch, nothing is left to chance: an image of weight 2 is
+            # two images.
+            several = len(task.images) > self._batch_size(len(task.images))
+            layers = auto_layers(shape, outputs, dropout=several and task.names is not None)
         else:
-            layers = list(self.network)
+            layers = self.network
         dtype = "float64" if task.images.dtype == np.float64 else "float32"
         network = Network(layers, shape, task.loss, seed, dtype)
         if network.outputs != outputs:

@@ -18,6 +18,7 @@ from convprop.augmentation import Augment
 from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
 from convprop.errors import InvalidInput, invalid
+from convprop.estimators.auto import AUTO
 from convprop.estimators.base import ConvNet, Task
 from convprop.estimators.images import as_X
 from convprop.estimators.pictures import is_folder, labelled_files
@@ -50,7 +51,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before.
     optimizer : Optimizer or str, optional
         One of convprop's, or its name: "sgd", "adam", "adamw", "rmsprop", "adadelta". None: the
-        preset's, `Adam` with learning rate 0.002 for others.
+        preset's, `AdamW` with learning rate 0.004 for others.
     learning_rate_init : float, optional
         In the place of the optimizer's own.
     schedule : Schedule, optional
@@ -59,7 +60,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         Strength of the L2 regularisation as in scikit-learn's perceptrons: the optimizer's
         weight decay is alpha divided by the batch size. None: the optimizer's own.
     epochs : int, optional
-        None: the preset's; for others as many as make some 3000 steps, 10 to 200.
+        None: the preset's; for others as many as make some 1000 steps, 10 to 200.
     batch_size : int or "auto"
         "auto": the preset's, 64 for others.
     shuffle : bool
@@ -68,8 +69,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         What happens to training images by chance.
     clip_norm, average : float, optional
         As for `convprop.train`.
-    label_smoothing : float
-        As for `SoftmaxCrossEntropy`.
+    label_smoothing : float, optional
+        As for `SoftmaxCrossEntropy`. None: the preset's, 0.1 for others.
     class_weight : "balanced" or dict, optional
         What multiplies the weights of a class's images; "balanced": all classes weigh alike.
     early_stopping : bool
@@ -139,7 +140,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         augment: Augment | None = None,
         clip_norm: float | None = None,
         average: float | None = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: float | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -239,7 +240,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         if len(labels) != len(images):
             raise invalid("y", f"have one class for each of the {len(images)} images", len(labels))
         known = self._classes(labels, classes, going_on)
-        targets = _positions(labels, known)
+        targets: Array = _positions(labels, known)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
@@ -252,7 +253,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
                 images,
                 targets,
                 outputs=len(known),
-                loss=SoftmaxCrossEntropy(label_smoothing=self.label_smoothing),
+                loss=SoftmaxCrossEntropy(label_smoothing=self._label_smoothing()),
                 weights=weights,
                 given=(X, y, sample_weight),
                 fitted={"classes_": known},
@@ -260,6 +261,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
                 partly=partly,
             )
         )
+
+    def _label_smoothing(self) -> float:
+        given = self.label_smoothing
+        return (self._preset() or AUTO).label_smoothing if given is None else given
 
     def _of_folder(self, X: Any) -> tuple[Any, Any]:
         """Return a folder's files and classes."""
