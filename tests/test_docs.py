@@ -239,6 +239,8 @@ def rewrite(page: Path) -> None:
     for block in blocks(page):
         if block.language != "text":
             reader.do(block)
+        elif not reader.shows(block) and "..." in block.text:
+            print(f"{page}:{block.line}: put in by hand what is to be seen of\n{reader.printed}")
         elif not reader.shows(block):
             text += before[done : block.start] + _tidy(reader.printed)
             done = block.start + len(block.text)
