@@ -5,10 +5,9 @@
 Writes digits.safetensors, digits-training.svg and digits-mistakes.svg into the current folder.
 """
 
-from pictures import curves, grid
-
 import convprop as cp
 from convprop.data import load
+from pictures import curves, grid
 
 split = load("digits")  # 8x8 images with grey values 0..16, as uint8 (N, 1, 8, 8).
 train, test = split.train, split.test

@@ -6,11 +6,11 @@ Writes grid_search.svg, the table of what was found, into the current folder.
 """
 
 import numpy as np
-from pictures import table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from convprop import Conv, ConvNetClassifier, Dense, Dropout, MaxPool, ReLU
+from pictures import table
 
 X, y = load_digits(return_X_y=True)
 X = X.astype(np.float32)

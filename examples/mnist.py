@@ -9,10 +9,10 @@ Writes mnist-kernels.svg and mnist-mistakes.svg into the current folder.
 import sys
 
 import numpy as np
-from pictures import grid
 
 import convprop as cp
 from convprop.data import load
+from pictures import grid
 
 split = load(sys.argv[1] if len(sys.argv) > 1 else "mnist")
 train, test = split.train, split.test

@@ -10,11 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from drawings import draw_photos
-from pictures import grid
-
 import convprop as cp
 from convprop.data import load, read_images
+from drawings import draw_photos
+from pictures import grid
 
 
 def train_on(folder: Path) -> None:

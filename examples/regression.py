@@ -6,9 +6,9 @@ Draws its images itself. Writes regression.svg into the current folder.
 """
 
 import numpy as np
-from pictures import grid
 
 import convprop as cp
+from pictures import grid
 
 SIDE = 24
 

@@ -28,13 +28,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
-from drawings import draw_photos
 
 import convprop as cp
 from convprop._native import engine
 from convprop.cli.app import COMMANDS, run
 from convprop.initializers import INITIALIZERS
 from convprop.schedules import SCHEDULES
+from drawings import draw_photos
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -8,7 +8,8 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
 import convprop as cp
-from convprop.data.arrays import normalisation, stratified_split, weighted_normalisation
+from convprop.data.arrays import stratified_split
+from convprop.data.normalise import normalisation, weighted_normalisation
 from convprop.errors import InvalidInput
 from convprop.estimators import auto_layers, base
 from convprop.presets import PRESETS
