@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py            lines to read
     python benchmarks/growth.py --json     one JSON object a line
-    python benchmarks/growth.py --keep     also results, docs/growth.md, pictures
+    python benchmarks/growth.py --keep     also results, docs/explanation/growth.md, pictures
 
 Time per image against batch size, channels, image size and depth; time of a
 step against threads, beside the model of scaling.py; peak memory of a training

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/growth.md and write its tables.
+"""Draw the pictures of docs/explanation/growth.md and write its tables.
 
 python benchmarks/growth_page.py [RESULTS.jsonl]      the newest kept results by default
 """
@@ -23,7 +23,7 @@ from machine import HERE
 
 Record = dict[str, Any]
 
-DOCS = HERE.parent / "docs"
+DOCS = HERE.parent / "docs" / "explanation"
 PAGE = DOCS / "growth.md"
 BEGIN, END = "<!-- written by benchmarks/growth.py -->", "<!-- end -->"
 OURS, OTHER, LIMIT = "#2e7d4f", "#7a8fb8", "#9a9a9a"

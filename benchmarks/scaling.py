@@ -1,4 +1,4 @@
-"""How a step's time depends on the number of threads: the model of docs/growth.md.
+"""How a step's time depends on the number of threads: the model of docs/explanation/growth.md.
 
 Everything here is arithmetic on a network's description and on quantities measured elsewhere; the
 constants and the division of work are those of kernels/plan.cc.

@@ -1,23 +1,24 @@
 """Train a preset on the digits, watch a held-out part, save the network and use it again.
 
-python examples/digits.py
-"""
+    python examples/digits.py
 
-import tempfile
-from pathlib import Path
+Writes digits.safetensors, digits-training.svg and digits-mistakes.svg into the current folder.
+"""
 
 import convprop as cp
 from convprop.data import load
+from pictures import curves, grid
 
 split = load("digits")  # 8x8 images with grey values 0..16, as uint8 (N, 1, 8, 8).
-net = cp.preset("digits", input_shape=split.train.image_shape, classes=10, seed=0)
-net.class_names = split.train.class_names
+train, test = split.train, split.test
+net = cp.preset("digits", input_shape=train.image_shape, classes=10, seed=0)
+net.class_names = train.class_names
 print(net.summary(), end="\n\n")
 
 history = cp.train(
     net,
-    split.train.images,
-    split.train.labels,
+    train.images,
+    train.labels,
     optimizer=cp.Adam(3e-3),
     schedule=cp.schedules.OneCycle(),
     epochs=10,
@@ -28,16 +29,30 @@ history = cp.train(
         f" held-out accuracy {epoch.validation_accuracy:.1%}"
     ),
 )
+curves(
+    "digits-training.svg",
+    {
+        "training, with dropout": [epoch.loss for epoch in history],
+        "held out": [epoch.validation_loss for epoch in history],
+    },
+    "epoch",
+    "loss",
+)
 
-with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder) / "digits.safetensors"
-    net.save(path)
-    again = cp.load(path)
+net.save("digits.safetensors")
+again = cp.load("digits.safetensors")
+loss, accuracy = again.evaluate(test.images, test.labels)
+print(f"\n{len(test)} test images: loss {loss:.4f}, accuracy {accuracy:.1%}")
 
-loss, accuracy = again.evaluate(split.test.images, split.test.labels)
-print(f"\n{len(split.test)} test images: loss {loss:.4f}, accuracy {accuracy:.1%}")
-
-probabilities = again.predict(split.test.images[:5])
-for label, row in zip(split.test.labels, probabilities, strict=False):
-    best = row.argmax()
-    print(f"a {label} is taken for {again.class_names[best]} with probability {row[best]:.4f}")
+probabilities = again.predict(test.images)
+said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+wrong = (said != test.labels).nonzero()[0]
+for index in wrong:
+    print(f"a {test.labels[index]} is taken for a {said[index]} with probability {sure[index]:.2f}")
+grid(
+    "digits-mistakes.svg",
+    255 - test.images[wrong] * 15,
+    [f"{test.labels[index]}, not {said[index]}" for index in wrong],
+    columns=6,
+    side=72,
+)

@@ -116,7 +116,7 @@ class Conv(Layer):
         "direct" sums the products of Eq. 7, 13 and 17 one by one. "winograd" is Winograd's minimal
         filtering F(2 x 2, 3 x 3), for windows of 3 x 3 without stride, dilation and groups: the
         same up to rounding from 4/9 of the multiplications, and faster from about 16 channels and
-        kernels on, in batches of more than 8 images (docs/cost.md).
+        kernels on, in batches of more than 8 images (docs/explanation/cost.md).
     initializer : Initializer, optional
         None: He's uniform one before a ReLU, Glorot's elsewhere. Biases begin at 0.
     name : str, optional
