@@ -84,9 +84,6 @@ def _opened(path: Path) -> Iterator[Image]:
     """Open a picture that can be taken, and say what is wrong with all others."""
     from PIL import Image, UnidentifiedImageError
 
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        # To open a pipe would wait for whoever writes it.
-        raise unusable(path, "be a file", "something else")
     too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
