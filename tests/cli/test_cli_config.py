@@ -20,7 +20,7 @@ from convprop.cli.train_settings import TrainOptions, flag_name
 EVERYTHING = shlex.split(
     "--preset digits --epochs 2 --batch-size 16 --learning-rate 0.003 --optimizer sgd --seed 7"
     " --validation 0.2 --size 9x8 --augment 'shift=1x2 flip=horizontal noise=0.125'"
-    " --early-stopping 2 --clip-norm 1.5 --average 0.9 --label-smoothing 0.1"
+    " --early-stopping 2 --clip-norm 1.5 --average 0.9 --label-smoothing 0.2"
     " --class-weight balanced --balanced-batches --skip-unreadable"
 )
 
@@ -55,7 +55,7 @@ def test_the_settings_beside_a_model_train_it_again(
         "early_stopping": 2,
         "clip_norm": 1.5,
         "average": 0.9,
-        "label_smoothing": 0.1,
+        "label_smoothing": 0.2,
         "class_weight": "balanced",
         "balanced_batches": True,
         "augment": {"shift": "1x2", "flip": "horizontal", "noise": 0.125},
@@ -66,7 +66,7 @@ def test_the_settings_beside_a_model_train_it_again(
     assert again["weights_sha256"] == first["weights_sha256"]
     assert (again["preset"], again["seed"]) == ("digits", 7)
     # Each of them has its part in the result, so none was lost on the way.
-    assert cp.load(out).loss == cp.SoftmaxCrossEntropy(label_smoothing=0.1)
+    assert cp.load(out).loss == cp.SoftmaxCrossEntropy(label_smoothing=0.2)
     kept = cp.load(out).training_settings
     assert kept is not None
     assert (kept["balanced"], kept["average"], kept["clip_norm"]) == (True, 0.9, 1.5)
@@ -80,6 +80,7 @@ def test_the_settings_beside_a_model_train_it_again(
         ("--clip-norm", "0.01"),
         ("--average", "0.5"),
         ("--label-smoothing", "0.3"),
+        ("--label-smoothing", "0"),  # The preset's is 0.1.
         ("--class-weight", "balanced"),
         ("--balanced-batches",),
         ("--validation", "0.3"),

@@ -68,8 +68,12 @@ class _Trial:
 
     @property
     def step_seconds(self) -> float:
-        """The mean of a full step: what else the machine does lengthens the training too."""
-        return statistics.fmean(self.times[WARM_STEPS:] or self.times)
+        """The mean of a full step, which other processes lengthen as they will the training.
+
+        The slowest twentieth is left out: a single stall would count for far too much.
+        """
+        counted = sorted(self.times[WARM_STEPS:] or self.times)
+        return statistics.fmean(counted[: len(counted) - len(counted) // 20])
 
     def on_start(self, _: History) -> None:
         self.started = self.before = time.perf_counter()

@@ -22,7 +22,7 @@ from convprop.errors import ConvpropError, TrainingDiverged
 from convprop.files import replace_file
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
-from convprop.presets import Preset
+from convprop.presets import PRESETS, Preset
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
@@ -74,8 +74,8 @@ def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
     """Return the preset's network for the data."""
     names = split.train.class_names
     network = presets.preset(course.name, split.train.image_shape, len(names), chosen.seed)
-    if chosen.label_smoothing:
-        loss = SoftmaxCrossEntropy(label_smoothing=chosen.label_smoothing)
+    if course.label_smoothing != PRESETS[course.name].label_smoothing:
+        loss = SoftmaxCrossEntropy(label_smoothing=course.label_smoothing)
         network = Network(network.layers, network.input_shape, loss, chosen.seed)
     network.class_names = names
     return network

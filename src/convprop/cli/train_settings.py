@@ -90,7 +90,7 @@ class TrainOptions:
     average
         Keep a running mean of the weights, of which each step leaves this share, as in 0.999.
     label_smoothing
-        The share of every target that all classes get alike, as in 0.1.
+        The share of every target that all classes get alike; the preset's if not given.
     class_weight
         balanced: images of rare classes weigh more.
     balanced_batches
@@ -216,6 +216,9 @@ class TrainOptions:
             suggested,
             epochs=self.epochs or suggested.epochs,
             batch_size=self.batch_size or suggested.batch_size,
+            label_smoothing=(
+                suggested.label_smoothing if self.label_smoothing is None else self.label_smoothing
+            ),
             optimizer=optimizer_for(suggested.optimizer, self.optimizer, self.learning_rate),
         )
         validation = self.validation
@@ -229,6 +232,7 @@ class TrainOptions:
             optimizer=course.optimizer.kind,
             learning_rate=course.optimizer.learning_rate,
             validation=validation,
+            label_smoothing=course.label_smoothing,
             augment=None if self.augment == Augment() else self.augment,
         )
         return complete, course
