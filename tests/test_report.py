@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import convprop as cp
+from convprop._native import engine
 from convprop.data import Dataset
+from convprop.processors import processor_name
 from convprop.report import write_report
 from convprop.report.chart import Axis, axis_for, thinned
 from convprop.report.svg import DARK, LIGHT
@@ -93,6 +95,8 @@ def test_key_figures(page, trained, test_set, outcome):
         "convprop": cp.__version__,
         "Python": platform.python_version(),
         "NumPy": np.__version__,
+        "processor": processor_name(),
+        "instruction set": engine.isa,
         "threads": str(cp.get_num_threads()),
         "data": "x & y",
         "rate": "0.001",
@@ -203,7 +207,7 @@ def test_first_layer_in_colours(page, trained):
     sheet = page.pictures()["The weights of 5 kernels of the first layer, conv1"]
     largest = np.abs(weight).max()
     for number in range(5):
-        top, left = number // 4 * 82, number % 4 * 82
+        top, left = number // 3 * 83, number % 3 * 83
         for i, j in itertools.product(range(3), repeat=2):
             value = weight[number, 0, i, j] / largest
             colour = np.array((0, 114, 178) if value < 0 else (213, 94, 0))
@@ -286,8 +290,11 @@ def test_one_output_and_outputs_that_are_no_probabilities(tmp_path):
     images, labels = blurred(60, 2, (1, 9, 9))
     test = Dataset(images, labels, ["no", "yes"], "two")
     single = cp.Network([cp.Dense(1)], (1, 9, 9), loss=cp.BinaryCrossEntropy())
-    cp.train(single, images, labels, epochs=1)
-    page = page_of(tmp_path / "r.html", single, History(), test)
+    history = cp.train(single, images, labels, epochs=1)
+    page = page_of(tmp_path / "r.html", single, history, test)
+    assert history[0].accuracy is None
+    assert page.tables["Epochs"][1][2] == "–"
+    assert [text for level, text in page.headings if level == 3] == ["Loss", "Reliability diagram"]
     accuracy = single.evaluate(images, labels).accuracy
     assert page.pairs["accuracy"] == f"{100 * accuracy:.2f} %"
     assert "calibration error" in page.pairs
@@ -352,6 +359,14 @@ def test_what_is_refused(tmp_path, trained, test_set):
         cp.InvalidInput, f"test.labels must hold a label for each of the {count} images, got 7"
     ):
         write(test=short)
+    nothing = Dataset(test_set.images[:0], test_set.labels[:0], list(NAMES), "x")
+    with refuses(cp.InvalidInput, "test must hold at least one image, got none"):
+        write(test=nothing)
+    broken = cp.Network([cp.Dense(4)], (1, 9, 9))
+    broken.parameters["dense1.weight"][...] = np.nan
+    rule = "network must have finite outputs for the test images"
+    with refuses(cp.InvalidInput, f"{rule}, got NaN or infinity"):
+        write(network=broken)
     assert os.listdir(tmp_path) == []
     path.write_text("before")
     with pytest.raises(cp.InvalidInput):
@@ -362,6 +377,30 @@ def test_what_is_refused(tmp_path, trained, test_set):
         f"path must name a file that can be written, got {tmp_path} (is a directory)",
     ):
         write(path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "shape"),
+    [(1, 2, (1, 1, 1)), (60, 10_000, (1, 3, 3)), (3, 3, (3, 700, 500)), (2, 2, (2, 1, 40))],
+    ids=str,
+)
+def test_odd_sizes(tmp_path, count, classes, shape):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, *shape), dtype=np.uint8)
+    labels = (np.arange(count) % classes).astype(np.int32)
+    network = cp.Network([cp.AveragePool(shape[1:]), cp.Dense(classes)], shape)
+    test = Dataset(images, labels, [str(k) for k in range(classes)], "odd")
+    page = page_of(tmp_path / "r.html", network, History(), test)
+    accuracy = network.evaluate(images, labels).accuracy
+    assert page.pairs["accuracy"] == f"{100 * accuracy:.2f} %"
+    assert (tmp_path / "r.html").stat().st_size < 2_500_000
+
+
+def test_the_processor_is_named(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Made 7\nflags\t: a\n")
+    assert processor_name(tmp_path) == "Made 7"
+    assert processor_name(tmp_path / "none") == (platform.processor() or platform.machine())
 
 
 def test_interrupted_before_the_first_epoch(tmp_path, trained, test_set):

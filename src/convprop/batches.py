@@ -66,7 +66,8 @@ class Batches:
         self.per_epoch = -(-len(self.rows) // course.batch_size)
         # A mixed image has no label of its own.
         mixes = course.augment is not None and course.augment.mixup > 0
-        self.labels = data.labels and not mixes
+        # The label of a single output is its target, of which the engine counts none as right.
+        self.labels = data.labels and not mixes and network.outputs > 1
 
     def rows_of(self, epoch: int) -> list[Indices]:
         """Return the rows of each batch of an epoch."""

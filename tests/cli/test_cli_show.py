@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from runs import assert_fits, run, stripes
+from runs import assert_fits, stripes
 
 import convprop as cp
 from browser import assert_fits as assert_page_fits
@@ -43,7 +43,7 @@ def test_versions_are_what_training_sees(dtype: type, mixup: float) -> None:
     cp.train(network, train.images, train.labels, epochs=1)
     batches = Batches(Data(train.images, train.labels, True), course, network)
     rows = np.arange(50)
-    made = versions(train, rows, augment, 3, 11)
+    made = list(versions(train, rows, augment, 3, 11))
     for epoch, images in enumerate(made, 1):
         batch = batches.batch(train.images, rows, rows, epoch, epoch)
         np.testing.assert_array_equal(images, batch.images)
@@ -94,20 +94,24 @@ def test_every_class_has_its_turn() -> None:
     assert len(chosen_rows(labels, 2000, 1)) == 1023
 
 
-def test_a_sheet_of_digits(tmp_path: Path) -> None:
-    result = run("show", "--augment", "shift=1 rotation=10", cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert_fits(result.stdout)
-    assert result.stdout.splitlines() == [
+def test_a_sheet_of_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["show", "--augment", "shift=1 rotation=10"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert_fits(printed.out)
+    assert printed.out.splitlines() == [
         "data      digits: 1,438 training images, 1x8x8, 10 classes",
-        "augment   shift=1 rotation=10, seed 0",
+        "augment   shift=1, rotation=10, seed 0",
         "saved     digits-sheet.png, 8 images in 6 versions",
     ]
     with Image.open(tmp_path / "digits-sheet.png") as picture:
         sheet = np.asarray(picture.convert("L"))
     train = load("digits").train
     rows = chosen_rows(train.labels, 8, 0)
-    made = versions(train, rows, cp.Augment(shift=1, rotation=10), 6, 0)
+    made = list(versions(train, rows, cp.Augment(shift=1, rotation=10), 6, 0))
     for number, row in enumerate(rows):
         top = 66 + 140 * number
         shown = [sheet[top : top + 112, x : x + 112] for x in (20, *range(152, 800, 122))]

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,12 @@ def test_version_is_printed_by_the_installed_script() -> None:
     assert shown.stdout == f"convprop {cp.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", *(c.__name__ for c in cli.COMMANDS)])
+def word(command: Callable[..., object]) -> str:
+    """Return what a command is called on the command line."""
+    return command.__name__.replace("_", "-")
+
+
+@pytest.mark.parametrize("command", ["", *map(word, cli.COMMANDS)])
 def test_help_fits_and_ends_with_an_example_that_is_understood(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

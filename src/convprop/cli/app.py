@@ -14,6 +14,7 @@ from rich.text import Text
 from convprop import __version__
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
+from convprop.cli.find_rate import find_rate
 from convprop.cli.inspect import inspect as inspect_command
 from convprop.cli.model import evaluate, summary
 from convprop.cli.options import (
@@ -40,6 +41,7 @@ COMMANDS: dict[Callable[..., object], str] = {
     summary: "convprop summary lenet5",
     inspect_command: "convprop inspect lenet5.safetensors",
     profile: "convprop profile lenet5 --batch-size 128",
+    find_rate: "convprop find-rate mnist --preset lenet5 --out rates.svg",
     show: "convprop show mnist --augment shift=2,rotation=10",
     check: "convprop check lenet5.safetensors",
 }
@@ -73,7 +75,7 @@ def build_app() -> App:
 
 def _usage(command: Callable[..., object]) -> str:
     """Return a command's usage line, with what may be left out in brackets."""
-    words = ["Usage: convprop", command.__name__, "[OPTIONS]"]
+    words = ["Usage: convprop", command.__name__.replace("_", "-"), "[OPTIONS]"]
     for parameter in inspect.signature(command).parameters.values():
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             name = parameter.name.upper()

@@ -94,8 +94,9 @@ def show(
     if class_ is not None:
         title[0] += f" of {class_}"
     if augment is not None:
-        title.append(f"{augment_text(augment) or 'no change'}, seed {seed}")
-        terminal.labelled("augment", title[1])
+        words = augment_text(augment) or "no change"
+        title.append(f"{words}, seed {seed}")
+        terminal.labelled("augment", *augment_text(augment).split(), f"seed {seed}")
     lines = cells(train, rows, augment, each, seed)
     if out.suffix.lower() == ".html":
         replace_file(out, sheet_page(title, lines).encode())

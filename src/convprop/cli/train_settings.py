@@ -216,7 +216,7 @@ class TrainOptions:
             suggested,
             epochs=self.epochs or suggested.epochs,
             batch_size=self.batch_size or suggested.batch_size,
-            optimizer=_optimizer(suggested.optimizer, self.optimizer, self.learning_rate),
+            optimizer=optimizer_for(suggested.optimizer, self.optimizer, self.learning_rate),
         )
         validation = self.validation
         if self.early_stopping is not None and validation is None:
@@ -299,7 +299,7 @@ def preset_for(shape: Shape) -> str:
     return "vgg-small"
 
 
-def _optimizer(suggested: Optimizer, kind: str | None, learning_rate: float | None) -> Optimizer:
+def optimizer_for(suggested: Optimizer, kind: str | None, learning_rate: float | None) -> Optimizer:
     """Return the preset's optimizer, or the one named with its own defaults."""
     chosen = suggested
     if kind is not None and kind != suggested.kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
@@ -111,7 +112,8 @@ def image(address: str, alternative: str, width: int, height: int) -> Safe:
 
 def block(code: str) -> Safe:
     """Return lines to copy: one click takes them all."""
-    return Safe(f'<pre class="copy"><code>{escape(code)}</code></pre>')
+    words = re.sub(r"\S+", lambda word: f"<span>{escape(word[0])}</span>", code)
+    return Safe(f'<pre class="copy"><code>{words}</code></pre>')
 
 
 def definitions(pairs: Iterable[tuple[object, object]], kind: str) -> Safe:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_TILES = 64
-_GAP = 4
+_GAP = 5
 # Columns, and the pixels of a tile's side, where tiles are many and where they are few.
 _MANY, _FEW = (8, 40), (4, 80)
 
@@ -68,7 +68,8 @@ def _kernels(name: str, weight: Array, dense: bool) -> Kernels:
         for kernel in weight[:shown]
         for tile in _tiles(kernel, coloured, largest)[:MOST_TILES]
     ]
-    sheet = _sheet(tiles, min(in_row, len(tiles)))
+    # As many in each row as the rows need, so that the last one is not left nearly empty.
+    sheet = _sheet(tiles, math.ceil(len(tiles) / math.ceil(len(tiles) / in_row)))
     return Kernels(name, sheet, shown, count, coloured, dense, largest, (rows, columns))
 
 

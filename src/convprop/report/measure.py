@@ -154,7 +154,8 @@ def measure(network: Network, test: Dataset) -> Measured:
     Raises
     ------
     InvalidInput
-        Labels that are no class indices, or images that do not fit the network.
+        Labels that are no class indices, no images, ones that do not fit the network, or
+        outputs that are NaN.
     DataError
         Classes that the network does not know, or a file that cannot be read.
     """
@@ -165,6 +166,8 @@ def measure(network: Network, test: Dataset) -> Measured:
     if len(labels) != test.images.shape[0]:
         rule = f"hold a label for each of the {test.images.shape[0]} images"
         raise invalid("test.labels", rule, len(labels))
+    if not len(labels):
+        raise invalid("test", "hold at least one image", "none")
     names = network.class_names
     if names is not None and tuple(test.class_names) != names:
         test = test.with_classes(names)
@@ -184,6 +187,8 @@ def measure(network: Network, test: Dataset) -> Measured:
         every = np.arange(len(images))
         parts.append((predicted, given[every, predicted], given[every, classes[rows]], losses))
     predicted, certainty, given_true, losses = map(np.concatenate, zip(*parts, strict=True))
+    if not np.isfinite(certainty).all():
+        raise invalid("network", "have finite outputs for the test images", "NaN or infinity")
     return Measured(
         names,
         classes,

@@ -32,6 +32,12 @@ def value_range(images: Array) -> tuple[float, float]:
     return low, high
 
 
+def coarse(image: Array, side: int) -> Array:
+    """Return an image (C, H, W), or of a far larger one than is shown some of the pixels."""
+    every = max(max(image.shape[1:]) // (2 * side), 1)
+    return image[:, ::every, ::every].copy()
+
+
 def pixels(image: Array, low: float, high: float) -> Bytes:
     """Return an image (C, H, W) as (H, W), (H, W, 3) or (H, W, 4) bytes.
 

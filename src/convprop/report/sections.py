@@ -11,6 +11,7 @@ import numpy as np
 from convprop._native import engine
 from convprop.data.dataset import Dataset
 from convprop.network import Network
+from convprop.processors import processor_name
 from convprop.records import History
 from convprop.report.chart import Chart, thinned
 from convprop.report.charts import accuracy_chart, loss_chart, reliability_chart
@@ -28,7 +29,7 @@ from convprop.report.html import (
 )
 from convprop.report.kernels import first_kernels
 from convprop.report.measure import BINS, Measured
-from convprop.report.pictures import data_url, picture, pixels, value_range
+from convprop.report.pictures import coarse, data_url, picture, pixels, value_range
 from convprop.report.svg import svg
 from convprop.report.words import counted, duration, percent, plain, setting
 from convprop.threads import get_num_threads
@@ -138,7 +139,9 @@ def mistakes_section(measured: Measured, test: Dataset) -> Safe:
     rows = measured.mistakes(MOST_MISTAKES)
     if not len(rows):
         return section("mistakes", "Mistakes", paragraph("The network made none."))
-    shown = np.concatenate([np.asarray(test.images[rows[n : n + 1]]) for n in range(len(rows))])
+    shown = np.stack(
+        [coarse(test.images[rows[n : n + 1]][0], _MISTAKE_SIDE) for n in range(len(rows))]
+    )
     low, high = value_range(shown)
     figures = [
         _mistake(measured, int(row), pixels(image, low, high), test)
@@ -242,13 +245,13 @@ def origin_section(network: Network) -> Safe:
     """Return what made this: versions, machine, and the hash that a repetition must give."""
     from convprop import __version__
 
-    machine = platform.processor() or platform.machine()
     rows: list[tuple[object, object]] = [
         ("weights SHA-256", Safe(f"<code>{network.weights_sha256()}</code>")),
         ("convprop", __version__),
         ("Python", platform.python_version()),
         ("NumPy", np.__version__),
-        ("system", f"{platform.system()} {platform.release()}, {machine}"),
+        ("system", platform.system()),
+        ("processor", processor_name()),
         ("instruction set", engine.isa),
         ("threads", get_num_threads()),
         ("seed", network.seed),

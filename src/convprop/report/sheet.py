@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -56,8 +56,8 @@ def chosen_rows(labels: NDArray[np.int32], most: int, seed: int) -> NDArray[np.i
 
 def versions(
     train: Dataset, rows: NDArray[np.int64], augment: Augment, count: int, seed: int
-) -> list[Array]:
-    """Return what a training with this seed sees of some images in its first epochs.
+) -> Iterator[Array]:
+    """Yield what a training with this seed sees of some images in its first epochs.
 
     Parameters
     ----------
@@ -69,43 +69,43 @@ def versions(
     count : int
         How many epochs.
 
-    Returns
-    -------
-    list of ndarray
+    Yields
+    ------
+    ndarray
         (n, C, H, W), float32, for each epoch.
     """
-    images = as_images(train.images, np.float32, train.image_shape)
-    offset, scale = (values.astype(np.float32) for values in normalisation(images))
+    images = as_images(train.images[rows], np.float32, train.image_shape)
+    places = np.arange(len(rows))
+    offset, scale = (values.astype(np.float32) for values in normalisation(train.images))
     deviation = (1.0 / scale).astype(np.float32)
     settings = augment.settings()
-    made = []
     for epoch in range(1, count + 1):
-        changed = engine.augment(settings, images, rows, rows, offset, deviation, seed, epoch)
+        changed = engine.augment(settings, images, places, rows, offset, deviation, seed, epoch)
         if augment.mixup:
             share = mixup_share(augment.mixup, seed, epoch)
             one, other = np.float32(share), np.float32(1.0 - share)
             changed = one * changed + other * changed[::-1]
-        made.append(changed)
-    return made
+        yield changed
 
 
 def cells(
     train: Dataset, rows: NDArray[np.int64], augment: Augment | None, count: int, seed: int
 ) -> list[list[Cell]]:
     """Return a line of cells for each image: the image, then its versions."""
-    low, high = value_range(train.images[rows])
+    images = train.images[rows]
+    low, high = value_range(images)
     names = [train.class_names[label] for label in train.labels[rows]]
-    made = [] if augment is None else versions(train, rows, augment, count, seed)
-    lines = []
-    for number, row in enumerate(rows):
-        line = [Cell(picture(pixels(train.images[row], low, high), SIDE), names[number])]
-        for epoch, changed in enumerate(made, 1):
-            caption = ""
-            if augment is not None and augment.mixup:
-                share = 1 - mixup_share(augment.mixup, seed, epoch)
-                caption = f"{100 * share:.0f}% {names[-1 - number]}"
-            line.append(Cell(picture(pixels(changed[number], low, high), SIDE), caption))
-        lines.append(line)
+    lines = [
+        [Cell(picture(pixels(original, low, high), SIDE), name)]
+        for original, name in zip(images, names, strict=True)
+    ]
+    if augment is None:
+        return lines
+    for epoch, changed in enumerate(versions(train, rows, augment, count, seed), 1):
+        share = 1.0 - mixup_share(augment.mixup, seed, epoch) if augment.mixup else 0.0
+        for line, version, other in zip(lines, changed, reversed(names), strict=True):
+            caption = f"{100 * share:.0f}% {other}" if augment.mixup else ""
+            line.append(Cell(picture(pixels(version, low, high), SIDE), caption))
     return lines
 
 

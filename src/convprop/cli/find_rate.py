@@ -1,0 +1,157 @@
+"""``convprop find-rate``: a sweep of learning rates, its plot, and the rate to train with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from convprop import __version__, presets, rate_finder
+from convprop._native import engine
+from convprop.cli import options
+from convprop.cli.options import UsageError
+from convprop.cli.terminal import Terminal, count, print_json
+from convprop.cli.train_settings import optimizer_for, preset_for
+from convprop.data import load
+from convprop.files import check_writable, replace_file
+from convprop.optimizers import OPTIMIZERS
+from convprop.presets import PRESETS
+from convprop.rate_finder import FEWEST_STEPS
+from convprop.report.pictures import png
+from convprop.report.raster import raster
+from convprop.report.rates import rate_chart, rate_text
+from convprop.report.svg import svg_file
+from convprop.threads import get_num_threads
+
+ENDINGS = (".svg", ".png")
+_COLUMNS = 80
+
+
+def find_rate(
+    data: options.DataName = "digits",
+    /,
+    *,
+    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
+    batch_size: options.Count = None,
+    smallest: Annotated[float, Parameter(converter=options.positive_number)] = 1e-6,
+    largest: Annotated[float, Parameter(converter=options.positive_number)] = 10.0,
+    steps: options.Count = None,
+    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
+    threads: options.Threads = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
+    ] = None,
+    out: options.FileName | None = None,
+    skip_unreadable: bool = False,
+    json: bool = False,
+) -> int:
+    """Find a learning rate: train while it grows, and see where the loss stops falling.
+
+    Nothing is kept of the training. The suggestion is a quarter of the rate at which the
+    smoothed loss is smallest, for --learning-rate of convprop train with the same preset,
+    optimizer and batch size.
+
+    Parameters
+    ----------
+    data
+        digits (the default), mnist, a folder with one subfolder of images per class, an .npz
+        file, or a folder of idx files.
+    preset
+        The network, with defaults for the next two options; if not given, one that suits the
+        size of the images.
+    optimizer
+        How gradients become steps.
+    batch_size
+        Images per step.
+    smallest
+        Where the rate begins; 1e-6 if not given.
+    largest
+        Where it ends at the latest; 10 if not given.
+    steps
+        How many steps it takes from one to the other, at least 20; 200 if not given.
+    seed
+        Seed of the first weights, the order of the images and dropout; 0 if not given.
+    threads
+        CPU threads to use, 1 to 1024; if not given, as many as the process may use. The
+        result is the same for any number.
+    size
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+    out
+        File to draw the plot in, .svg or .png.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
+    json
+        Write the result as one line of JSON on stdout, and all else on stderr.
+    """
+    if out is not None:
+        if out.suffix.lower() not in ENDINGS:
+            raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
+        check_writable(out)
+    if not smallest < largest:
+        raise UsageError(f"--largest must be above --smallest, {smallest:g}, got {largest:g}")
+    if steps is not None and steps < FEWEST_STEPS:
+        raise UsageError(f"--steps must be at least {FEWEST_STEPS}, got {steps}")
+    terminal = Terminal(stderr=json)
+    options.use_threads(threads)
+    with terminal.reading(data):
+        split = load(data, size=size, skip_unreadable=skip_unreadable)
+    train = split.train
+    course = PRESETS[preset or preset_for(train.image_shape)]
+    course = replace(
+        course,
+        batch_size=batch_size or course.batch_size,
+        optimizer=optimizer_for(course.optimizer, optimizer, None),
+    )
+    network = presets.preset(course.name, train.image_shape, len(train.class_names), seed)
+    terminal.labelled("data", f"{train.name}: {count(len(train), 'training image')}")
+    terminal.skipped(split.skipped)
+    terminal.labelled(
+        "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"
+    )
+    curve = rate_finder.find_rate(
+        network,
+        train.images,
+        train.labels,
+        optimizer=course.optimizer,
+        batch_size=course.batch_size,
+        smallest=smallest,
+        largest=largest,
+        steps=steps or 200,
+    )
+    end = ", where the loss grew out of bounds" if curve.diverged else ""
+    terminal.labelled(
+        "sweep",
+        f"{count(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
+    )
+    for line in rate_text(curve, min(terminal.width, _COLUMNS)):
+        terminal.print(line, soft_wrap=True)
+    if curve.suggestion is None:
+        terminal.labelled("suggested", "nothing: the loss fell by less than a twentieth")
+    else:
+        terminal.labelled("suggested", f"--learning-rate {curve.suggestion:g}")
+    if out is not None:
+        chart = rate_chart(curve)
+        drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
+        replace_file(out, drawn)
+        terminal.labelled("saved", str(out))
+    if json:
+        print_json(
+            {
+                "suggestion": curve.suggestion,
+                "diverged": curve.diverged,
+                "rates": curve.rates.tolist(),
+                "losses": curve.losses.tolist(),
+                "smoothed": curve.smoothed.tolist(),
+                "preset": course.name,
+                "optimizer": course.optimizer.kind,
+                "batch_size": course.batch_size,
+                "seed": seed,
+                "threads": get_num_threads(),
+                "isa": engine.isa,
+                "version": __version__,
+            }
+        )
+    return options.EXIT_FAILURE if curve.suggestion is None else 0
