@@ -61,18 +61,19 @@ def test_the_recorded_cases_are_those_of_the_table():
 
 
 def test_every_case_has_its_hashes():
-    parts = {"conv": 3, "pool": 2, "dense": 3, "activation": 2}
+    parts = {"conv": 3, "pool": 2, "dense": 3, "activation": 2, "augment": 1}
     for case in bits.recorded():
         count = 2 if case.kind == "network" else 2 * parts[case.kind]
         assert len(case.hashes) == count
         assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in case.hashes.values())
 
 
+@pytest.mark.slow
 @unfused
 def test_every_engine_finds_the_recorded_bits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CONVPROP_ISA", raising=False)
     rows = bits.check_every_engine(2)
-    names = ["conv", "pool", "dense", "activation", *NETWORKS]
+    names = ["conv", "pool", "dense", "activation", "augment", *NETWORKS]
     assert [(row.engine, row.name) for row in rows] == [(a, b) for a in ISAS for b in names]
     for row in rows:
         assert (row.threads, row.found, row.differing) == ([1, 2, 3, 7], row.recorded, [])

@@ -36,6 +36,8 @@ from convprop.initializers import INITIALIZERS
 from convprop.schedules import SCHEDULES
 from drawings import draw_photos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHER_PROGRAMS = (".venv/bin/pip", ".venv/bin/python", "pip", "python", "python3", "tensorboard")

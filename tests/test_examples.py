@@ -22,6 +22,8 @@ from PIL import Image
 
 from test_docs import SAME_BITS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "docs" / "examples"
 HELPERS = ("drawings", "pictures")

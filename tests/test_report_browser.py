@@ -8,6 +8,8 @@ from browser import assert_fits, chromium, shown
 from convprop.data import Dataset
 from convprop.report import write_report
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (360, 768, 1280)
 # The room for text on a sheet of A4 with margins of 1.5 cm, in CSS pixels.
 PAPER = 680

@@ -34,10 +34,11 @@ def summary(
     """
     stack, itemsize = network.stack, network.dtype.itemsize
     parameters = sum(array.nbytes for array in network.parameters.values())
-    title = (
-        f"{shape_text(stack.shapes[0])} -> {shape_text(stack.shapes[-1])}, {network.loss!r},"
-        f" {network.dtype}, {parameters:,} B of parameters"
-    )
+    shapes = f"{shape_text(stack.shapes[0])} -> {shape_text(stack.shapes[-1])}"
+    facts = [f"{network.loss!r}", f"{network.dtype}", f"{parameters:,} B of parameters"]
+    title = ", ".join([shapes, *facts])
+    if len(title) > WIDTH:
+        title = f"{', '.join([shapes, facts[0]])},\n{', '.join(facts[1:])}"
     lines = [title, "", *layers_table(stack, itemsize)]
     if batch_size is not None:
         size = positive_integer("batch_size", batch_size)

@@ -18,6 +18,8 @@ from convprop.cli import app as cli
 from convprop.cli.search_plan import Search
 from convprop.cli.search_settings import read_tries, usual
 
+pytestmark = pytest.mark.slow
+
 TRIES = ("--try", "learning_rate=0.01,1e-7", "--try", "batch_size=8,16")
 
 
@@ -76,6 +78,7 @@ def test_train_runs_the_best_settings(
         "preset": "digits",
         "epochs": 9,
         "learning_rate": 0.01,
+        "label_smoothing": 0.1,
         "batch_size": int(best["batch_size"]),
         "seed": 0,
     }

@@ -9,6 +9,8 @@ import pytest
 from blobs import blobs, classifier, process
 from sklearn.model_selection import GridSearchCV
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 
 

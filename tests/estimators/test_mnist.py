@@ -1,9 +1,12 @@
 """MNIST by one line."""
 
+import pytest
+
 import convprop as cp
 from convprop.data import load
 
 
+@pytest.mark.slow
 def test_lenet5_in_five_epochs(mnist_folder):
     mnist = load(mnist_folder)
     net = cp.ConvNetClassifier("lenet5", epochs=5, random_state=0)

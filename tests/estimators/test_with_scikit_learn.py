@@ -157,6 +157,7 @@ def test_names_of_features_are_kept_and_compared():
     assert not hasattr(fitted.fit(images, y), "feature_names_in_")
 
 
+@pytest.mark.slow
 def test_digits_by_their_rows():
     """Five folds in the order of the images, as scikit-learn makes them, of what one may expect."""
     X, y = load_digits(return_X_y=True)
