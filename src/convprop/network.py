@@ -208,6 +208,10 @@ class Network:
             kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
 
+    def release(self) -> None:
+        """Give back the engine's memory for batches; what needs it again takes it again."""
+        self._plans.clear()
+
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self._predict_batch() if batch_size is None else batch_size

@@ -14,7 +14,7 @@ from convprop.cli.terminal import (
     percent,
     print_json,
     printable,
-    setting_text,
+    settings_text,
 )
 from convprop.described import from_dict
 from convprop.inspection import Inspection
@@ -82,7 +82,7 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
     if found.layers is not None:
         _show_network(terminal, found, found.network)
         if settings := found.settings:
-            parts = ", ".join(map(setting_text, settings, settings.values())).split(", ")
+            parts = settings_text(settings).split(", ")
             terminal.labelled("training", *_first(parts, 3 * _MOST_NAMES))
     if found.weights_sha256 is not None:
         terminal.labelled("weights", found.weights_sha256)

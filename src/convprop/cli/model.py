@@ -26,7 +26,7 @@ from convprop.cli.terminal import (
     loss_text,
     percent,
     print_json,
-    setting_text,
+    settings_text,
 )
 from convprop.data import Dataset, load
 from convprop.data.idx import is_idx_folder
@@ -181,8 +181,7 @@ def summary(
     if network.class_names is not None:
         terminal.labelled("classes", *network.class_names)
     if settings := network.training_settings:
-        described = ", ".join(map(setting_text, settings, settings.values()))
-        terminal.labelled("training", *described.split(", "))
+        terminal.labelled("training", *settings_text(settings).split(", "))
     terminal.labelled("weights", network.weights_sha256())
 
 

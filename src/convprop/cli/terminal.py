@@ -59,12 +59,26 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def setting_text(name: str, value: object) -> str:
-    """Return "batch size 64" or "optimizer adam (learning rate 0.002)"."""
-    if isinstance(value, dict):
-        fields = ", ".join(f"{field} {value[field]}" for field in value if field != "kind")
-        value = f"{value.get('kind')} ({fields})" if fields else value.get("kind")
-    return f"{name} {value}".replace("_", " ")
+def settings_text(settings: dict[str, Any]) -> str:
+    """Return "batch size 64, optimizer adam (learning rate 0.002)": what is given and not off."""
+    return ", ".join(
+        f"{name} {_described(name, value)}".replace("_", " ")
+        for name, value in settings.items()
+        if value is not None and value is not False
+    )
+
+
+def _described(name: str, value: object) -> str:
+    """Return a setting; of one with fields its kind and those that are not zero or "none"."""
+    if not isinstance(value, dict):
+        return str(value)
+    fields = (
+        f"{field} {value[field]}"
+        for field in value
+        if field != "kind" and value[field] not in (None, False, 0, "none", [0, 0])
+    )
+    kind = "" if value.get("kind") == name else str(value.get("kind"))
+    return f"{kind} ({', '.join(fields)})".removesuffix(" ()").strip()
 
 
 def print_json(record: dict[str, Any]) -> None:

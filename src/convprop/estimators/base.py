@@ -139,8 +139,7 @@ class ConvNet(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
                 on_epoch=on_epoch,
             )
         finally:
-            # They hold the maps of a batch, and are made again where they are needed.
-            network._plans.clear()
+            network.release()
         self._heed(history)
         for name, value in self._attributes(network, history, task, seen, curve).items():
             setattr(self, name, value)
