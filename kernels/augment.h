@@ -162,8 +162,8 @@ class Augmenter {
       if (how_.elastic > 0) displace(i);
       for (int j = 0; j < W; j++) {
         const T y = T(i) - up + displaced_[0][j], x = T(j) - back + displaced_[1][j];
-        const T row = std::clamp(m[0][0] * y + m[0][1] * x + c0, T(0), last_row);
-        const T column = std::clamp(m[1][0] * y + m[1][1] * x + c1, T(0), last_column);
+        const T row = within(m[0][0] * y + m[0][1] * x + c0, last_row);
+        const T column = within(m[1][0] * y + m[1][1] * x + c1, last_column);
         top_[j] = int(row), left_[j] = int(column);
         down_[j] = row - T(top_[j]), right_[j] = column - T(left_[j]);
       }
@@ -179,6 +179,8 @@ class Augmenter {
       }
     }
   }
+  // Between 0 and last; NaN, which sums of huge displacements may be, is 0.
+  static T within(T place, T last) { return place > T(0) ? std::min(place, last) : T(0); }
   static T between(T a, T b, T part) { return a + part * (b - a); }
 
   void draw_knots(const ImageRandom& random) {

@@ -209,6 +209,15 @@ def test_mixup_shares_have_the_beta_distribution():
         assert mixup_share(parameter, 5, 17) == shares[17]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 30)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_most_that_is_taken(size, dtype):
+    images = RANDOM.integers(0, 256, (20, 2, *size), dtype=np.uint8)
+    most = {"zoom": 1000.0, "elastic": 1000.0, "contrast": 1000.0, "brightness": 1000.0}
+    furthest = Augment(shift=2**31 - 1, rotation=180, crop=1e-300, noise=1000.0, **most)
+    assert np.isfinite(augmented(furthest, images, dtype=dtype)).all()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -224,8 +233,8 @@ def test_mixup_shares_have_the_beta_distribution():
         ({"rotation": 181}, "rotation must be a number with 0 <= value <= 180, got 181"),
         ({"crop": 0}, "crop must be a number with 0 < value <= 1, got 0"),
         ({"erase": 1.5}, "erase must be a number with 0 <= value <= 1, got 1.5"),
-        ({"noise": math.nan}, "noise must be a number of at least 0, got nan"),
-        ({"mixup": 5.0}, "mixup must be at most 4.0, got 5.0"),
+        ({"noise": math.nan}, "noise must be a number with 0 <= value <= 1000, got nan"),
+        ({"mixup": 5.0}, "mixup must be 0, or a number with 0.01 <= value <= 4.0, got 5.0"),
     ],
 )
 def test_what_is_refused(given, message):

@@ -128,13 +128,52 @@ def test_the_start_is_told_where_it_is(tmp_path):
         trained(path, on_start=3)
 
 
-def test_a_new_training_does_not_keep_another_ones_newer_checkpoints(tmp_path):
+def test_another_trainings_checkpoints_are_neither_taken_nor_removed(tmp_path):
     path = tmp_path / "net"
     trained(path, stop=20)
+    with refuses(
+        InvalidInput,
+        "checkpoints must be of no other training (resume=True goes on with it, remove() gives it"
+        f" up), got {path}.checkpoint-00000020",
+    ):
+        trained(path)
+    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000020"]
+    Checkpoints(path).remove()
     trained(path, stop=6)
-    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000006"]
-    trained(path, stop=9, resume=True)
-    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000009", "00000006"]
+
+
+def test_newer_checkpoints_that_are_damaged_go_with_the_next_one(tmp_path):
+    path = tmp_path / "net"
+    trained(path, stop=9)
+    trained(path, stop=20, resume=True)
+    damage(Checkpoints(path).files()[0], "cut")
+    trained(path, stop=12, resume=True)
+    assert [file.name[-8:] for file in Checkpoints(path).files()] == ["00000012", "00000009"]
+
+
+def test_a_folder_that_is_missing_is_found_before_any_work(tmp_path):
+    net, (images, labels) = with_dropout(), blobs()
+    before = net.weights_sha256()
+    with refuses(
+        InvalidInput,
+        "path must name a file that can be written, got"
+        f" {tmp_path}/none/net.checkpoint-00000000 (no such file or directory)",
+    ):
+        cp.train(net, images, labels, checkpoints=Checkpoints(tmp_path / "none" / "net"))
+    assert net.weights_sha256() == before
+
+
+def test_an_infinite_validation_loss_is_kept(tmp_path):
+    net = cp.Network([cp.Dense(1)], (1, 6, 6), cp.SquaredError())
+    images, targets = blobs()[0].astype(np.float32), np.zeros((40, 1))
+    far = np.full((2, 1, 6, 6), 3e38, np.float32), np.zeros((2, 1))
+    options = {"epochs": 2, "validation": far, "stopping": cp.EarlyStopping()}
+    checkpoints = Checkpoints(tmp_path / "net", epochs=1)
+    with np.errstate(over="ignore"):
+        history = cp.train(net, images, targets, checkpoints=checkpoints, **options)
+        again = cp.train(net, images, targets, checkpoints=checkpoints, resume=True, **options)
+    assert [record.validation_loss for record in history] == [np.inf, np.inf]
+    assert again == history
 
 
 # ---- Files that are not what was written ----

@@ -315,3 +315,46 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         grown.append(int(result.stdout.split()[0]))
     # 600 more images have 118 million bytes.
     assert grown[1] - grown[0] < 40e6
+
+
+class Turned:
+    """A stream that keeps channels last and turns what it gives."""
+
+    def __init__(self, images, gives=None):
+        self.images, self.gives = images, gives
+        self.shape, self.dtype = images.shape, images.dtype
+
+    def __getitem__(self, rows):
+        turned = np.ascontiguousarray(self.images.transpose(0, 2, 3, 1))[rows]
+        images = turned.transpose(0, 3, 1, 2)
+        return images if self.gives is None else self.gives(images)
+
+
+def test_a_stream_may_give_any_layout_in_memory():
+    images, labels = stream_blobs()
+    nets = [cp.Network([cp.Conv(3, 3), cp.Dense(3)], (2, 6, 6)) for _ in range(2)]
+    for net, given in zip(nets, (images, Turned(images)), strict=True):
+        cp.train(net, given, labels, epochs=2, batch_size=8)
+    assert nets[0].weights_sha256() == nets[1].weights_sha256()
+    assert np.array_equal(nets[0].predict(images), nets[1].predict(Turned(images)))
+
+
+@pytest.mark.parametrize(
+    ("gives", "received"),
+    [
+        (lambda images: images[:-1], "(39, 2, 6, 6) and uint8"),
+        (lambda images: images.astype(np.float32), "(40, 2, 6, 6) and float32"),
+        (lambda images: None, "NoneType"),
+    ],
+)
+def test_a_stream_that_gives_something_else_is_said_to(gives, received):
+    images, labels = stream_blobs()
+    net = cp.Network([cp.Dense(3)], (2, 6, 6))
+    rule = "give images of shape (40, 2, 6, 6) and dtype uint8 for 40 rows"
+    with refuses(cp.DataError, f"the stream must {rule}, got {received}"):
+        cp.train(net, Turned(images, gives), labels, epochs=1, batch_size=64)
+
+
+def stream_blobs():
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 6, 6), dtype=np.uint8)
+    return images, np.arange(40) % 3

@@ -99,6 +99,22 @@ def test_the_average_is_measured_and_kept():
     assert history[-1].validation_loss == net.evaluate(images, labels).loss
 
 
+def test_the_hook_of_an_epoch_finds_the_weights_that_were_measured():
+    images, labels = blobs()
+    net = small()
+    losses = []
+    history = cp.train(
+        net,
+        images,
+        labels,
+        epochs=3,
+        average=0.99,
+        validation=(images, labels),
+        on_epoch=lambda _: losses.append(net.evaluate(images, labels).loss),
+    )
+    assert losses == [record.validation_loss for record in history]
+
+
 # ---- Early stopping ----
 
 
@@ -145,6 +161,8 @@ def test_a_hook_stops_by_returning_true():
     history = cp.train(small(), images, labels, batch_size=8, on_batch=lambda b: b.step == 7)
     assert (history.steps, history.stopped, history.interrupted) == (7, True, False)
     history = cp.train(small(), images, labels, on_epoch=lambda e: e.epoch == 2)
+    assert (len(history), history.stopped) == (2, True)
+    history = cp.train(small(), images, labels, on_epoch=lambda e: np.bool_(e.epoch == 2))
     assert (len(history), history.stopped) == (2, True)
     history = cp.train(small(), images, labels, on_batch=lambda b: b.step)
     assert not history.stopped
@@ -324,6 +342,7 @@ def test_label_smoothing_keeps_the_outputs_apart_by_less():
             {"class_weight": "even"},
             "class_weight must be None, 'balanced' or a mapping, got 'even'",
         ),
+        ({"class_weight": {1.0: 2.0}}, "class_weight must name classes of the labels, got 1.0"),
         ({"class_weight": {7: 2.0}}, "class_weight must name classes of the labels, got 7"),
         ({"class_weight": {0: -1.0}}, "class_weight must be a positive number, got -1.0"),
         ({"balanced_batches": 1}, "balanced_batches must be True or False, got 1"),

@@ -33,8 +33,12 @@ FLIPS: dict[str, tuple[float, float]] = {
 MIXUP_STREAM = 0x4D495855 << 32
 """The engine's random stream for the share of step 0's batch; step t has the t-th after it."""
 
-LARGEST_MIXUP = 4.0
-"""Above it nearly every share is near one half."""
+LEAST_MIXUP, LARGEST_MIXUP = 0.01, 4.0
+"""Below, nearly every share is 0 or 1; above, near one half."""
+
+MOST = 1000.0
+"""Pixels, factors and deviations far beyond what leaves anything of an image."""
+SIZE_RULE = f"be a number with 0 <= value <= {MOST:g}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,13 +111,15 @@ class Augment(Described):
             rotation=number("rotation", self.rotation, angle, 0.0, math.nextafter(180.0, 181.0)),
             crop=number("crop", self.crop, part, math.ulp(0.0), math.nextafter(1.0, 2.0)),
             erase=number("erase", self.erase, share, 0.0, math.nextafter(1.0, 2.0)),
+            mixup=non_negative("mixup", self.mixup),
             **{
-                name: non_negative(name, getattr(self, name))
-                for name in ("zoom", "elastic", "brightness", "contrast", "noise", "mixup")
+                name: number(name, getattr(self, name), SIZE_RULE, 0.0, MOST + 1.0)
+                for name in ("zoom", "elastic", "brightness", "contrast", "noise")
             },
         )
-        if self.mixup > LARGEST_MIXUP:
-            raise invalid("mixup", f"be at most {LARGEST_MIXUP}", self.mixup)
+        if self.mixup and not LEAST_MIXUP <= self.mixup <= LARGEST_MIXUP:
+            rule = f"be 0, or a number with {LEAST_MIXUP} <= value <= {LARGEST_MIXUP}"
+            raise invalid("mixup", rule, self.mixup)
 
     def settings(self) -> dict[str, float]:
         """Return what the engine takes."""

@@ -35,11 +35,12 @@ class Data:
     rows: Indices | None = None
 
     def fingerprint(self) -> str:
-        """Return a hash of shape, targets, weights, rows and some sixty of the images."""
-        count = len(self.targets)
-        sample = np.unique(np.linspace(0, count - 1, min(count, 64)).astype(np.int64))
+        """Return a hash of images, targets, weights and rows; of a stream some sixty images."""
+        images, count = self.images, len(self.targets)
+        if not isinstance(images, np.ndarray):
+            images = images[np.unique(np.linspace(0, count - 1, min(count, 64)).astype(np.int64))]
         digest = hashlib.sha256(f"{self.images.shape} {self.images.dtype}".encode())
-        for part in (self.images[sample], self.targets, self.weights, self.rows):
+        for part in (images, self.targets, self.weights, self.rows):
             digest.update(b"none" if part is None else np.ascontiguousarray(part).data)
         return digest.hexdigest()
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convprop.described import positive
 from convprop.errors import ConvpropError, invalid
-from convprop.files import escaped, replace_file
+from convprop.files import check_writable, escaped, replace_file
 from convprop.geometry import positive_integer
 
 Array = NDArray[Any]
@@ -63,6 +63,16 @@ class Checkpoints:
         if not isinstance(self.path, str | PathLike):
             raise invalid("path", "be a path", repr(self.path))
 
+    def check(self, resume: bool) -> None:
+        """Raise InvalidInput if none can be written, or if there are some of another training."""
+        check_writable(self._path(0))
+        if not resume and (there := self.files()):
+            rule = "be of no other training (resume=True goes on with it, remove() gives it up)"
+            raise invalid("checkpoints", rule, there[0])
+
+    def _path(self, step: int) -> Path:
+        return Path(f"{Path(self.path)}.checkpoint-{step:08d}")
+
     def files(self) -> list[Path]:
         """Return the checkpoints that there are, the newest first."""
         target = Path(self.path)
@@ -78,12 +88,12 @@ class Checkpoints:
 
         Newer ones, by their steps, are damaged or of another training: they go too.
         """
-        path = Path(f"{Path(self.path)}.checkpoint-{step:08d}")
+        path = self._path(step)
         replace_file(path, _content(arrays, description))
-        files = self.files()
-        here = [file.name for file in files].index(path.name)
-        for old in files[:here] + files[here + KEPT :]:
-            old.unlink(missing_ok=True)
+        older = [file for file in self.files() if file.name < path.name]
+        for other in self.files():
+            if other.name != path.name and other not in older[: KEPT - 1]:
+                other.unlink(missing_ok=True)
         return path
 
     def remove(self) -> None:
@@ -95,7 +105,7 @@ class Checkpoints:
 def _content(arrays: dict[str, Array], description: dict[str, Any]) -> bytes:
     from safetensors.numpy import save
 
-    text = json.dumps({"format_version": FORMAT_VERSION} | description, allow_nan=False)
+    text = json.dumps({"format_version": FORMAT_VERSION} | description)
     metadata = {METADATA_KEY: text, "sha256": _digest(arrays, text)}
     return bytes(save(arrays, metadata))
 

@@ -184,17 +184,18 @@ class Run:
                 if best and self.best is not None:
                     self.best.take()
                 self.history.stopped = self.watch.waited >= stopping.patience
-        self.history.append(record)
-        self.state.epochs += 1
-        self.at = Position(at.epoch + 1, kept_step=at.kept_step, averaged=at.averaged)
-        self.whole = True
-        self._hook(self.hooks.on_epoch, record)
+            self.history.append(record)
+            self.state.epochs += 1
+            self.at = Position(at.epoch + 1, kept_step=at.kept_step, averaged=at.averaged)
+            self.whole = True
+            # The hook finds the weights that the record is of.
+            self._hook(self.hooks.on_epoch, record)
         every = None if self.checkpoints is None else self.checkpoints.epochs
         if every is not None and at.epoch % every == 0:
             self.checkpoint()
 
     def _hook(self, hook: Callable[[Any], object] | None, record: object) -> None:
-        if hook is not None and hook(record) is True:
+        if hook is not None and isinstance(end := hook(record), bool | np.bool_) and end:
             raise _Stop
 
     # ---- A step ----
@@ -306,13 +307,12 @@ class Run:
     def checkpoint(self) -> None:
         """Write the state as it is."""
         assert self.checkpoints is not None
-        best = self.watch.best
         description = {
             "training": self._identity,
             "steps": self.history.steps,
             "history": [list(record) for record in self.history],
             "position": asdict(self.at),
-            "watch": asdict(self.watch) | {"best": best if math.isfinite(best) else None},
+            "watch": asdict(self.watch),
         }
         self.checkpoints.write(self.history.steps, self._arrays(), description)
         self.checkpointed = time.perf_counter()
@@ -381,9 +381,7 @@ class Run:
         self.history.steps = self.history.resumed = self.state.steps = description["steps"]
         self.state.epochs = len(self.history)
         self.at = Position(**description["position"])
-        watch = description["watch"]
-        best = math.inf if watch["best"] is None else watch["best"]
-        self.watch = Watch(**watch | {"best": best})
+        self.watch = Watch(**description["watch"])
         stopping = self.course.stopping
         self.history.stopped = stopping is not None and self.watch.waited >= stopping.patience
 

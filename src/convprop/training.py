@@ -18,7 +18,7 @@ from convprop.data.normalise import normalisation
 from convprop.data.stream import ImageStream
 from convprop.described import flag, number, positive, seed_number
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import positive_integer
+from convprop.geometry import is_integer, positive_integer
 from convprop.network import Network
 from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer, OptimizerState
@@ -173,6 +173,8 @@ def train(
         raise invalid("balanced_batches", "be False where targets are no labels", "True")
     if stopping is not None and held_out is None and stopping.measure != "loss":
         raise invalid("validation", f"be given for {stopping}", "None")
+    if checkpoints is not None:
+        checkpoints.check(resume)
     before = network.normalisation, network.training_settings
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(training.images, training.rows)
@@ -248,10 +250,10 @@ def _weigh_classes(
     factors = np.ones(int(targets.max()) + 1)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():
-            if label not in present:
+            if not is_integer(label, 0) or label >= len(factors):
                 raise invalid("class_weight", "name classes of the labels", repr(label))
             factors[label] = positive("class_weight", weight)
-    elif class_weight == "balanced":
+    elif isinstance(class_weight, str) and class_weight == "balanced":
         factors[present] = counts.sum() / (len(present) * counts)
     else:
         raise invalid("class_weight", "be None, 'balanced' or a mapping", repr(class_weight))

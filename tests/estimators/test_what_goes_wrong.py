@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blobs import NAMES, blobs, regressor
+from blobs import NAMES, blobs, classifier, regressor
 
 import convprop as cp
 from convprop.errors import InvalidInput, TrainingDiverged
@@ -148,9 +148,13 @@ def test_labels_that_are_numbers_on_a_line():
         ),
         ({"alpha": -1.0}, "alpha must be a number of at least 0, got -1.0"),
         ({"label_smoothing": 1.0}, "label_smoothing must be a number with 0 <= value < 1, got 1.0"),
+        ({"warm_start": "no"}, "warm_start must be True or False, got 'no'"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change must be a positive integer, got 0"),
+        ({"tol": -1}, "tol must be a number of at least 0, got -1"),
+        ({"random_state": 2**64}, f"random_state must be below 2**64, got {2**64}"),
         (
             {"early_stopping": True, "validation_fraction": 1.5},
-            "validation must be None, (images, labels) or a number above 0 and below 1, got 1.5",
+            "validation_fraction must be a number above 0 and below 1, got 1.5",
         ),
         ({"shuffle": 1}, "shuffle must be True or False, got 1"),
     ],
@@ -162,6 +166,31 @@ def test_parameters_are_refused_before_any_work(parameters, message):
     with refuses(InvalidInput, message):
         net.fit(images, y)
     assert not hasattr(net, "network_")
+
+
+def test_a_fit_that_fails_leaves_the_earlier_one():
+    images, y = blobs()
+    rows = images.reshape(len(images), -1)
+    net = classifier().fit(rows, y)
+    before = net.predict(rows)
+    with pytest.raises(InvalidInput):
+        net.fit(np.zeros((60, 81)), y[:3])
+    assert net.n_features_in_ == 36
+    assert (net.predict(rows) == before).all()
+
+
+def test_targets_that_do_not_vary_have_scale_one():
+    images, _ = blobs()
+    net = regressor().partial_fit(images, np.full(len(images), 0.1))
+    assert net.target_scale_ == [1.0]
+    with pytest.raises(InvalidInput, match="y must have a finite variance, got values up to 1e"):
+        regressor().fit(images, np.linspace(0, 1e300, len(images)))
+
+
+def test_numbers_of_another_byte_order_keep_their_precision():
+    images, y = blobs()
+    assert classifier(epochs=1).fit(images.astype(">f8"), y).network_.dtype == np.float64
+    assert classifier(epochs=1).fit(images.astype(">f4"), y).network_.dtype == np.float32
 
 
 def steep():

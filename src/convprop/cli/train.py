@@ -177,6 +177,7 @@ class _Training:
 
     def _fit(self, settings: dict[str, Any]) -> None:
         nothing_learned = False
+        self._give_up_others()
         with signals.first() as received:
 
             def on_batch(batch: BatchRecord) -> None:
@@ -210,12 +211,15 @@ class _Training:
                 if self.steps and not nothing_learned:
                     self._save()
 
-    def _on_start(self, history: History) -> None:
-        self.history, self.steps = history, history.steps
+    def _give_up_others(self) -> None:
+        """Remove the checkpoints of another training, where there is no --resume."""
         if self.checkpoints is not None and (left := self.chosen.left()) and not self.chosen.resume:
             given_up = f"{left[0]} is given up (--resume would have gone on with it)"
             self.terminal.labelled("anew", given_up)
             self.checkpoints.remove()
+
+    def _on_start(self, history: History) -> None:
+        self.history, self.steps = history, history.steps
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
         for log in self.logs:

@@ -21,7 +21,7 @@ from convprop.data.ahead import ahead
 from convprop.data.arrays import Array, Shape
 from convprop.data.image_files import MODES, read_file, resized, to_array
 from convprop.data.kept import KeptImages
-from convprop.errors import invalid
+from convprop.errors import DataError, invalid
 
 Indices = NDArray[np.int64]
 
@@ -124,8 +124,24 @@ def prefetched(stream: ImageStream, batches: Sequence[Indices]) -> Iterator[Arra
     """Yield the images of each batch in order, read by worker threads ahead of their use.
 
     Closing the iterator ends the threads. An error comes where its batch would have.
+
+    Raises
+    ------
+    DataError
+        The stream gives something else than its shape and dtype promise.
     """
+
+    def read(rows: Indices) -> Array:
+        images = stream[rows]
+        given = getattr(images, "shape", None), getattr(images, "dtype", None)
+        wanted = (len(rows), *stream.shape[1:]), stream.dtype
+        if given != wanted:
+            rule = f"give images of shape {wanted[0]} and dtype {wanted[1]} for {len(rows)} rows"
+            received = type(images).__name__ if None in given else f"{given[0]} and {given[1]}"
+            raise DataError(f"the stream must {rule}, got {received}")
+        return np.ascontiguousarray(images)
+
     largest = max(map(len, batches), default=0)
     size = largest * math.prod(stream.shape[1:]) * stream.dtype.itemsize
     most = min(max(AHEAD_BYTES // max(size, 1), 1), BATCHES_AHEAD)
-    return ahead(stream.__getitem__, batches, most)
+    return ahead(read, batches, most)

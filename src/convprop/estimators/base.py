@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import warnings
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Callable, Iterable
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,28 @@ from convprop.records import EpochRecord, History
 from convprop.schedules import Constant
 from convprop.stopping import EarlyStopping
 from convprop.training import train
+
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+
+def leaves_what_was_fitted(fit: Fit) -> Fit:
+    """Let a fit that fails leave what an earlier one has said of X."""
+
+    @functools.wraps(fit)
+    def safe(self: Any, *arguments: Any, **options: Any) -> Any:
+        names = ("n_features_in_", "feature_names_in_")
+        before = {name: vars(self)[name] for name in names if name in vars(self)}
+        self._check_settings()
+        try:
+            return fit(self, *arguments, **options)
+        except BaseException:
+            if hasattr(self, "network_"):
+                for name in names:
+                    vars(self).pop(name, None)
+                vars(self).update(before)
+            raise
+
+    return cast(Fit, safe)
 
 
 @dataclasses.dataclass

@@ -19,7 +19,7 @@ from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.auto import AUTO
-from convprop.estimators.base import ConvNet, Task
+from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.pictures import is_folder, labelled_files
 from convprop.estimators.versions import with_callbacks
@@ -80,7 +80,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     validation_fraction, n_iter_no_change, tol
         See ``early_stopping``.
     warm_start : bool
-        fit goes on with the weights there are.
+        fit goes on with the network there is: its layers, dtype, loss and seed stay.
     random_state : int, RandomState or None
         Of weights, order, held-out part, augmentation and dropout. The same int gives the same
         bits on every machine and with any number of threads.
@@ -221,6 +221,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, classes, partly=True)
 
+    @leaves_what_was_fitted
     def _fit(
         self,
         X: Any,
@@ -292,6 +293,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
             return given
         if self.class_weight != "balanced":
             factors = compute_class_weight(self.class_weight, classes=known, y=known[targets])
+            if not (np.isfinite(factors) & (factors >= 0)).all():
+                rule = "hold finite numbers of at least 0"
+                raise invalid("class_weight", rule, repr(self.class_weight))
         elif partly:
             rule = "be None or a mapping for partial_fit, which does not see all images"
             raise invalid("class_weight", rule, "'balanced'")

@@ -100,4 +100,4 @@ def _full_shape(estimator: Any, channels: int | None) -> Any:
 
 def _float(array: Array) -> Any:
     """Return the dtype that floating values of an array are kept in."""
-    return np.float64 if array.dtype == np.float64 else np.float32
+    return np.float64 if array.dtype.kind == "f" and array.dtype.itemsize == 8 else np.float32

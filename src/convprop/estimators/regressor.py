@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array
 
 from convprop.data.arrays import Array, stratified_split
 from convprop.errors import InvalidInput, invalid
-from convprop.estimators.base import ConvNet, Task
+from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.versions import with_callbacks
 from convprop.losses import SquaredError
@@ -87,6 +87,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, partly=True)
 
+    @leaves_what_was_fitted
     def _fit(
         self, X: Any, y: ArrayLike | None, sample_weight: ArrayLike | None, *, partly: bool
     ) -> Self:
@@ -162,6 +163,13 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
 
 def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
     """Return each column's mean and standard deviation, 1 where it does not vary."""
+    counted = columns if weights is None else columns[weights > 0]
     mean = np.average(columns, axis=0, weights=weights)
-    square = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    return {"target_mean_": mean, "target_scale_": np.where(square > 0, np.sqrt(square), 1.0)}
+    # A rounded mean would leave a spurious variance.
+    varies = counted.min(axis=0) < counted.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.average((columns - mean) ** 2, axis=0, weights=weights)
+    scale = np.where(varies & (square > 0), np.sqrt(square), 1.0)
+    if not np.isfinite([mean, scale]).all():
+        raise invalid("y", "have a finite variance", f"values up to {np.abs(columns).max():.3g}")
+    return {"target_mean_": mean, "target_scale_": scale}

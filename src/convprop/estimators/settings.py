@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, Literal, Self
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from convprop.augmentation import Augment
-from convprop.described import Described, non_negative, positive
+from convprop.described import Described, flag, non_negative, number, positive
 from convprop.errors import invalid
 from convprop.estimators.auto import AUTO
 from convprop.geometry import positive_integer
@@ -161,8 +162,19 @@ class Settings(BaseEstimator):
         preset = self._preset()
         return AUTO.epochs(images, batch_size) if preset is None else preset.epochs
 
+    def _check_settings(self) -> None:
+        """Raise InvalidInput where a setting that training knows by another name is wrong."""
+        flag("warm_start", self.warm_start)
+        flag("early_stopping", self.early_stopping)
+        positive_integer("n_iter_no_change", self.n_iter_no_change)
+        non_negative("tol", self.tol)
+        rule = "be a number above 0 and below 1"
+        number("validation_fraction", self.validation_fraction, rule, math.ulp(0.0), 1.0)
+
     def _seed(self) -> int:
         state = self.random_state
+        if isinstance(state, Integral) and state >= 1 << 64:
+            raise invalid("random_state", "be below 2**64", state)
         if isinstance(state, Integral) and not isinstance(state, bool) and state >= 0:
             return int(state)
         return int(check_random_state(state).randint(2**31 - 1))

@@ -143,7 +143,8 @@ def axis_for(
         room = 1.0 if exact and high > low else 1.15
         return Axis(low / room, high * room, True)
     if high <= low:
-        low, high = (low - 0.5, high + 0.5) if whole else (low - 0.1, high + 0.1)
+        room = 0.5 if whole else max(0.1, abs(low) / 10)
+        low, high = low - room, high + room
     if not exact:
         step = _step(high - low, whole)
         low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
