@@ -220,3 +220,21 @@ def test_what_is_expected_of_an_early_stopping(tmp_path: Path, stripes_file: Pat
     assert "val. loss" in shown  # A tenth is held out.
     assert "\nstopped   early after " in shown
     assert ", the weights are those of epoch " in shown
+
+
+def test_files_that_are_no_settings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    deep = tmp_path / "deep.toml"
+    deep.write_text("a = " + "[" * 5000)
+    assert cli.run(["train", "--config", str(deep)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {deep}: not a TOML file (")
+    assert cli.run(["train", "--config", "/dev/zero"]) == 2
+    assert capsys.readouterr().err.startswith("error: /dev/zero must be a file, got a folder or")
+
+
+def test_a_byte_order_mark_is_passed_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b"\xef\xbb\xbfepochs = 1\r\n")
+    assert cli.run(["train", "--config", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 1

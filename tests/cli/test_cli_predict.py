@@ -209,3 +209,18 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, model: Pa
     assert len(rows(tmp_path / "o.csv")) == 3001
     # All images at once would be 147 million bytes.
     assert peaks[1] - peaks[0] < 30e6
+
+
+@pytest.mark.parametrize("given", ["pipe.png", "."])
+def test_a_pipe_is_not_waited_for(given: str, tmp_path: Path) -> None:
+    images, labels = stripes(30)
+    net = cp.Network([cp.Dense(3)], (1, *images.shape[1:]))
+    cp.train(net, images, labels, epochs=1)
+    net.save(tmp_path / "net.safetensors")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.png")
+    words = [sys.executable, "-m", "convprop", "predict", str(tmp_path / "net.safetensors"), given]
+    finished = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr == "error: pipe.png must be a file, got a pipe\n"

@@ -104,9 +104,16 @@ def test_nothing_is_left_to_do_where_training_has_ended(
     assert [again.get(name) for name in same] == [first.get(name) for name in same]
     assert (again["resumed_steps"], again["train_seconds"]) == (15, 0)
     assert Path(f"{out}.jsonl").read_bytes() == log
-    # Another training, or a file that was changed, is trained again.
-    assert cli.run([*arguments, "--seed", "1"]) == 0
-    assert json.loads(capsys.readouterr().out)["train_seconds"] > 0
+    assert cli.run([*arguments, "--report", str(tmp_path / "report.html")]) == 0
+    assert "nothing more is written" in capsys.readouterr().err
+    # Another training cannot go on with this one; a file that was changed is trained again.
+    content = out.read_bytes()
+    assert cli.run([*arguments, "--seed", "1"]) == 2
+    assert unfolded(capsys.readouterr().err) == (
+        f"error: {out} is finished, with seed 0: --resume cannot go on with seed 1; leave it out to"
+        " begin anew\n"
+    )
+    assert out.read_bytes() == content
     out.unlink()
     assert cli.run([*arguments, "--seed", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["train_seconds"] > 0

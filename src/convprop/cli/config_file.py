@@ -11,6 +11,7 @@ from typing import Any
 from cyclopts import App, ArgumentCollection, Token
 
 from convprop.cli.options import UsageError, unknown_name
+from convprop.cli.terminal import printable
 from convprop.errors import invalid
 
 RESULT = "result"
@@ -74,10 +75,12 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     OSError
         It cannot be read.
     """
+    if path.exists() and not (path.is_file() or path.is_fifo()):
+        raise UsageError(str(invalid(str(path), "be a file", "a folder or a device")))
     try:
-        with path.open("rb") as file:
-            settings = tomllib.load(file)
-    except ValueError as error:
+        # Some editors begin a file with a byte order mark.
+        settings = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not a TOML file ({error})") from None
     result = settings.pop(RESULT, {})
     return settings, result if isinstance(result, dict) else {}
@@ -86,7 +89,7 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def to_toml(settings: Mapping[str, Any], comment: str) -> str:
     """Return settings as TOML: numbers, texts, True and False, and tables of these."""
     plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    lines = [f"# {printable(line)}".rstrip() for line in comment.split("\n")]
     lines += ["", *_pairs(plain)]
     for name, value in settings.items():
         if isinstance(value, dict):

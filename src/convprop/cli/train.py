@@ -13,6 +13,7 @@ from convprop.batches import Data
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
+from convprop.cli.options import UsageError
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
@@ -124,9 +125,19 @@ class _Training:
             "weights_sha256": network.weights_sha256(),
             "data_sha256": self._data_sha256(),
         }
-        if settings != self.settings or any(old.get(name) != ended[name] for name in ended):
+        if any(old.get(name) != ended[name] for name in ended):
             return None
-        self.terminal.labelled("finished", f"{path} says so", "there is nothing left to do")
+        if settings != self.settings:
+            names = [*settings, *self.settings]
+            other = next(n for n in names if settings.get(n) != self.settings.get(n))
+            raise UsageError(
+                f"{self.chosen.out} is finished, with {other} {settings.get(other)}: --resume"
+                f" cannot go on with {other} {self.settings.get(other)}; leave it out to begin anew"
+            )
+        asked = [self.given.report, self.given.log, self.given.tensorboard]
+        unwritten = ["nothing more is written"] if any(asked) else []
+        parts = [f"{path} says so", "there is nothing left to do", *unwritten]
+        self.terminal.labelled("finished", *parts)
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
         result = train_words.result(self.split, self.course, network, history, {}, 0.0, 0)

@@ -84,6 +84,8 @@ def _opened(path: Path) -> Iterator[Image]:
     """Open a picture that can be taken, and say what is wrong with all others."""
     from PIL import Image, UnidentifiedImageError
 
+    if path.is_fifo():  # To open it would wait for a writer.
+        raise unusable(path, "be a file", "a pipe")
     too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -115,9 +115,6 @@ class _Reader:
     def read(self, path: Path) -> _Picture | None:
         """Return what is in a file, or None for one that is skipped."""
         try:
-            if path.is_fifo():
-                # To open it would wait for whoever writes into it.
-                raise unusable(path, "be a file", "a pipe")
             if self.measure_alone and not self.skip_unreadable:
                 channels, size = measure_file(path)
                 return _Picture(str(path), channels, self.size or size, None)

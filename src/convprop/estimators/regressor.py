@@ -103,6 +103,10 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         if values.ndim not in (1, 2) or len(values) != len(images):
             rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
             raise invalid("y", rule, f"shape {values.shape}")
+        # What predict returns has the network's dtype.
+        kept = np.finfo(np.float64 if images.dtype == np.float64 else np.float32)
+        if (largest := np.abs(values).max()) > kept.max:
+            raise invalid("y", f"fit in {kept.dtype}, the dtype for this X", f"{largest:.3g}")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)

@@ -73,7 +73,7 @@ def write_report(
     ):
         if not isinstance(value, kind):
             raise invalid(parameter, f"be a {kind.__name__}", repr(value))
-    replace_file(path, _page(network, history, test, command, settings).encode())
+    replace_file(path, _page(network, history, test, command, settings).encode(errors="replace"))
 
 
 def _page(
