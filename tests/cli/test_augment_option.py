@@ -52,8 +52,8 @@ ALL = ", ".join(NAMES)
             "shift=2x",
             "--augment: shift must be an integer of at least 0, or two of them, got '2x'",
         ),
-        ("zoom=big", "--augment: zoom must be a number of at least 0, got 'big'"),
-        ("zoom=nan", "--augment: zoom must be a number of at least 0, got nan"),
+        ("zoom=big", "--augment: zoom must be a number with 0 <= value <= 1000, got 'big'"),
+        ("zoom=nan", "--augment: zoom must be a number with 0 <= value <= 1000, got nan"),
         (
             "flip=horizontaly",
             "--augment: flip must be one of none, horizontal, vertical, both,"
