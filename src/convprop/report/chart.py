@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Role = Literal["ink", "muted", "grid", "first", "second", "faint"]
 
 WIDTH, HEIGHT = 360.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 18.0, 26.0, 36.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 18.0, 26.0, 36.0
 FONT_SIZE = 12.0
 _LETTER = 0.6 * FONT_SIZE
 
