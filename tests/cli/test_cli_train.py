@@ -26,6 +26,10 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     assert (result.returncode, result.stderr) == (0, "")
     assert_fits(result.stdout)
     shown = result.stdout.splitlines()
+    assert [shown.pop(3), shown.pop(3)] == [
+        "few       15 steps in all,",
+        "          more --epochs or a smaller --batch-size may teach it more",
+    ]
     assert re.fullmatch(
         r"expected  0\.\d+ s an epoch, 0\.\d+ s in all, \d+ MB at the peak", shown.pop(3)
     )

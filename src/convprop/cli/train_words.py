@@ -19,6 +19,9 @@ from convprop.presets import Preset
 from convprop.threads import get_num_threads
 from convprop.training import History
 
+FEW_STEPS = 100
+"""Fewer leave most networks near where they began."""
+
 
 def announce(
     terminal: Terminal, split: Split, network: Network, course: Preset, *, chosen: bool
@@ -46,6 +49,10 @@ def announce(
         f"seed {network.seed}",
         count(get_num_threads(), "thread"),
     )
+    steps = course.epochs * -(-len(train) // course.batch_size)
+    if steps < FEW_STEPS:
+        advice = "more --epochs or a smaller --batch-size may teach it more"
+        terminal.labelled("few", f"{count(steps, 'step')} in all", advice)
 
 
 def say_start(
