@@ -195,7 +195,7 @@ def test_the_picture_has_the_lines_where_they_belong():
     rows, columns = np.nonzero((np.abs(pixels - blue) < 8).all(axis=2))
     below = rows > 80
     lowest = columns[below][np.argmax(rows[below])]
-    left, right = 46 * 2.5, (360 - 18) * 2.5
+    left, right = 54 * 2.5, (360 - 18) * 2.5
     # 0.01 is four of the seven powers of ten from the left.
     assert abs(lowest - (left + 4 / 7 * (right - left))) < 8
     ink = (np.abs(pixels[100:500] - np.array([0x1B, 0x1F, 0x24])) < 8).all(axis=2).sum(axis=0)
