@@ -123,7 +123,8 @@ class Augment(Described):
 
     def settings(self) -> dict[str, float]:
         """Return what the engine takes."""
-        down, right = self.shift  # type: ignore[misc]
+        assert isinstance(self.shift, tuple)
+        down, right = self.shift
         vertical, horizontal = FLIPS[self.flip]
         names = ("zoom", "crop", "elastic", "brightness", "contrast", "noise", "erase")
         return {name: getattr(self, name) for name in names} | {

@@ -134,6 +134,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            # A file of safetensors has keys, but is no mapping.
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = metadata[METADATA_KEY]
         description = json.loads(text)

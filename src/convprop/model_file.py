@@ -217,6 +217,7 @@ def _network(description: dict[str, Any], file: Any) -> Network:
     checked = described_stack(description)
     if description["conventions"] != _conventions(checked):
         raise ModelFileError("conventions are not those of the layers")
+    # A file of safetensors has keys, but is no mapping.
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     check_tensors(
         checked,

@@ -91,6 +91,7 @@ class Search:
 
     def run(self, images: Array, labels: NDArray[np.int32]) -> None:
         """Train and measure; what comes of it is in the records."""
+        # Without this import the two searches cannot be imported.
         from sklearn.experimental import enable_halving_search_cv  # noqa: F401
         from sklearn.model_selection import (
             HalvingGridSearchCV,

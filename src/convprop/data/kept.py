@@ -37,6 +37,7 @@ class KeptImages:
         self.size = math.prod(shape)
         room = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // FREE_SHARE)
         self.known = np.zeros(min(count, room // self.size), dtype=bool)
+        # Open for as long as the object lives; the finalizer closes it.
         file = tempfile.TemporaryFile(prefix="convprop-", buffering=0)  # noqa: SIM115
         self.descriptor = file.fileno()
         self.close = weakref.finalize(self, file.close)

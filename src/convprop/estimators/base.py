@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Self, TypeVar, cast
 
@@ -91,7 +92,9 @@ class Task:
     stopping: EarlyStopping | None = None
 
 
-class ConvNet(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, Settings):
+class ConvNet(
+    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, Settings, ABC
+):
     """The base of both estimators."""
 
     network_: Network
@@ -206,9 +209,9 @@ class ConvNet(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
 
+    @abstractmethod
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
         """Return when to stop; the seed chooses what is held out."""
-        raise NotImplementedError
 
     def _heed(self, history: History) -> None:
         """Keep what an interrupted training has learned, and say so; nothing is an interrupt."""
@@ -248,9 +251,9 @@ class ConvNet(ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, Transformer
             }
         return attributes
 
+    @abstractmethod
     def _scores(self, records: list[EpochRecord], task: Task) -> list[float]:
         """Return what `score` says of the held-out part after each epoch."""
-        raise NotImplementedError
 
     # ---- Use ----
 

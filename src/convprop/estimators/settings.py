@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from convprop.augmentation import Augment
-from convprop.described import Described, flag, non_negative, number, positive
+from convprop.described import Described, flag, from_dict, non_negative, number, positive
 from convprop.errors import invalid
 from convprop.estimators.auto import AUTO
 from convprop.geometry import positive_integer
@@ -146,7 +146,7 @@ class Settings(BaseEstimator):
         if not isinstance(chosen, str) or chosen not in OPTIMIZERS:
             names = ", ".join(OPTIMIZERS)
             raise invalid("optimizer", f"be None, an Optimizer or one of {names}", repr(chosen))
-        return OPTIMIZERS[chosen]()  # type: ignore[call-arg]
+        return from_dict({"kind": chosen}, OPTIMIZERS, "optimizer")
 
     def _schedule(self) -> Schedule:
         return (self._preset() or AUTO).schedule if self.schedule is None else self.schedule
@@ -191,4 +191,5 @@ class Settings(BaseEstimator):
 
 def _of(value: Described) -> list[str]:
     """Return the names of a description's fields."""
-    return [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+    assert dataclasses.is_dataclass(value)
+    return [field.name for field in dataclasses.fields(value)]

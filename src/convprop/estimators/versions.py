@@ -17,7 +17,7 @@ except ImportError:
 try:  # 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
-
+    # mypy sees the installed version's class alone.
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Without callbacks, nothing."""
 
