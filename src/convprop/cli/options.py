@@ -155,6 +155,12 @@ def image_size(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+Seed = Annotated[int, Parameter(converter=seed_number)]
+Size = Annotated[
+    tuple[int, int] | None, Parameter(converter=image_size, n_tokens=1, metavar="SIZE")
+]
+
+
 def unknown_name(parameter: str, rule: str, names: Iterable[str], received: str) -> str:
     """Return the message for a name that is none of ``names``, with the nearest one."""
     names = list(names)

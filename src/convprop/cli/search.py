@@ -44,11 +44,8 @@ def search(
     epochs: options.Count = None,
     candidates: options.Count = None,
     folds: options.Count = None,
-    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
-    size: Annotated[
-        tuple[int, int] | None,
-        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
-    ] = None,
+    seed: options.Seed = 0,
+    size: options.Size = None,
     jobs: options.Count = None,
     threads: options.Threads = None,
     out: options.FileName | None = None,

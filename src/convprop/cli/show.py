@@ -32,11 +32,8 @@ def show(
     images: options.Count = None,
     versions: options.Count = None,
     class_: Annotated[str | None, Parameter(name="--class")] = None,
-    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0,
-    size: Annotated[
-        tuple[int, int] | None,
-        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
-    ] = None,
+    seed: options.Seed = 0,
+    size: options.Size = None,
     out: options.FileName | None = None,
     skip_unreadable: bool = False,
 ) -> None:

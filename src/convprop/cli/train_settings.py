@@ -120,13 +120,10 @@ class TrainOptions:
     batch_size: options.Count = None
     learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None
-    seed: Annotated[int, Parameter(converter=options.seed_number)] = 0
+    seed: options.Seed = 0
     threads: options.Threads = None
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None
-    size: Annotated[
-        tuple[int, int] | None,
-        Parameter(converter=options.image_size, n_tokens=1, metavar="SIZE"),
-    ] = None
+    size: options.Size = None
     skip_unreadable: bool = False
     stream: bool = False
     augment: Annotated[AugmentOption, Parameter(group=_MORE)] = None
