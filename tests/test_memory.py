@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import convprop as cp
 from convprop.errors import InvalidInput
@@ -153,3 +154,55 @@ print(resident_memory() - before)
 def test_memory_does_not_grow_over_ten_thousand_steps():
     trained, stepped = fresh(STEPS)
     assert max(trained, stepped) < 200_000
+
+
+MANY_CLASSES = """
+import numpy as np
+import convprop as cp
+from convprop.data import Dataset
+from convprop.memory import peak_memory, resident_memory
+from convprop.report.measure import measure
+
+classes, count = 10_000, 5000
+net = cp.Network([cp.Dense(classes)], (1, 8, 8))
+images = np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+labels = np.arange(count, dtype=np.int32)
+few = slice(0, 256)
+net.evaluate(images[few], labels[few]), net.predict_classes(images[few])
+names = [str(n) for n in range(classes)]
+measure(net, Dataset(images[few], labels[few], names, "few"))
+before = peak_memory()
+evaluated, predicted = net.evaluate(images, labels), net.predict_classes(images)
+print(peak_memory() - before)
+measured = measure(net, Dataset(images, labels, names, "all"))
+print(peak_memory() - before)
+assert (measured.predicted == predicted).all()
+assert (measured.loss, measured.accuracy) == evaluated
+"""
+
+
+def test_measures_of_many_classes_hold_the_outputs_of_one_batch():
+    # All outputs at once would be 200 million bytes, those of a batch are ten.
+    assert max(fresh(MANY_CLASSES)) < 30e6
+
+
+LARGE_PICTURE = """
+import sys
+from pathlib import Path
+from convprop.data.image_files import read_file
+from convprop.memory import peak_memory
+
+small, large = map(Path, sys.argv[1:])
+read_file(small)
+before = peak_memory()
+image = read_file(large)
+print(peak_memory() - before)
+"""
+
+
+def test_a_large_picture_is_in_memory_once(tmp_path):
+    for name, side in (("small.jpg", 16), ("large.jpg", 3000)):
+        Image.new("RGB", (side, side), (10, 200, 30)).save(tmp_path / name)
+    (taken,) = fresh(LARGE_PICTURE, tmp_path / "small.jpg", tmp_path / "large.jpg")
+    # Pillow keeps a pixel in four bytes.
+    assert taken < 1.2 * 4 * 3000**2

@@ -10,6 +10,7 @@ import pytest
 import convprop as cp
 import reference
 from convprop import presets
+from convprop._native import engine
 from convprop.errors import InvalidInput
 from refusal import refuses
 
@@ -167,6 +168,28 @@ def test_evaluate():
     loss, accuracy = net.evaluate(images, reference.one_hot(labels, 3))
     assert loss == pytest.approx(errors.mean(), rel=1e-12)
     assert accuracy is None
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_evaluate_batch_by_batch_has_the_bits_of_all_at_once(labels, weighted):
+    random = np.random.default_rng(3)
+    net, (images, targets) = varied("float32"), batch(2 * 256 + 7)
+    images = images.astype(np.float32)
+    if not labels:
+        targets = random.random((len(images), 3), dtype=np.float32)
+    weights = random.random(len(images)) if weighted else None
+    outputs = net.forward(images)
+    wanted = net.as_targets(targets, len(images))
+    losses = engine.loss(outputs, wanted, net.loss.kind)[0]
+    loss, accuracy = net.evaluate(images, targets, weights)
+    assert loss == np.average(losses, weights=weights)
+    if labels:
+        assert accuracy == np.average(outputs.argmax(axis=1) == targets, weights=weights)
+    else:
+        assert accuracy is None
+    np.testing.assert_array_equal(net.predict(images), net.loss.prediction(outputs))
+    np.testing.assert_array_equal(net.predict_classes(images), outputs.argmax(axis=1))
 
 
 @pytest.mark.parametrize("loss", [cp.BinaryCrossEntropy(), cp.SquaredError()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, cast
@@ -214,7 +214,7 @@ class Network:
 
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
-        batch = self._predict_batch() if batch_size is None else batch_size
+        batch = self.predict_batch() if batch_size is None else batch_size
         return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
 
     def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
@@ -274,32 +274,62 @@ class Network:
         ndarray
             (N, K), in the network's dtype.
         """
-        return self._outputs(self.as_source(images), None)
+        source = self.as_source(images)
+        outputs = np.empty((source.shape[0], self.outputs), self.dtype)
+        for part, raw in self.forward_batches(source):
+            outputs[part] = raw
+        return outputs
 
-    def _outputs(self, images: Array | ImageStream, indices: NDArray[np.int64] | None) -> Array:
+    def forward_batches(
+        self, images: Array | ImageStream, indices: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[slice, Array]]:
+        """Yield the raw outputs of checked images, or of the rows ``indices`` of them, in order.
+
+        For measures that need no more than a batch of them at a time: with many classes all
+        outputs take more memory than all else.
+
+        Yields
+        ------
+        part, outputs : slice, ndarray
+            Which of the images (or of ``indices``) they are of; (n, K), in the network's dtype.
+        """
+        count = images.shape[0] if indices is None else len(indices)
+        size = self.predict_batch()
+        parts = [slice(n, min(n + size, count)) for n in range(0, count, size)]
+        batches: Iterable[tuple[Array, NDArray[np.int64] | None]]
         if not isinstance(images, np.ndarray):
-            rows = np.arange(images.shape[0]) if indices is None else indices
-            size = self._predict_batch()
-            batches = [rows[n : n + size] for n in range(0, len(rows), size)]
-            return np.concatenate(
-                [self._outputs(read, None) for read in prefetched(images, batches)]
-            )
-        count = len(images) if indices is None else len(indices)
-        plan = self.plan("predict", FEW_IMAGES if count <= FEW_IMAGES else self._predict_batch())
-        outputs: Array = plan.predict(images, indices, *self.lane_normalisation())
-        return outputs.reshape(len(outputs), self.outputs)
+            rows = np.arange(count) if indices is None else indices
+            batches = ((read, None) for read in prefetched(images, [rows[p] for p in parts]))
+        elif indices is None:
+            batches = ((images[part], None) for part in parts)
+        else:
+            batches = ((images, indices[part]) for part in parts)
+        plan = self.plan("predict", FEW_IMAGES if count <= FEW_IMAGES else size)
+        normalisation = self.lane_normalisation()
+        for part, (pixels, places) in zip(parts, batches, strict=True):
+            outputs = plan.predict(pixels, places, *normalisation)
+            yield part, outputs.reshape(len(outputs), self.outputs)
 
-    def _predict_batch(self) -> int:
+    def predict_batch(self) -> int:
+        """Return how many images predictions carry at once."""
         image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
     def predict(self, images: ArrayLike | ImageStream) -> Array:
         """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
-        return self.loss.prediction(self.forward(images))
+        source = self.as_source(images)
+        predictions = np.empty((source.shape[0], self.outputs), self.dtype)
+        for part, outputs in self.forward_batches(source):
+            predictions[part] = self.loss.prediction(outputs)
+        return predictions
 
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
-        return self.classes_of(self.forward(images))
+        source = self.as_source(images)
+        classes = np.empty(source.shape[0], np.int64)
+        for part, outputs in self.forward_batches(source):
+            classes[part] = self.classes_of(outputs)
+        return classes
 
     def classes_of(self, outputs: Array) -> NDArray[np.int64]:
         """Return the most probable classes, (N,), by raw outputs (N, K)."""
@@ -342,16 +372,23 @@ class Network:
         labels: bool,
     ) -> Evaluation:
         """Evaluate checked arrays, or the rows ``indices`` of them."""
-        outputs = self._outputs(images, indices)
-        if indices is not None:
-            targets = targets[indices]
-            weights = None if weights is None else weights[indices]
-        losses, _ = engine.loss(outputs, targets, self.loss.kind, None, self.loss.label_smoothing)
+        count = images.shape[0] if indices is None else len(indices)
+        # Added up in the end: the order of the sum does not depend on the batches.
+        losses, right = np.empty(count), np.empty(count, dtype=bool)
+        for part, outputs in self.forward_batches(images, indices):
+            wanted = targets[part if indices is None else indices[part]]
+            losses[part] = self.losses_of(outputs, wanted)
+            if labels:
+                right[part] = self.classes_of(outputs) == wanted.reshape(-1)
+        weights = weights if weights is None or indices is None else weights[indices]
         loss = float(np.average(losses, weights=weights))
-        if not labels:
-            return Evaluation(loss, None)
-        right = self.classes_of(outputs) == targets.reshape(len(outputs)).astype(np.int64)
-        return Evaluation(loss, float(np.average(right, weights=weights)))
+        return Evaluation(loss, float(np.average(right, weights=weights)) if labels else None)
+
+    def losses_of(self, outputs: Array, targets: Array) -> NDArray[np.float64]:
+        """Return each image's loss, (N,), by raw outputs (N, K) and checked targets."""
+        kind, smoothing = self.loss.kind, self.loss.label_smoothing
+        losses, _ = engine.loss(outputs, targets, kind, None, smoothing)
+        return losses
 
     def backpropagate(
         self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None

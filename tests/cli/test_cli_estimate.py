@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from runs import run, stripes
 
 import convprop as cp
@@ -84,6 +85,30 @@ def test_the_peak_of_memory_is_what_was_said(like_mnist: Path, options: str) -> 
     assert record["estimated_peak_bytes"] == pytest.approx(
         record["peak_memory_bytes"], rel=TOLERANCE
     )
+
+
+def test_the_peak_is_what_was_said_for_ten_thousand_classes(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = {
+        name: random.integers(0, 256, (10_000, 8, 8), dtype=np.uint8)
+        for name in ("images", "test_images")
+    }
+    labels = np.arange(10_000)
+    np.savez(tmp_path / "many.npz", labels=labels, test_labels=labels, **images)
+    options = ("--preset", "mlp", "--epochs", "1", "--batch-size", "500", "--json")
+    record = json.loads(run("train", tmp_path / "many.npz", *options).stdout)
+    assert record["classes"] == 10_000
+    assert record["estimated_peak_bytes"] == pytest.approx(record["peak_memory_bytes"], rel=0.1)
+
+
+def test_the_peak_is_what_was_said_for_large_photographs_in_a_stream(tmp_path: Path) -> None:
+    for name, grey in (("dark", 20), ("light", 230)):
+        (tmp_path / name).mkdir()
+        for n in range(4):
+            Image.new("RGB", (4000, 4000), (grey, grey, n)).save(tmp_path / name / f"{n}.jpg")
+    options = ("--stream", "--size", "64", "--epochs", "1", "--batch-size", "4", "--json")
+    record = json.loads(run("train", tmp_path, *options).stdout)
+    assert record["peak_memory_bytes"] < 1.1 * record["estimated_peak_bytes"]
 
 
 def test_trying_leaves_no_trace(like_mnist: Path) -> None:

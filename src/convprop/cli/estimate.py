@@ -8,7 +8,10 @@ import statistics
 import time
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from convprop.data import Dataset
+from convprop.data.stream import prefetched_bytes
 from convprop.errors import TrainingDiverged
 from convprop.memory import peak_memory, training_memory
 from convprop.network import PREDICT_BATCH, Network
@@ -109,7 +112,7 @@ def _measuring_seconds(network: Network, images: Dataset, count: int) -> float:
 
 
 def _peak_bytes(network: Network, images: Dataset, settings: dict[str, Any]) -> int:
-    """Return the peak of memory; the images are in it already."""
+    """Return the peak of memory; the images are in it already, or are read batch by batch."""
     memory = training_memory(network, settings["optimizer"], settings["batch_size"], len(images))
     loaded = len(images) * math.prod(network.input_shape)
     weights = sum(array.nbytes for array in network.parameters.values())
@@ -119,4 +122,8 @@ def _peak_bytes(network: Network, images: Dataset, settings: dict[str, Any]) -> 
         batch = min(settings["batch_size"], len(images))
         augmented = batch * math.prod(network.input_shape) * network.dtype.itemsize
     predicting = network.plan_bytes("predict")
-    return sum(memory) - loaded + weights * copies + augmented + predicting
+    reading = 0
+    if not isinstance(images.images, np.ndarray):
+        batches = settings["batch_size"], network.predict_batch()
+        reading = max(prefetched_bytes(images.images, size) for size in batches)
+    return sum(memory) - loaded + weights * copies + augmented + predicting + reading

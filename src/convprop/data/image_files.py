@@ -58,7 +58,9 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     from PIL import ImageOps
 
     with _opened(path) as image:
-        return flattened(ImageOps.exif_transpose(image), channels)
+        # In place: otherwise a picture that is not turned is copied.
+        ImageOps.exif_transpose(image, in_place=True)
+        return flattened(image, channels)
 
 
 def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
@@ -132,6 +134,9 @@ def flattened(image: Image, channels: int | None) -> Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
+    if image.mode == MODES[channels]:
+        image.load()
+        return image
     return image.convert(MODES[channels])
 
 

@@ -142,6 +142,19 @@ def prefetched(stream: ImageStream, batches: Sequence[Indices]) -> Iterator[Arra
         return np.ascontiguousarray(images)
 
     largest = max(map(len, batches), default=0)
-    size = largest * math.prod(stream.shape[1:]) * stream.dtype.itemsize
-    most = min(max(AHEAD_BYTES // max(size, 1), 1), BATCHES_AHEAD)
-    return ahead(read, batches, most)
+    return ahead(read, batches, _batches_ahead(largest * _image_bytes(stream)))
+
+
+def prefetched_bytes(stream: ImageStream, batch_size: int) -> int:
+    """Return how much memory ``prefetched`` takes at most, for batches of that size."""
+    batch = batch_size * _image_bytes(stream)
+    # Besides those that wait, one is being read and one used.
+    return min((_batches_ahead(batch) + 2) * batch, stream.shape[0] * _image_bytes(stream))
+
+
+def _image_bytes(stream: ImageStream) -> int:
+    return math.prod(stream.shape[1:]) * stream.dtype.itemsize
+
+
+def _batches_ahead(batch_bytes: int) -> int:
+    return min(max(AHEAD_BYTES // max(batch_bytes, 1), 1), BATCHES_AHEAD)

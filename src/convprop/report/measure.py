@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
 from convprop.data.dataset import Dataset
-from convprop.data.stream import ImageStream, prefetched
 from convprop.errors import invalid
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -23,9 +20,6 @@ Integers = NDArray[np.int64]
 
 BINS = 10
 """How many bins of equal width a calibration has."""
-
-_MOST_IMAGES = 256
-_MOST_BYTES = 1 << 25
 
 
 class Confusion(NamedTuple):
@@ -174,18 +168,19 @@ def measure(network: Network, test: Dataset) -> Measured:
     elif names is None:
         names = tuple(test.class_names)
     classes = test.labels.astype(np.int64)
+    images = network.as_source(test.images, "test.images")
+    targets = network.as_targets(classes, len(classes), "test.labels")
     parts = []
-    for rows, images in _chunks(test.images):
-        outputs = network.forward(images)
-        targets = network.as_targets(classes[rows], len(images), "test.labels")
-        kind, smoothing = network.loss.kind, network.loss.label_smoothing
-        losses, _ = engine.loss(outputs, targets, kind, None, smoothing)
-        given = network.loss.prediction(outputs).astype(np.float64)
+    for part, outputs in network.forward_batches(images):
+        losses = network.losses_of(outputs, targets[part])
+        given = network.loss.prediction(outputs)
         if network.outputs == 1:
+            given = given.astype(np.float64)
             given = np.hstack([1 - given, given])
         predicted = network.classes_of(outputs)
-        every = np.arange(len(images))
-        parts.append((predicted, given[every, predicted], given[every, classes[rows]], losses))
+        every = np.arange(len(outputs))
+        of_both = given[every, predicted], given[every, classes[part]]
+        parts.append((predicted, *(values.astype(np.float64) for values in of_both), losses))
     predicted, certainty, given_true, losses = map(np.concatenate, zip(*parts, strict=True))
     if not np.isfinite(certainty).all():
         raise invalid("network", "have finite outputs for the test images", "NaN or infinity")
@@ -198,16 +193,3 @@ def measure(network: Network, test: Dataset) -> Measured:
         float(np.average(losses)),
         not isinstance(network.loss, SquaredError),
     )
-
-
-def _chunks(images: Array | ImageStream) -> Iterator[tuple[slice, Array]]:
-    """Yield the images part by part, as many as fit into some megabytes."""
-    count = images.shape[0]
-    bytes_each = math.prod(images.shape[1:]) * images.dtype.itemsize
-    step = min(max(_MOST_BYTES // max(bytes_each, 1), 1), _MOST_IMAGES)
-    parts = [slice(start, min(start + step, count)) for start in range(0, count, step)]
-    if isinstance(images, np.ndarray):
-        yield from ((part, images[part]) for part in parts)
-    else:
-        rows = [np.arange(part.start, part.stop) for part in parts]
-        yield from zip(parts, prefetched(images, rows), strict=True)
