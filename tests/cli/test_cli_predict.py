@@ -90,6 +90,21 @@ def test_patterns_are_quoted_or_the_shell_s(
     assert capsys.readouterr() == ("", f"error: {rule}\n")
 
 
+@pytest.mark.parametrize(
+    "words", ["M --top 2 A B", "M A --top 2 B", "--top 2 M A B", "M A B --top 2"]
+)
+def test_options_may_stand_anywhere(
+    capsys: pytest.CaptureFixture[str], model: Path, stripes_folder: Path, words: str
+) -> None:
+    files = [str(stripes_folder / name / "0{}.png") for name in ("lying", "standing")]
+    given = {"M": str(model), "A": files[0].format(0), "B": files[1].format(1)}
+    assert cli.run(["predict", *(given.get(word, word) for word in words.split())]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["lying", "standing"]
+    assert [line.split()[-1] for line in lines] == [given["A"], given["B"]]
+    assert all(line.count(" %  ") == 2 for line in lines)
+
+
 def test_several_labels_an_image(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
 ) -> None:

@@ -80,6 +80,8 @@ def _usage(command: Callable[..., object]) -> str:
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             name = parameter.name.upper()
             words.append(name if parameter.default is inspect.Parameter.empty else f"[{name}]")
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            words.append(f"{parameter.name.upper()}...")
     return " ".join(words)
 
 

@@ -118,25 +118,16 @@ def time_or_epochs(_: Any, tokens: Sequence[Token]) -> Every:
 
 def file_name(kind: Any, tokens: Sequence[Token]) -> str | Path:
     """Read the name of a file, a folder or data; an empty one would mean this folder."""
-    value: str | Path = kind(_name(tokens[0]))
+    if not tokens[0].value:
+        raise CoercionError(msg="not be empty", token=tokens[0])
+    value: str | Path = kind(tokens[0].value)
     return value
-
-
-def file_names(_: Any, tokens: Sequence[Token]) -> list[Path]:
-    """Read the names of files or folders."""
-    return [Path(_name(token)) for token in tokens]
-
-
-def _name(token: Token) -> str:
-    if not token.value:
-        raise CoercionError(msg="not be empty", token=token)
-    return token.value
 
 
 DataName = Annotated[str, Parameter(converter=file_name)]
 FileName = Annotated[Path, Parameter(converter=file_name)]
-# A pattern may begin with a bracket, which is no list in JSON.
-FileNames = Annotated[list[Path], Parameter(required=True, converter=file_names, json_list=False)]
+# Of each of several files; a pattern may begin with a bracket, which is no list in JSON.
+FileNames = Annotated[Path, Parameter(required=True, converter=file_name, json_list=False)]
 Count = Annotated[int | None, Parameter(converter=count_from_one)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv as tables
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -34,9 +34,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 def predict(
     model: FileName,
-    files: FileNames,
     /,
-    *,
+    *files: FileNames,
     top: Count = None,
     all_probabilities: bool = False,
     out: FileName | None = None,
@@ -138,7 +137,7 @@ def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
 
 
 def _images(
-    files: list[Path], network: Network, model: Path, skipped: list[str] | None
+    files: Sequence[Path], network: Network, model: Path, skipped: list[str] | None
 ) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """Return images and their names, some at a time."""
     name = str(files[0])
