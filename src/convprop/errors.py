@@ -10,6 +10,10 @@ class ConvpropError(Exception):
 class InvalidInput(ConvpropError, ValueError):
     """A parameter or an array breaks a rule; the message names parameter, rule and value."""
 
+    parameter: str = ""
+    rule: str = ""
+    received: object = None
+
 
 class DataError(ConvpropError, ValueError):
     """A data file or folder cannot be used; the message names it."""
@@ -28,4 +32,6 @@ class TrainingDiverged(ConvpropError, RuntimeError):
 
 def invalid(parameter: str, rule: str, received: object) -> InvalidInput:
     """Return the error "<parameter> must <rule>, got <received>"."""
-    return InvalidInput(f"{parameter} must {rule}, got {received}")
+    error = InvalidInput(f"{parameter} must {rule}, got {received}")
+    error.parameter, error.rule, error.received = parameter, rule, received
+    return error

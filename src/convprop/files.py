@@ -7,7 +7,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -16,23 +16,59 @@ from convprop.errors import invalid
 
 def replace_file(path: str | PathLike[str], content: bytes) -> None:
     """Write the content beside the path, flush it to the disk, then rename it."""
+    with replacing(path) as write:
+        write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | PathLike[str]) -> Iterator[Callable[[bytes], None]]:
+    """Give what writes the parts of a file, which takes the path's place when the block ends.
+
+    Where the block raises, the path is as it was, and nothing is left beside it.
+    """
     with _explained(path):
         target, temporary = _places(path)
         _remove_abandoned(target)
+        file = open(temporary, "xb")  # noqa: SIM115
+
+    def write(content: bytes) -> None:
+        with _explained(path):
+            file.write(content)
+            file.flush()
+
+    try:
         try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
+            yield write
+            with _explained(path):
                 os.fsync(file.fileno())
+        finally:
+            # What could not be written is still in the buffer, and fails once more.
+            with contextlib.suppress(OSError):
+                file.close()
+        with _explained(path):
             os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with _explained(path):
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def append_file(path: str | PathLike[str], content: bytes) -> None:
+    """Add the content to the end of a file, all of it or nothing."""
+    with _explained(path), open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except BaseException:
+            file.truncate(end)
+            raise
 
 
 def _remove_abandoned(target: Path) -> None:

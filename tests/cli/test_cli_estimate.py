@@ -87,18 +87,20 @@ def test_the_peak_of_memory_is_what_was_said(like_mnist: Path, options: str) -> 
     )
 
 
-def test_the_peak_is_what_was_said_for_ten_thousand_classes(tmp_path: Path) -> None:
+def test_the_peak_is_what_was_said_for_many_classes(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     images = {
-        name: random.integers(0, 256, (10_000, 8, 8), dtype=np.uint8)
+        name: random.integers(0, 256, (4000, 8, 8), dtype=np.uint8)
         for name in ("images", "test_images")
     }
-    labels = np.arange(10_000)
+    labels = np.arange(4000)
     np.savez(tmp_path / "many.npz", labels=labels, test_labels=labels, **images)
-    options = ("--preset", "mlp", "--epochs", "1", "--batch-size", "500", "--json")
+    options = ("--preset", "mlp", "--epochs", "1", "--batch-size", "400", "--json")
     record = json.loads(run("train", tmp_path / "many.npz", *options).stdout)
-    assert record["classes"] == 10_000
-    assert record["estimated_peak_bytes"] == pytest.approx(record["peak_memory_bytes"], rel=0.1)
+    assert record["classes"] == 4000
+    assert record["estimated_peak_bytes"] == pytest.approx(
+        record["peak_memory_bytes"], rel=TOLERANCE
+    )
 
 
 def test_the_peak_is_what_was_said_for_large_photographs_in_a_stream(tmp_path: Path) -> None:

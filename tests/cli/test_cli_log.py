@@ -63,7 +63,9 @@ def test_a_log_that_fails_ends_the_training_and_keeps_the_network(
     monkeypatch.setattr("convprop.cli.train_log.replace_file", remove)
     arguments = ["train", str(stripes_file), *QUICK, "--log", str(log), "--out", str(out)]
     assert cli.run(arguments) == 1
-    assert capsys.readouterr().err == f"error: {log}: Is a directory\n"
+    assert capsys.readouterr().err == (
+        f"error: --log must name a file that can be written, got {log} (is a directory)\n"
+    )
     assert cp.load(out).class_names == ("lying", "standing")
 
 
@@ -149,4 +151,5 @@ def test_a_folder_that_cannot_be_made_is_found_before_anything_else(
     pytest.importorskip("tensorboard", reason="the extra is not installed")
     (tmp_path / "file").touch()
     assert cli.run(["train", "no-data", "--tensorboard", str(tmp_path / "file")]) == 1
-    assert capsys.readouterr() == ("", f"error: {tmp_path}/file: File exists\n")
+    message = f"--tensorboard must name a folder that can be written, got {tmp_path}/file"
+    assert capsys.readouterr() == ("", f"error: {message} (file exists)\n")

@@ -218,7 +218,7 @@ def test_a_report_is_written_and_named(
     (command,) = (block for block in Page(html).blocks if block.startswith("convprop"))
     assert command.endswith(f"--seed 3 --validation 0.2 --report {page}")
     assert cli.run([*arguments, "--report", str(tmp_path)]) == 1
-    message = f"path must name a file that can be written, got {tmp_path} (is a directory)"
+    message = f"--report must name a file that can be written, got {tmp_path} (is a directory)"
     assert capsys.readouterr() == ("", f"error: {message}\n")
 
 

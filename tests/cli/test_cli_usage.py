@@ -131,7 +131,7 @@ def test_an_unknown_command_or_name_is_answered_with_the_nearest(
 def test_an_output_that_cannot_be_written_is_found_before_anything_else(tmp_path: Path) -> None:
     out = tmp_path / "missing" / "model.safetensors"
     result = run("train", "no-such-data", "--out", out)
-    message = f"path must name a file that can be written, got {out} (no such file or directory)"
+    message = f"--out must name a file that can be written, got {out} (no such file or directory)"
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == f"error: {message}\n"
 

@@ -86,7 +86,8 @@ def find_rate(
     if out is not None:
         if out.suffix.lower() not in ENDINGS:
             raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
-        check_writable(out)
+        with options.written_by("--out"):
+            check_writable(out)
     if not smallest < largest:
         raise UsageError(f"--largest must be above --smallest, {smallest:g}, got {largest:g}")
     if steps is not None and steps < FEWEST_STEPS:
@@ -132,7 +133,8 @@ def find_rate(
     if out is not None:
         chart = rate_chart(curve)
         drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
-        replace_file(out, drawn)
+        with options.written_by("--out"):
+            replace_file(out, drawn)
         terminal.labelled("saved", str(out))
     if json:
         print_json(

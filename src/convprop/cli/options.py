@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from convprop.errors import ConvpropError, invalid
+from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.geometry import LARGEST_INTEGER
 from convprop.processors import MOST_THREADS
 from convprop.threads import set_num_threads
@@ -130,6 +131,17 @@ FileName = Annotated[Path, Parameter(converter=file_name)]
 FileNames = Annotated[Path, Parameter(required=True, converter=file_name, json_list=False)]
 Count = Annotated[int | None, Parameter(converter=count_from_one)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
+
+
+@contextmanager
+def written_by(option: str) -> Iterator[None]:
+    """Let the error about a file that cannot be written name the option that it was given by."""
+    try:
+        yield
+    except InvalidInput as error:
+        if error.parameter != "path":
+            raise
+        raise invalid(option, error.rule, error.received) from None
 
 
 def use_threads(threads: int | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv as tables
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -13,13 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.cli.model import fitted
-from convprop.cli.options import Count, FileName, FileNames, Threads, UsageError, use_threads
+from convprop.cli.options import (
+    Count,
+    FileName,
+    FileNames,
+    Threads,
+    UsageError,
+    use_threads,
+    written_by,
+)
 from convprop.cli.terminal import Terminal, count, json_line, percent, printable
 from convprop.data import load, read_images
 from convprop.data.idx import is_idx_folder
 from convprop.data.mapped import is_array_folder
 from convprop.errors import invalid
-from convprop.files import check_writable
+from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 
@@ -46,7 +55,7 @@ def predict(
 ) -> None:
     """Say what images show: a label and its probability a line.
 
-    Lines are written as the images are read, however many there are.
+    Lines are written as the images are read, however many there are; to a file only together.
 
     Parameters
     ----------
@@ -76,7 +85,8 @@ def predict(
     if json and csv:
         raise UsageError("--json must not come with --csv")
     if out is not None:
-        check_writable(out)
+        with written_by("--out"):
+            check_writable(out)
     use_threads(threads)
     network = Network.load(model)
     for option, given in (("--top", top), ("--all-probabilities", all_probabilities)):
@@ -89,12 +99,15 @@ def predict(
     wanted = _Wanted(_class_names(network), top or 1, top is not None, all_probabilities)
     skipped: list[str] = []
     chunks = _images(files, network, model, skipped if skip_unreadable else None)
-    with _opened(out) as target:
-        write = _WRITERS[chosen or "lines"](target, wanted)
-        written = 0
+    text = StringIO()
+    write = _WRITERS[chosen or "lines"](text, wanted)
+    written = 0
+    with _output(out) as put:
         for images, names in chunks:
             write(_predictions(network, images, names))
-            target.flush()
+            put(text.getvalue())
+            text.seek(0)
+            text.truncate()
             written += len(names)
     terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
@@ -129,11 +142,15 @@ def _class_names(network: Network) -> tuple[str, ...]:
     return network.class_names or tuple(map(str, range(max(network.outputs, 2))))
 
 
-def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
+@contextmanager
+def _output(out: Path | None) -> Iterator[Callable[[str], None]]:
+    """Give what writes to stdout at once, or to a file that is there when all is written."""
     if out is None:
-        return nullcontext(sys.stdout)
-    # A file's name may hold bytes that are no UTF-8; they are written as they are.
-    return open(out, "w", encoding="utf-8", errors="surrogateescape", newline="")
+        yield partial(print, end="", flush=True)
+        return
+    with written_by("--out"), replacing(out) as write:
+        # A file's name may hold bytes that are no UTF-8; they are written as they are.
+        yield lambda text: write(text.encode("utf-8", "surrogateescape"))
 
 
 def _images(

@@ -98,7 +98,8 @@ def search(
     if folds == 1:
         raise UsageError(str(invalid("--folds", "be at least 2", 1)))
     if out is not None:
-        check_writable(out)
+        with options.written_by("--out"):
+            check_writable(out)
     options.use_threads(threads)
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
@@ -245,7 +246,8 @@ def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:
 
 def _save(out: Path, data: str, settings: dict[str, Any]) -> None:
     comment = f"The best settings that convprop search found for {data!r}."
-    replace_file(out, to_toml(settings, comment).encode())
+    with options.written_by("--out"):
+        replace_file(out, to_toml(settings, comment).encode())
 
 
 def _record(

@@ -73,7 +73,8 @@ def show(
     out = _default_name(data) if out is None else out
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
-    check_writable(out)
+    with options.written_by("--out"):
+        check_writable(out)
     terminal = Terminal()
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
@@ -96,9 +97,11 @@ def show(
         terminal.labelled("augment", *augment_text(augment).split(), f"seed {seed}")
     lines = cells(train, rows, augment, each, seed)
     if out.suffix.lower() == ".html":
-        replace_file(out, sheet_page(title, lines).encode())
+        sheet = sheet_page(title, lines).encode()
     else:
-        replace_file(out, png(sheet_picture(title, lines)))
+        sheet = png(sheet_picture(title, lines))
+    with options.written_by("--out"):
+        replace_file(out, sheet)
     made = f" in {count(each, 'version')}" if each else ""
     terminal.labelled("saved", str(out), f"{count(len(rows), 'image')}{made}")
 

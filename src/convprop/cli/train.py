@@ -48,7 +48,7 @@ def train(
     given.check()
     logs: list[JsonLog | TensorBoardLog] = []
     if given.log_file is not None:
-        logs.append(JsonLog(given.log_file))
+        logs.append(JsonLog(given.log_file, given.log_option))
     if given.tensorboard is not None:
         logs.append(TensorBoardLog(given.tensorboard))
     options.use_threads(given.threads)
@@ -199,7 +199,7 @@ class _Training:
                     raise KeyboardInterrupt
 
             try:
-                with self.progress:
+                with self.progress, options.written_by("--out"):
                     history = train_network(
                         self.network,
                         self.split.train.images,
@@ -268,14 +268,15 @@ class _Training:
             return
         from convprop.report import write_report
 
-        write_report(
-            self.given.report,
-            self.network,
-            self.history,
-            self.split.test,
-            command=self.given.command(self.data, resume=False),
-            settings=self.settings,
-        )
+        with options.written_by("--report"):
+            write_report(
+                self.given.report,
+                self.network,
+                self.history,
+                self.split.test,
+                command=self.given.command(self.data, resume=False),
+                settings=self.settings,
+            )
         self.terminal.labelled("report", str(self.given.report))
 
     def _save(self) -> None:
@@ -284,7 +285,8 @@ class _Training:
         if out is None or settings_file is None or self.checkpoints is None:
             return
         described = {"preset": self.course.name} | (self.network.training_settings or {})
-        model_file.save(self.network, out, described)
+        with options.written_by("--out"):
+            model_file.save(self.network, out, described)
         result = {
             "finished": self.ended,
             "epochs": len(self.history),
@@ -298,6 +300,7 @@ class _Training:
             f"convprop train --config {settings_file.name}"
         )
         text = to_toml(self.settings | {"result": result}, comment)
-        replace_file(settings_file, text.encode(errors="replace"))
+        with options.written_by("--out"):
+            replace_file(settings_file, text.encode(errors="replace"))
         if self.ended:
             self.checkpoints.remove()

@@ -12,9 +12,10 @@ import numpy as np
 
 from convprop import __version__
 from convprop._native import engine
-from convprop.cli.options import UsageError
+from convprop.cli.options import UsageError, written_by
 from convprop.cli.terminal import json_line
-from convprop.files import replace_file
+from convprop.errors import invalid
+from convprop.files import append_file, replace_file
 from convprop.training import EpochRecord, History
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ class JsonLog:
     checkpoint knows of, so that each is there once, however often it was interrupted.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, option: str) -> None:
+        """``option`` is the one that the path was given by."""
+        self.path, self.option = path, option
 
     def start(self, history: History, facts: dict[str, Any]) -> None:
         """Begin the file."""
         lines = [_line("start", facts), *(_line("epoch", epoch._asdict()) for epoch in history)]
-        replace_file(self.path, "".join(lines).encode())
+        with written_by(self.option):
+            replace_file(self.path, "".join(lines).encode())
 
     def epoch(self, epoch: EpochRecord) -> None:
         """Add an epoch."""
@@ -49,8 +52,8 @@ class JsonLog:
         """Nothing is left open."""
 
     def _append(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        with written_by(self.option):
+            append_file(self.path, line.encode())
 
 
 def _line(event: str, facts: dict[str, Any]) -> str:
@@ -75,7 +78,12 @@ class TensorBoardLog:
     def __init__(self, folder: Path) -> None:
         """Make the folder; raise UsageError if the package tensorboard is not installed."""
         self.writer_class = _writer_class()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            received = f"{folder} ({(error.strerror or str(error)).lower()})"
+            rule = "name a folder that can be written"
+            raise invalid("--tensorboard", rule, received) from None
         self.folder = folder
         self.writer: EventFileWriter | None = None
 

@@ -168,19 +168,20 @@ class TrainOptions:
                 f"{left[0]} is of a training that has not ended:"
                 " go on with --resume, or remove it to begin anew"
             )
-        written = {
-            "--out": self.out,
-            "the settings": self.settings_file,
-            "the log": self.log_file,
-            "--report": self.report,
-        }
+        written = (
+            ("--out", self.out, "--out"),
+            ("the settings", self.settings_file, "--out"),
+            ("the log", self.log_file, self.log_option),
+            ("--report", self.report, "--report"),
+        )
         seen: dict[Path, str] = {}
-        for what, path in written.items():
+        for what, path, option in written:
             if path is None:
                 continue
             if (other := seen.setdefault(path.resolve(), what)) != what:
                 raise UsageError(f"{what} must go to another file than {other}, got {path}")
-            check_writable(path)
+            with options.written_by(option):
+                check_writable(path)
 
     def checkpoints(self) -> Checkpoints | None:
         """Return where and how often to write checkpoints; without a time, at an interrupt."""
@@ -205,6 +206,11 @@ class TrainOptions:
         if self.log is not None:
             return self.log
         return None if self.out is None else Path(f"{self.out}.jsonl")
+
+    @property
+    def log_option(self) -> str:
+        """The option that says where the log is written."""
+        return "--out" if self.log is None else "--log"
 
     def resolved(self, shape: Shape) -> tuple[TrainOptions, Preset]:
         """Return the options with every default in its place, and the preset so changed."""
