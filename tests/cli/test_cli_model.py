@@ -3,11 +3,15 @@
 import csv
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from runs import assert_fits, run, stripes, unfolded
 
 import convprop as cp
@@ -55,6 +59,56 @@ def test_evaluate_names_the_commonest_mistakes(
         f" took lying for standing ({standing}x)"
     )
     assert mistakes in unfolded(capsys.readouterr().out)
+
+
+def test_evaluate_streamed_says_the_same(
+    capsys: pytest.CaptureFixture[str], model: Path, stripes_file: Path, stripes_folder: Path
+) -> None:
+    records = []
+    for option in ([], ["--stream"]):
+        words = ["evaluate", str(model), str(stripes_folder), "--part", "train", "--json"]
+        assert cli.run([*words, *option]) == 0
+        records.append(json.loads(capsys.readouterr().out))
+        for timed in ("seconds", "images_per_second"):
+            del records[-1][timed]
+    assert records[0] == records[1]
+    assert cli.run(["evaluate", str(model), str(stripes_file), "--stream"]) == 1
+    rule = f"{stripes_file} must be a folder of images or of .npy files to be streamed, got another"
+    assert capsys.readouterr().err == f"error: {rule}\n"
+
+
+def test_evaluate_streamed_holds_no_more_than_some_batches(tmp_path: Path) -> None:
+    for name in ("dark", "light"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / "data" / name / "0.png")
+        for n in range(1, 3000):
+            os.link(tmp_path / "data" / name / "0.png", tmp_path / "data" / name / f"{n}.png")
+    cp.Network([cp.AveragePool("global"), cp.Dense(2)], (3, 64, 64)).save(tmp_path / "net")
+    measured = (
+        "import sys; from convprop.cli.app import run; from convprop.memory import peak_memory\n"
+        "run(sys.argv[1:]); print(peak_memory())"
+    )
+    arguments = ["evaluate", tmp_path / "net", tmp_path / "data", "--part", "train"]
+    peaks = []
+    for option in ([], ["--stream"]):
+        words = [sys.executable, "-c", measured, *map(str, arguments), *option]
+        result = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert "4,800 train images" in result.stdout
+        peaks.append(int(result.stdout.splitlines()[-1]))
+    # All images take 59 million bytes, and ten batches, as many as are ever read, 31 million.
+    assert peaks[0] - peaks[1] > 20e6
+
+
+def test_evaluate_of_fewer_classes_than_a_model_without_names_has(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> None:
+    net = cp.Network([cp.Dense(5)], (1, 8, 8))
+    net.parameters["dense1.bias"][...] = [0, 0, 0, 0, 1e9]
+    net.save(tmp_path / "net")
+    assert cli.run(["evaluate", str(tmp_path / "net"), str(stripes_file), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "took lying for 4 (10x), took standing for 4 (10x)" in unfolded(shown.err)
+    assert np.array(json.loads(shown.out)["confusion"])[:2, 4].tolist() == [10, 10]
 
 
 def test_data_that_does_not_fit_the_model_is_refused(

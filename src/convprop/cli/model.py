@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import Parameter
-from numpy.typing import NDArray
 
 from convprop import presets
 from convprop.cli.options import (
@@ -38,6 +37,7 @@ from convprop.layers import shape_text
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
+from convprop.report.measure import Measured, measure
 
 _MOST_CONFUSIONS = 3
 
@@ -50,6 +50,7 @@ def evaluate(
     part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
     threads: Threads = None,
     skip_unreadable: bool = False,
+    stream: bool = False,
     json: bool = False,
 ) -> None:
     """Measure a trained network on labelled images.
@@ -67,6 +68,9 @@ def evaluate(
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
+    stream
+        Read the images of a folder as they are needed, instead of all of them first: for more
+        than fit in memory. The result is the same.
     json
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
@@ -74,28 +78,31 @@ def evaluate(
     use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
-        split = load(data, size=size_for(data, network), skip_unreadable=skip_unreadable)
+        split = load(
+            data, size=size_for(data, network), skip_unreadable=skip_unreadable, stream=stream
+        )
     terminal.skipped(split.skipped)
     images = fitted(split.test if part == "test" else split.train, network, model)
     started = time.perf_counter()
-    loss, accuracy = network.evaluate(images.images, images.labels)
+    measured = measure(network, images)
     seconds = time.perf_counter() - started
-    predicted = network.predict_classes(images.images)
     terminal.labelled("data", f"{data}: {count(len(images), f'{part} image')}")
-    terminal.labelled("result", f"accuracy {percent(accuracy)}", f"loss {loss_text(loss)}")
-    terminal.labelled("mistakes", *_mistakes(images, predicted))
+    terminal.labelled(
+        "result", f"accuracy {percent(measured.accuracy)}", f"loss {loss_text(measured.loss)}"
+    )
+    terminal.labelled("mistakes", *_mistakes(measured))
     terminal.labelled("time", f"{seconds:.2f} s", f"{len(images) / seconds:,.0f} images/s")
     if json:
         print_json(
             {
-                "accuracy": accuracy,
-                "loss": loss,
+                "accuracy": measured.accuracy,
+                "loss": measured.loss,
                 "images": len(images),
                 "part": part,
                 "seconds": seconds,
                 "images_per_second": len(images) / seconds,
                 "class_names": images.class_names,
-                "confusion": _confusion(images, predicted).tolist(),
+                "confusion": measured.matrix().tolist(),
                 "weights_sha256": network.weights_sha256(),
             }
         )
@@ -116,28 +123,20 @@ def fitted(images: Dataset, network: Network, model: Path) -> Dataset:
         raise invalid(images.name, rule, shape_text(images.image_shape))
     if network.class_names is not None:
         return images.with_classes(network.class_names)
-    if len(images.class_names) > max(network.outputs, 2):
-        rule = f"have at most {max(network.outputs, 2)} classes to fit {model}"
-        raise invalid(images.name, rule, len(images.class_names))
-    return images
+    names, classes = images.class_names, max(network.outputs, 2)
+    if len(names) > classes:
+        rule = f"have at most {classes} classes to fit {model}"
+        raise invalid(images.name, rule, len(names))
+    # A class that the data does not have may be predicted, too.
+    return replace(images, class_names=[*names, *map(str, range(len(names), classes))])
 
 
-def _confusion(images: Dataset, predicted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many images of each class (row) were taken for each class (column)."""
-    classes = len(images.class_names)
-    pairs = images.labels.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-
-
-def _mistakes(images: Dataset, predicted: NDArray[np.int64]) -> list[str]:
+def _mistakes(measured: Measured) -> list[str]:
     """Say how many images were taken for another class, and which for which most often."""
-    confusion = _confusion(images, predicted)
-    np.fill_diagonal(confusion, 0)
-    names, classes = images.class_names, len(images.class_names)
-    worst = np.argsort(-confusion, axis=None, kind="stable")[:_MOST_CONFUSIONS]
-    pairs = [(*divmod(int(place), classes), int(confusion.flat[place])) for place in worst]
-    most = [f"{names[i]} for {names[j]} ({times}x)" for i, j, times in pairs if times]
-    return [f"{confusion.sum():,} of {len(images):,}", *(f"took {pair}" for pair in most)]
+    names = measured.class_names
+    worst = [cell for cell in measured.cells() if cell.true != cell.predicted][:_MOST_CONFUSIONS]
+    most = [f"took {names[c.true]} for {names[c.predicted]} ({c.images}x)" for c in worst]
+    return [f"{measured.wrong.sum():,} of {len(measured.labels):,}", *most]
 
 
 def summary(
