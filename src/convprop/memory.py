@@ -59,10 +59,27 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def free_memory() -> int:
+    """Return what this process may still take, in bytes; 0 where the system does not tell.
+
+    That is what Linux takes to be available, as far as a limit of the process allows it.
+    """
+    free = _size("/proc/meminfo", "MemAvailable")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return free
+    left = max(limit - _status("VmSize"), 0)
+    return min(free, left) if free else left
+
+
 def _status(name: str) -> int:
     """Return a size that Linux tells of this process, in bytes; 0 where it does not."""
-    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
+    return _size("/proc/self/status", name)
+
+
+def _size(file: str, name: str) -> int:
+    with suppress(OSError), open(file, encoding="ascii", errors="replace") as lines:
+        for line in lines:
             if line.startswith(f"{name}:"):
                 return 1024 * int(line.split()[1])
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, cast
@@ -203,7 +203,7 @@ class Network:
         key = (batch_size, engine.get_num_threads())
         kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
         if kept is None or kept[0] != key:
-            made = engine.Plan(*self._plan_arguments(mode, batch_size))
+            made = self._made(engine.Plan, mode, batch_size)
             made.bind(list(self.parameters.values()))
             kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
@@ -215,7 +215,25 @@ class Network:
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
-        return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+        return int(self._made(engine.plan_bytes, mode, batch))
+
+    def _made(self, make: Callable[..., Any], mode: str, batch_size: int) -> Any:
+        """Return what ``make`` makes of a plan, or say what memory it would take."""
+        try:
+            return make(*self._plan_arguments(mode, batch_size))
+        except MemoryError:
+            pass
+        what = f"a batch of {batch_size:,} images takes"
+        # From here on a plan grows by as much for each image; some of it for sixteen at once.
+        some = 16 if batch_size <= 1024 else 1024
+        try:
+            first, second = (
+                engine.plan_bytes(*self._plan_arguments(mode, n)) for n in (some, 2 * some)
+            )
+        except MemoryError:
+            raise MemoryError(f"{what} more than there is") from None
+        size = first + (second - first) * (batch_size - some) / some
+        raise MemoryError(f"{what} about {size / 1e9:,.1f} GB")
 
     def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
         return (

@@ -153,7 +153,7 @@ NAMES = (
         (
             'checkpoint_every = "30"',
             "checkpoint_every in {} must be a time or a number of epochs,"
-            " as in 30s, 5m, 2h or 3epochs, got 30",
+            " as in 30s, 5m, 2h or 3epochs, at most 999999 of them, got 30",
         ),
         ("epochs =", "{}: not a TOML file (Invalid value (at line 1, column 9))"),
     ],

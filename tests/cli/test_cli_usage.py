@@ -83,7 +83,21 @@ PRESETS = "digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist, cifar-tutor
         ("train --validation 1", "--validation must be a number above 0 and below 1, got 1"),
         (
             "train --size 0x32",
-            "--size must be a number of pixels, or rows and columns as in 32x48, got 0x32",
+            "--size must be a number of pixels from 1 to 99999, or rows and columns as in 32x48,"
+            " got 0x32",
+        ),
+        (
+            "show --size 32x100000",
+            "--size must be a number of pixels from 1 to 99999, or rows and columns as in 32x48,"
+            " got 32x100000",
+        ),
+        *(
+            (
+                f"train --out x --checkpoint-every {every}",
+                "--checkpoint-every must be a time or a number of epochs, as in 30s, 5m, 2h or"
+                f" 3epochs, at most 999999 of them, got {every}",
+            )
+            for every in ("1000000s", "1000000epochs", "0m")
         ),
         ("train --epochs", "--epochs must have a value, got none"),
         ("train --optimiser sgd", "Unknown option: --optimiser. Did you mean --optimizer?"),
@@ -173,8 +187,11 @@ def test_a_preset_that_is_too_large_for_the_images_says_so(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (MemoryError(), "not enough memory"),
-        (MemoryError("Unable to allocate 3 TiB"), "not enough memory: Unable to allocate 3 TiB"),
+        (MemoryError(), "not enough memory (4.2 GB are free)"),
+        (
+            MemoryError("Unable to allocate 3 TiB"),
+            "not enough memory: Unable to allocate 3 TiB (4.2 GB are free)",
+        ),
         (PermissionError(13, "Permission denied", "/data"), "/data: Permission denied"),
         (OSError("odd"), "odd"),
     ],
@@ -189,8 +206,27 @@ def test_what_the_machine_refuses_is_one_line(
         raise error
 
     monkeypatch.setattr(train_command, "load", refuse)
+    monkeypatch.setattr(cli, "free_memory", lambda: 4_210_000_000)
     assert cli.run(["train"]) == 1
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_what_does_not_fit_in_memory_is_said_with_both_sizes() -> None:
+    # A limit on the address space, in kilobytes.
+    limited = "ulimit -v 4000000;"
+    result = run("summary", "lenet5", "--batch-size", "2000000000", shell=limited)
+    assert (result.returncode, result.stdout) == (1, "")
+    found = re.fullmatch(
+        r"error: not enough memory: a batch of 2,000,000,000 images takes about ([\d,.]+) GB"
+        r" \(([\d.]+) GB are free\)\n",
+        result.stderr,
+    )
+    assert found, result.stderr
+    asked, free = (float(number.replace(",", "")) for number in found.groups())
+    net = cp.preset("lenet5", (1, 28, 28), 10)
+    each = (net.plan_bytes("train", 4096) - net.plan_bytes("train", 2048)) / 2048
+    assert asked == pytest.approx(2 * each, rel=0.01)
+    assert 0 < free < 4.1
 
 
 @pytest.mark.parametrize("line", ["train --epochs 1", "summary lenet5", "check"])

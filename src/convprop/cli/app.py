@@ -32,6 +32,7 @@ from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError
+from convprop.memory import free_memory
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -107,7 +108,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return _failure(str(error), EXIT_USAGE)
     except MemoryError as error:
-        return _failure(f"not enough memory: {error}".removesuffix(": "), EXIT_FAILURE)
+        asked = f"not enough memory: {error}".removesuffix(": ")
+        free = f" ({size / 1e9:,.1f} GB are free)" if (size := free_memory()) else ""
+        return _failure(asked + free, EXIT_FAILURE)
     except ConvpropError as error:
         return _failure(str(error), EXIT_FAILURE)
     except OSError as error:

@@ -75,7 +75,8 @@ def find_rate(
         CPU threads to use, 1 to 1024; if not given, as many as the process may use. The
         result is the same for any number.
     size
-        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48, at most
+        99999 each.
     out
         File to draw the plot in, .svg or .png.
     skip_unreadable

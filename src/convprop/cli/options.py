@@ -112,9 +112,10 @@ def time_or_epochs(_: Any, tokens: Sequence[Token]) -> Every:
         seconds = float(match[1]) * _UNITS[match[2]]
         if seconds > 0:
             return Every(text, seconds=seconds)
-    elif (match := re.fullmatch(r"([0-9]{1,9})epochs?", text)) and int(match[1]) > 0:
+    elif (match := re.fullmatch(r"([0-9]{1,6})epochs?", text)) and int(match[1]) > 0:
         return Every(text, epochs=int(match[1]))
-    raise ValueError("be a time or a number of epochs, as in 30s, 5m, 2h or 3epochs")
+    rule = "be a time or a number of epochs, as in 30s, 5m, 2h or 3epochs, at most 999999 of them"
+    raise ValueError(rule)
 
 
 def file_name(kind: Any, tokens: Sequence[Token]) -> str | Path:
@@ -154,7 +155,7 @@ def image_size(_: Any, tokens: Sequence[Token]) -> tuple[int, int]:
     """Read "32" or "32x48" as (rows, columns)."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", tokens[0].value)
     if match is None:
-        raise ValueError("be a number of pixels, or rows and columns as in 32x48")
+        raise ValueError("be a number of pixels from 1 to 99999, or rows and columns as in 32x48")
     return int(match[1]), int(match[2] or match[1])
 
 

@@ -77,7 +77,8 @@ def search(
     seed
         Of everything that is left to chance; 0 if not given.
     size
-        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48, at most
+        99999 each.
     jobs
         How many processes train at once; 1 if not given. The scores are the same for any number.
     threads

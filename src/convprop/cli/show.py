@@ -57,7 +57,8 @@ def show(
     seed
         Seed of the choice of images and of the augmentation; 0 if not given.
     size
-        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48, at most
+        99999 each.
     out
         File to write, a picture or a page by its ending, .png or .html; DATA-sheet.png if not
         given.

@@ -73,7 +73,8 @@ class TrainOptions:
     validation
         Fraction of the training images to hold out and measure after every epoch.
     size
-        Resize every image, to a square as in 32 or to rows and columns as in 32x48.
+        Resize every image, to a square as in 32 or to rows and columns as in 32x48, at most
+        99999 each.
     skip_unreadable
         Leave out image files that cannot be read, and list them.
     stream
@@ -102,7 +103,7 @@ class TrainOptions:
         File to save the trained network in, with its settings (FILE.toml) and log
         (FILE.jsonl) beside it. Ctrl-C saves it too, with a checkpoint to go on from.
     checkpoint_every
-        Write a checkpoint beside --out every 30s, 5m, 2h or 3epochs.
+        Write a checkpoint beside --out every 30s, 5m, 2h or 3epochs; at most 999999 of them.
     resume
         Go on from the newest good checkpoint, or begin where there is none.
     log
