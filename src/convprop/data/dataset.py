@@ -106,6 +106,47 @@ def quoted(names: Sequence[str], most: int = 10) -> str:
     return text if len(names) <= most else f"{text}, ... ({len(names)} in all)"
 
 
+def labelled_split(
+    name: str,
+    train: tuple[Any, Array],
+    test: tuple[Any, Array] | None,
+    class_names: Sequence[str] | None,
+    test_fraction: float,
+    seed: int,
+    test_path: str | Path | None = None,
+) -> Split:
+    """Return the sets of images with raw labels; without a test part the training part is cut.
+
+    Parameters
+    ----------
+    name : str
+        The source, for messages; ``test_path`` of the test images, if they have a file.
+    train, test : (images, labels)
+        Images (N, C, H, W) or a stream of them, and labels as for `encode_labels`.
+
+    Raises
+    ------
+    DataError
+        Test images of another (C, H, W), or from `encode_labels`.
+    """
+    images, labels = train
+    if test is None:
+        encoded, _, names = encode_labels(name, labels, None, class_names)
+        return split_by_seed(Dataset(images, encoded, names, name), test_fraction, seed)
+    test_images, test_labels = test
+    if test_images.shape[1:] != images.shape[1:]:
+        raise unusable(
+            test_path or name,
+            f"hold test images of shape {images.shape[1:]} (C, H, W), as the training images",
+            f"shape {test_images.shape[1:]}",
+        )
+    encoded, test_encoded, names = encode_labels(name, labels, test_labels, class_names)
+    assert test_encoded is not None
+    return Split(
+        Dataset(images, encoded, names, name), Dataset(test_images, test_encoded, names, name)
+    )
+
+
 def encode_labels(
     name: str,
     train: Array,
@@ -174,16 +215,6 @@ def _positions(name: str, labels: Array, known: Array) -> NDArray[np.int32]:
         rule = f"have labels among {quoted([str(value) for value in known])}"
         raise unusable(name, rule, repr(str(stray)))
     return positions.astype(np.int32)
-
-
-def check_test_shape(path: str | Path, test: Array, train: Array) -> None:
-    """Refuse test images whose (C, H, W) is not the training images'."""
-    if test.shape[1:] != train.shape[1:]:
-        raise unusable(
-            path,
-            f"hold test images of shape {train.shape[1:]} (C, H, W), as the training images",
-            f"shape {test.shape[1:]}",
-        )
 
 
 def entries(folder: Path) -> list[Path]:

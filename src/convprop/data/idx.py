@@ -15,14 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import (
-    Dataset,
-    Split,
-    check_test_shape,
-    encode_labels,
-    split_by_seed,
-    unusable,
-)
+from convprop.data.dataset import Split, labelled_split, unusable
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -50,18 +43,10 @@ def is_idx_folder(folder: Path) -> bool:
 
 def load_folder(folder: Path, name: str, test_fraction: float, seed: int) -> Split:
     """Load train-* and t10k-* idx files; without t10k-* the training files are split."""
-    images, labels = _read_pair(folder, "train")
-    if find(folder, "t10k", "images") is None and find(folder, "t10k", "labels") is None:
-        encoded, _, class_names = encode_labels(name, labels, None)
-        return split_by_seed(Dataset(images, encoded, class_names, name), test_fraction, seed)
-    test_images, test_labels = _read_pair(folder, "t10k")
-    check_test_shape(name, test_images, images)
-    encoded, test_encoded, class_names = encode_labels(name, labels, test_labels)
-    assert test_encoded is not None
-    return Split(
-        Dataset(images, encoded, class_names, name),
-        Dataset(test_images, test_encoded, class_names, name),
-    )
+    train, test = _read_pair(folder, "train"), None
+    if find(folder, "t10k", "images") is not None or find(folder, "t10k", "labels") is not None:
+        test = _read_pair(folder, "t10k")
+    return labelled_split(name, train, test, None, test_fraction, seed)
 
 
 def _read_pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

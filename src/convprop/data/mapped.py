@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convprop.data.arrays import Array, channels_first
-from convprop.data.dataset import Dataset, Split, encode_labels, split_by_seed, unusable
+from convprop.data.dataset import Split, labelled_split, unusable
 from convprop.data.image_files import resize_images
 from convprop.data.npz import NAMES
 from convprop.data.stream import Indices
@@ -82,20 +82,11 @@ def load_folder(
     class_names = None
     if _has(folder, "class_names"):
         class_names = [str(value) for value in _map(folder, "class_names").reshape(-1)]
-    images, labels = _pair(folder, names[0], names[1], data_format, size)
-    if not _has(folder, names[2]) and not _has(folder, names[3]):
-        encoded, _, class_names = encode_labels(name, labels, None, class_names)
-        return split_by_seed(Dataset(images, encoded, class_names, name), test_fraction, seed)
-    test_images, test_labels = _pair(folder, names[2], names[3], data_format, size)
-    if test_images.shape[1:] != images.shape[1:]:
-        rule = f"hold images of shape {images.shape[1:]} (C, H, W), as the training images"
-        raise unusable(folder / f"{names[2]}.npy", rule, f"shape {test_images.shape[1:]}")
-    encoded, test_encoded, class_names = encode_labels(name, labels, test_labels, class_names)
-    assert test_encoded is not None
-    return Split(
-        Dataset(images, encoded, class_names, name),
-        Dataset(test_images, test_encoded, class_names, name),
-    )
+    train, test = _pair(folder, names[0], names[1], data_format, size), None
+    if _has(folder, names[2]) or _has(folder, names[3]):
+        test = _pair(folder, names[2], names[3], data_format, size)
+    test_path = folder / f"{names[2]}.npy"
+    return labelled_split(name, train, test, class_names, test_fraction, seed, test_path)
 
 
 def _has(folder: Path, name: str) -> bool:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from convprop.data.dataset import Dataset, Split, encode_labels, split_by_seed, unusable
+from convprop.data.dataset import Dataset, Split, encode_labels, labelled_split, unusable
 
 _MNIST_TRAINING_IMAGES = 60_000
 
@@ -22,8 +22,7 @@ def load_digits(test_fraction: float, seed: int) -> Split:
 
     digits = datasets.load_digits()
     images = digits.images.astype(np.uint8)[:, np.newaxis]
-    labels, _, class_names = encode_labels("digits", digits.target, None)
-    return split_by_seed(Dataset(images, labels, class_names, "digits"), test_fraction, seed)
+    return labelled_split("digits", (images, digits.target), None, None, test_fraction, seed)
 
 
 def load_mnist() -> Split:

@@ -9,14 +9,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile as Archive
 
 from convprop.data.arrays import Array, as_images
-from convprop.data.dataset import (
-    Dataset,
-    Split,
-    check_test_shape,
-    encode_labels,
-    split_by_seed,
-    unusable,
-)
+from convprop.data.dataset import Split, labelled_split, unusable
 from convprop.errors import DataError, InvalidInput
 
 NAMES = (
@@ -55,18 +48,10 @@ def _load_archive(
     class_names = None
     if "class_names" in held:
         class_names = [str(value) for value in _read(archive, path, "class_names").reshape(-1)]
-    images, labels = _read_pair(archive, path, names[0], names[1], data_format)
-    if names[2] not in held and names[3] not in held:
-        encoded, _, class_names = encode_labels(name, labels, None, class_names)
-        return split_by_seed(Dataset(images, encoded, class_names, name), test_fraction, seed)
-    test_images, test_labels = _read_pair(archive, path, names[2], names[3], data_format)
-    check_test_shape(path, test_images, images)
-    encoded, test_encoded, class_names = encode_labels(name, labels, test_labels, class_names)
-    assert test_encoded is not None
-    return Split(
-        Dataset(images, encoded, class_names, name),
-        Dataset(test_images, test_encoded, class_names, name),
-    )
+    train, test = _read_pair(archive, path, names[0], names[1], data_format), None
+    if names[2] in held or names[3] in held:
+        test = _read_pair(archive, path, names[2], names[3], data_format)
+    return labelled_split(name, train, test, class_names, test_fraction, seed, path)
 
 
 def _read_pair(
