@@ -135,8 +135,8 @@ def test_a_file_that_was_cut_off(tmp_path):
                 "test_images": IMAGES[:, :1],
                 "test_labels": LABELS,
             },
-            "{0}/test_images.npy must hold test images of shape (3, 7, 8) (C, H, W), as the training"
-            " images, got shape (1, 7, 8)",
+            "{0}/test_images.npy must hold test images of shape (3, 7, 8) (C, H, W), as the"
+            " training images, got shape (1, 7, 8)",
         ),
         ({"images": IMAGES}, "{0} must hold labels.npy, got no such file"),
     ],

@@ -292,11 +292,21 @@ class Network:
         ndarray
             (N, K), in the network's dtype.
         """
+        return self._joined(images, lambda outputs: outputs)
+
+    def _joined(self, images: ArrayLike | ImageStream, of: Callable[[Array], Array]) -> Array:
+        """Return what ``of`` makes of every batch's raw outputs, as one array."""
         source = self.as_source(images)
-        outputs = np.empty((source.shape[0], self.outputs), self.dtype)
-        for part, raw in self.forward_batches(source):
-            outputs[part] = raw
-        return outputs
+        joined = None
+        for part, outputs in self.forward_batches(source):
+            made = of(outputs)
+            if len(made) == source.shape[0]:
+                return made
+            if joined is None:
+                joined = np.empty((source.shape[0], *made.shape[1:]), made.dtype)
+            joined[part] = made
+        assert joined is not None
+        return joined
 
     def forward_batches(
         self, images: Array | ImageStream, indices: NDArray[np.int64] | None = None
@@ -314,18 +324,20 @@ class Network:
         count = images.shape[0] if indices is None else len(indices)
         size = self.predict_batch()
         parts = [slice(n, min(n + size, count)) for n in range(0, count, size)]
-        batches: Iterable[tuple[Array, NDArray[np.int64] | None]]
-        if not isinstance(images, np.ndarray):
-            rows = np.arange(count) if indices is None else indices
-            batches = ((read, None) for read in prefetched(images, [rows[p] for p in parts]))
-        elif indices is None:
-            batches = ((images[part], None) for part in parts)
-        else:
-            batches = ((images, indices[part]) for part in parts)
         plan = self.plan("predict", FEW_IMAGES if count <= FEW_IMAGES else size)
         normalisation = self.lane_normalisation()
-        for part, (pixels, places) in zip(parts, batches, strict=True):
-            outputs = plan.predict(pixels, places, *normalisation)
+        if isinstance(images, np.ndarray):
+            for part in parts:
+                pixels, places = (
+                    (images[part], None) if indices is None else (images, indices[part])
+                )
+                outputs = plan.predict(pixels, places, *normalisation)
+                yield part, outputs.reshape(len(outputs), self.outputs)
+            return
+        rows = np.arange(count) if indices is None else indices
+        read = prefetched(images, [rows[part] for part in parts])
+        for part, pixels in zip(parts, read, strict=True):
+            outputs = plan.predict(pixels, None, *normalisation)
             yield part, outputs.reshape(len(outputs), self.outputs)
 
     def predict_batch(self) -> int:
@@ -335,19 +347,11 @@ class Network:
 
     def predict(self, images: ArrayLike | ImageStream) -> Array:
         """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
-        source = self.as_source(images)
-        predictions = np.empty((source.shape[0], self.outputs), self.dtype)
-        for part, outputs in self.forward_batches(source):
-            predictions[part] = self.loss.prediction(outputs)
-        return predictions
+        return self._joined(images, self.loss.prediction)
 
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
-        source = self.as_source(images)
-        classes = np.empty(source.shape[0], np.int64)
-        for part, outputs in self.forward_batches(source):
-            classes[part] = self.classes_of(outputs)
-        return classes
+        return self._joined(images, self.classes_of)
 
     def classes_of(self, outputs: Array) -> NDArray[np.int64]:
         """Return the most probable classes, (N,), by raw outputs (N, K)."""
