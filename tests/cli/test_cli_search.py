@@ -122,20 +122,20 @@ def test_a_training_that_diverges_is_the_last(
     assert record["best"]["learning_rate"] == 0.01
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_shows_what_is_known_by_then(tmp_path: Path, stripes_file: Path, jobs: str) -> None:
-    out = tmp_path / "best.toml"
+def long_search(tmp_path: Path, data: Path, jobs: str) -> subprocess.Popen[str]:
+    """Start a search of many trainings, and return it when the first is done."""
     process = start(
         *(
             "search",
-            stripes_file,
+            data,
             "--try",
             "learning_rate=.1,.2,.3,.4,.5,.6,.7,.8",
             "--epochs",
             "300",
         ),
-        *("--try", "batch_size=2", "--jobs", jobs, "--out", out),
+        *("--try", "batch_size=2", "--jobs", jobs, "--out", tmp_path / "best.toml"),
         env=os.environ | {"TMPDIR": str(tmp_path)},
+        start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -143,13 +143,40 @@ def test_ctrl_c_shows_what_is_known_by_then(tmp_path: Path, stripes_file: Path, 
         if [path for path in tmp_path.glob("convprop-*/records") if path.stat().st_size]:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    shown, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
-    assert "\nstopped   by Ctrl-C after " in shown
+    return process
+
+
+@pytest.mark.parametrize(
+    ("jobs", "number", "to_all"),
+    [
+        ("1", signal.SIGINT, False),
+        ("2", signal.SIGINT, True),
+        ("1", signal.SIGTERM, False),
+        ("2", signal.SIGTERM, False),
+        ("2", signal.SIGTERM, True),
+        ("2", signal.SIGHUP, False),
+    ],
+)
+def test_a_signal_ends_all_processes_and_shows_what_is_known_by_then(
+    tmp_path: Path, stripes_file: Path, jobs: str, number: signal.Signals, to_all: bool
+) -> None:
+    process = long_search(tmp_path, stripes_file, jobs)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    # Reads until the last process that has these pipes is gone.
+    shown, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (128 + number, "")
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert f"\nstopped   by {name} after " in shown
     assert "\n1  0." in shown
-    assert tomllib.loads(out.read_text())["batch_size"] == 2
+    assert tomllib.loads((tmp_path / "best.toml").read_text())["batch_size"] == 2
     assert list(tmp_path.glob("convprop-*")) == []
+
+
+def test_no_process_outlives_a_search_that_is_killed(tmp_path: Path, stripes_file: Path) -> None:
+    process = long_search(tmp_path, stripes_file, "2")
+    process.kill()
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
 
 
 SEE = "\nSee 'convprop search --help'.\n"

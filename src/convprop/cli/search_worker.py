@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +16,23 @@ from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.errors import TrainingDiverged
 from convprop.estimators import ConvNetClassifier
 from convprop.records import History
+
+_WATCH_SECONDS = 1.0
+
+
+@cache
+def _end_with_the_search() -> None:
+    """Let a worker process end soon after the search that started it, however that ended."""
+    search = multiprocessing.parent_process()
+    if search is None:  # This process is the search itself.
+        return
+
+    def watch() -> None:
+        while os.getppid() == search.pid:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class TimedClassifier(ConvNetClassifier):
@@ -22,6 +43,7 @@ class TimedClassifier(ConvNetClassifier):
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train as ``ConvNetClassifier`` does; a loss that is no number is no error."""
+        _end_with_the_search()
         started = time.perf_counter()
         try:
             super().fit(X, y, sample_weight)
