@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
 
-from convprop import __version__
+from convprop import __version__, _startup
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
 from convprop.cli.find_rate import find_rate
@@ -122,6 +122,7 @@ def _failure(message: str, status: int) -> int:
 
 def main() -> None:
     """Run this process's command line; the ``convprop`` script."""
+    _startup.imported()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A character that the terminal's or the file's encoding lacks becomes "?".
