@@ -75,8 +75,8 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     OSError
         It cannot be read.
     """
-    # What a shell redirects or substitutes has its name there: /dev/stdin, /dev/fd/63.
-    piped = path.is_fifo() and path.is_relative_to("/dev")
+    # What a shell redirects or substitutes has its name there: /dev/stdin, /proc/self/fd/11.
+    piped = path.is_fifo() and (path.is_relative_to("/dev") or path.is_relative_to("/proc"))
     if path.exists() and not (path.is_file() or piped):
         raise UsageError(str(invalid(str(path), "be a file", "a folder, a device or a named pipe")))
     try:
