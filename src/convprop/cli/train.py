@@ -105,7 +105,7 @@ class _Training:
         self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
-        self.ended = self.interrupted = False
+        self.started = self.ended = self.interrupted = False
         self.signal: int = signal.SIGINT
 
     # ---- Before it ----
@@ -172,7 +172,11 @@ class _Training:
         with ExitStack() as closing:
             for log in self.logs:
                 closing.callback(log.close)
-            self._fit(settings)
+            try:
+                self._fit(settings)
+            except ConvpropError as error:
+                self._failed(error)
+                raise
             result = train_words.result(
                 self.split,
                 course,
@@ -214,13 +218,28 @@ class _Training:
                 self.interrupted, self.ended = history.interrupted, not history.interrupted
             except TrainingDiverged as error:
                 nothing_learned = error.step == 0
-                if (out := self.chosen.out) is None:
-                    raise
-                kept = "Nothing is saved" if nothing_learned else "The last good weights are saved"
-                raise TrainingDiverged(f"{error}\n{kept} in {out}.") from None
+                raise
             finally:
                 if self.steps and not nothing_learned:
                     self._save()
+
+    def _failed(self, error: ConvpropError) -> None:
+        """Log why training ended; of one that diverged, say what is left."""
+        if not self.started:
+            return
+        end = {"error": str(error), "epochs": len(self.history), "steps": self.history.steps}
+        for log in self.logs:
+            log.end(end)
+        out = self.chosen.out
+        if not isinstance(error, TrainingDiverged) or out is None or self.checkpoints is None:
+            return
+        kept = "The last good weights are saved" if error.step else "Nothing is saved"
+        message = f"{error}\n{kept} in {out}."
+        if self.checkpoints.files():
+            # They lead to the same loss, and to nothing else: with other settings they are refused.
+            self.checkpoints.remove()
+            message += " The checkpoints are removed: a resumed training would diverge again."
+        raise TrainingDiverged(message) from None
 
     def _give_up_others(self) -> None:
         """Remove the checkpoints of another training, where there is no --resume."""
@@ -235,6 +254,7 @@ class _Training:
         self.progress.on_start(history)
         for log in self.logs:
             log.start(history, self._start_facts(history))
+        self.started = True
 
     def _on_epoch(self, epoch: EpochRecord) -> None:
         self.progress.on_epoch(epoch)
