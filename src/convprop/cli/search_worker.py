@@ -15,7 +15,6 @@ from typing import Any, Self
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.errors import TrainingDiverged
 from convprop.estimators import ConvNetClassifier
-from convprop.records import History
 
 _WATCH_SECONDS = 1.0
 
@@ -52,11 +51,6 @@ class TimedClassifier(ConvNetClassifier):
             self.diverged_ = True
         self.seconds_ = time.perf_counter() - started
         return self
-
-    def _heed(self, history: History) -> None:
-        """Let Ctrl-C end the search, where it would end a single training with what is learned."""
-        if history.interrupted:
-            raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)
