@@ -17,10 +17,11 @@ from convprop.cli.options import UsageError
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
-from convprop.cli.train_settings import TrainOptions
+from convprop.cli.train_settings import TrainOptions, option_text
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, TrainingDiverged
 from convprop.files import replace_file
+from convprop.identity import OtherTraining
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.presets import PRESETS, Preset
@@ -130,9 +131,10 @@ class _Training:
         if settings != self.settings:
             names = [*settings, *self.settings]
             other = next(n for n in names if settings.get(n) != self.settings.get(n))
+            trained, given = (option_text(other, s.get(other)) for s in (settings, self.settings))
             raise UsageError(
-                f"{self.chosen.out} is finished, with {other} {settings.get(other)}: --resume"
-                f" cannot go on with {other} {self.settings.get(other)}; leave it out to begin anew"
+                f"{self.chosen.out} is finished, with {trained}: --resume cannot go on with"
+                f" {given}; leave it out to begin anew"
             )
         asked = [self.given.report, self.given.log, self.given.tensorboard]
         unwritten = ["nothing more is written"] if any(asked) else []
@@ -219,6 +221,8 @@ class _Training:
             except TrainingDiverged as error:
                 nothing_learned = error.step == 0
                 raise
+            except OtherTraining as error:
+                raise train_words.refusal(error, self.course.name) from None
             finally:
                 if self.steps and not nothing_learned:
                     self._save()
