@@ -1,9 +1,12 @@
-"""Ctrl-C, SIGTERM and SIGHUP while networks are being trained."""
+"""Ctrl-C, SIGTERM and SIGHUP while networks are being trained.
+
+A process that was started with one of them ignored, as by nohup, goes on ignoring it.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,55 +17,47 @@ NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIG
 def first() -> Iterator[list[int]]:
     """Put the first of the signals into the list yielded, to be looked at between two steps.
 
-    A second one does what it does by default: SIGINT raises KeyboardInterrupt at once, the
-    others end the process. A process that was started with one of them ignored, as by nohup,
-    goes on ignoring it.
+    After it Ctrl-C raises KeyboardInterrupt at once.
     """
-    received: list[int] = []
-    previous = {number: signal.getsignal(number) for number in NAMES}
-    heeded = {
-        number: handler for number, handler in previous.items() if handler is not signal.SIG_IGN
-    }
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for other, handler in heeded.items():
-            signal.signal(other, handler)
-
-    for number in heeded:
-        signal.signal(number, remember)
-    try:
+    with _first_of(NAMES, lambda: None) as received:
         yield received
-    finally:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def as_ctrl_c() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, too; which one came is in the list yielded.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, too; which came is in the list yielded."""
 
-    After the first they are ignored: who ends a group of processes sends it to each of them and
-    again to all, and a process that ends in the middle of this leaves others behind.
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with _first_of((signal.SIGTERM, signal.SIGHUP), interrupt) as received:
+        yield received
+
+
+@contextmanager
+def _first_of(numbers: Iterable[signal.Signals], act: Callable[[], None]) -> Iterator[list[int]]:
+    """Put the first signal into the list yielded, and act on it.
+
+    Further ones are ignored, but for Ctrl-C: ``timeout`` and closing terminals send theirs twice,
+    to the process and to its group, and the second must not cut off what the first has begun.
     """
     received: list[int] = []
-    others = (signal.SIGTERM, signal.SIGHUP)
-    heeded = {
+    previous = {
         number: handler
-        for number in others
+        for number in numbers
         if (handler := signal.getsignal(number)) is not signal.SIG_IGN
     }
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        for other in heeded:
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        for other, handler in previous.items():
+            signal.signal(other, handler if other is signal.SIGINT else signal.SIG_IGN)
+        act()
 
-    for number in heeded:
-        signal.signal(number, interrupt)
     try:
+        for number in previous:
+            signal.signal(number, handle)
         yield received
     finally:
-        for number, handler in heeded.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
