@@ -179,7 +179,21 @@ def test_no_process_outlives_a_search_that_is_killed(tmp_path: Path, stripes_fil
     assert process.returncode == -signal.SIGKILL
 
 
-SEE = "\nSee 'convprop search --help'.\n"
+def test_an_optimizer_that_is_tried_is_the_one_that_train_takes(
+    capsys: pytest.CaptureFixture[str], stripes_file: Path
+) -> None:
+    from convprop.cli.search_worker import TimedClassifier
+
+    for kind in cp.presets.PRESETS["digits"].optimizer.kind, "sgd":
+        arguments = [str(stripes_file), "--preset", "digits", "--optimizer", kind, "--epochs", "1"]
+        assert cli.run(["train", *arguments, "--json"]) == 0
+        trained = json.loads(capsys.readouterr().out)
+        split = cp.data.load(str(stripes_file))
+        tried = TimedClassifier("digits", optimizer=kind, epochs=1, random_state=0)
+        tried.fit(split.train.images, split.train.labels)
+        assert tried.network_.weights_sha256() == trained["weights_sha256"]
+
+
 NAMES = (
     "learning_rate, batch_size, optimizer, preset, augment, label_smoothing, clip_norm, average,"
     " class_weight"

@@ -162,10 +162,16 @@ def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
     terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
-    drawn = f" of {combinations(plan.choices):,}" if combinations(plan.choices) > plan.most else ""
-    rounds = [f"{count(number, 'candidate')} for {count(e, 'epoch')}" for number, e in plan.rounds]
-    rounds[0] = f"{plan.candidates}{drawn}{rounds[0][len(str(plan.candidates)) :]}"
-    terminal.labelled("rounds", *rounds)
+    candidates = [count(number, "candidate") for number, _ in plan.rounds]
+    if (there := combinations(plan.choices)) > plan.most:
+        candidates[0] = f"{plan.candidates:,} of {count(there, 'candidate')}"
+    terminal.labelled(
+        "rounds",
+        *(
+            f"{number} for {count(epochs, 'epoch')}"
+            for number, (_, epochs) in zip(candidates, plan.rounds, strict=True)
+        ),
+    )
 
 
 def _run(terminal: Terminal, plan: Search, train: Dataset) -> signal.Signals | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.cli.search_settings import SETTINGS, Choices, combinations, parameter, word
+from convprop.cli.search_settings import SETTINGS, Choices, combinations, word
 from convprop.data.arrays import Array
 
 FACTOR = 3
@@ -102,10 +102,7 @@ class Search:
         from convprop.cli.search_worker import Scorer, TimedClassifier
 
         seed = self.seed % 2**32  # scikit-learn's seeds are shorter.
-        grid = {
-            SETTINGS[name].parameter: [parameter(name, value) for value in values]
-            for name, values in self.choices.items()
-        }
+        grid = {SETTINGS[name].parameter: values for name, values in self.choices.items()}
         common: dict[str, Any] = {
             "resource": "epochs",
             "min_resources": self.rounds[0][1],

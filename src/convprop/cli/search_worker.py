@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
+from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged
 from convprop.estimators import ConvNetClassifier
+from convprop.optimizers import Optimizer
 
 _WATCH_SECONDS = 1.0
 
@@ -35,7 +37,7 @@ def _end_with_the_search() -> None:
 
 
 class TimedClassifier(ConvNetClassifier):
-    """A classifier that knows how long its training took, and whether it failed."""
+    """A preset trained as by ``convprop train``, with how long it took and whether it failed."""
 
     seconds_: float
     diverged_: bool
@@ -51,6 +53,11 @@ class TimedClassifier(ConvNetClassifier):
             self.diverged_ = True
         self.seconds_ = time.perf_counter() - started
         return self
+
+    def _optimizer(self) -> Optimizer:
+        preset, kind = self._preset(), self.optimizer
+        assert preset is not None and (kind is None or isinstance(kind, str))
+        return optimizer_for(preset.optimizer, kind, None)
 
 
 @dataclass(frozen=True)
