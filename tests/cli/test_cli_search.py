@@ -15,8 +15,10 @@ from runs import assert_fits, run, start, stripes
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.search import _announce
 from convprop.cli.search_plan import Search
 from convprop.cli.search_settings import read_tries, usual
+from convprop.cli.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -288,6 +290,17 @@ def test_the_rounds_are_scikit_learn_s(
         cv=2,
     ).fit(np.zeros((20, 1)), np.arange(20) % 2)
     assert list(zip(search.n_candidates_, search.n_resources_, strict=True)) == rounds
+
+
+def test_the_plan_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = stripes(20)
+    np.savez(tmp_path / "s.npz", images=images, labels=labels)
+    train = cp.data.load(str(tmp_path / "s.npz")).train
+    choices = {"batch_size": list(range(1, 1201)), "seed": [1, 2]}
+    plan = Search(choices, "digits", 1, 1000, 2, 0, 1, tmp_path / "records")
+    _announce(Terminal(), train, plan)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "rounds    1,000 of 2,400 candidates for 1 epoch"
 
 
 def test_words_become_values() -> None:

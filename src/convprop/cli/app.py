@@ -87,9 +87,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, of this process if None, and return its exit status.
 
     0 is success, 1 a failure with a message on stderr, 2 wrong usage, 130 the end by Ctrl-C,
-    141 that of a reader of our output.
+    143 by SIGTERM, 129 by SIGHUP, 141 that of a reader of our output.
     """
     try:
+        _startup.imported()
         status = build_app()(arguments)
         print(end="", flush=True)  # Unlike a flush of sys.stdout, works where that is closed.
     except BrokenPipeError:
@@ -122,7 +123,6 @@ def _failure(message: str, status: int) -> int:
 
 def main() -> None:
     """Run this process's command line; the ``convprop`` script."""
-    _startup.imported()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A character that the terminal's or the file's encoding lacks becomes "?".

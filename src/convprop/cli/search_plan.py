@@ -59,6 +59,13 @@ class Search:
         The most that a candidate gets.
     most : int
         Of so many candidates at most; of more combinations some are drawn.
+    folds : int
+        Parts of the images, of which each is held out once.
+    seed : int
+    jobs : int
+        How many processes train at once.
+    records : Path
+        The file with a line of JSON for each training that is done.
     """
 
     choices: Choices
@@ -118,11 +125,10 @@ class Search:
         }
         classifier = TimedClassifier(self.preset, data_format="NCHW", random_state=seed)
         if combinations(self.choices) > self.most:
-            HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common).fit(
-                images, labels
-            )
+            search = HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common)
         else:
-            HalvingGridSearchCV(classifier, grid, **common).fit(images, labels)
+            search = HalvingGridSearchCV(classifier, grid, **common)
+        search.fit(images, labels)
 
     def finished(self) -> list[dict[str, Any]]:
         """Return a record of each training that is done."""
