@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from convprop import (
     _startup,  # noqa: F401 - before all that takes time to import
     equations,
+    explain,
     initializers,
     ops,
     schedules,
@@ -79,6 +80,7 @@ __all__ = [
     "TrainingDiverged",
     "__version__",
     "equations",
+    "explain",
     "get_num_threads",
     "initializers",
     "load",
