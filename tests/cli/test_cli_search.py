@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -124,7 +125,7 @@ def test_a_training_that_diverges_is_the_last(
     assert record["best"]["learning_rate"] == 0.01
 
 
-def long_search(tmp_path: Path, data: Path, jobs: str) -> subprocess.Popen[str]:
+def long_search(tmp_path: Path, data: Path, jobs: str, **streams: int) -> subprocess.Popen[str]:
     """Start a search of many trainings, and return it when the first is done."""
     process = start(
         *(
@@ -138,8 +139,7 @@ def long_search(tmp_path: Path, data: Path, jobs: str) -> subprocess.Popen[str]:
         *("--try", "batch_size=2", "--jobs", jobs, "--out", tmp_path / "best.toml"),
         env=os.environ | {"TMPDIR": str(tmp_path)},
         start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams,
     )
     for _ in range(1200):
         if [path for path in tmp_path.glob("convprop-*/records") if path.stat().st_size]:
@@ -172,6 +172,19 @@ def test_a_signal_ends_all_processes_and_shows_what_is_known_by_then(
     assert "\n1  0." in shown
     assert tomllib.loads((tmp_path / "best.toml").read_text())["batch_size"] == 2
     assert list(tmp_path.glob("convprop-*")) == []
+
+
+def test_a_terminal_that_is_closed_does_not_lose_what_is_known(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = long_search(tmp_path, stripes_file, "1", stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)
+    # The kernel sends it to the processes of the session that the terminal belongs to.
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=10) == 128 + signal.SIGHUP
+    assert tomllib.loads((tmp_path / "best.toml").read_text())["batch_size"] == 2
 
 
 def test_no_process_outlives_a_search_that_is_killed(tmp_path: Path, stripes_file: Path) -> None:

@@ -5,7 +5,9 @@ A process that was started with one of them ignored, as by nohup, goes on ignori
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -52,6 +54,7 @@ def _first_of(numbers: Iterable[signal.Signals], act: Callable[[], None]) -> Ite
         received.append(number)
         for other, handler in previous.items():
             signal.signal(other, handler if other is signal.SIGINT else signal.SIG_IGN)
+        _leave_lost_terminal()
         act()
 
     try:
@@ -61,3 +64,16 @@ def _first_of(numbers: Iterable[signal.Signals], act: Callable[[], None]) -> Ite
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _leave_lost_terminal() -> None:
+    """Write nowhere what would go to a terminal that was closed: an error there loses the rest."""
+    for stream in (1, 2):
+        try:
+            lost = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
+        except OSError:  # It was never open.
+            continue
+        if lost:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)
