@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from convprop import equations, explain, initializers, ops, schedules
+from convprop import (
+    _startup,  # noqa: F401 - before all that takes time to import
+    equations,
+    explain,
+    initializers,
+    ops,
+    schedules,
+)
 from convprop.augmentation import Augment
 from convprop.checkpoint import CheckpointError, Checkpoints
 from convprop.data.stream import ImageFiles

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from convprop.batches import Batches, Data, Indices
 from convprop.checkpoint import CheckpointError, Checkpoints, read
 from convprop.course import Course
-from convprop.errors import TrainingDiverged, invalid
+from convprop.errors import TrainingDiverged
+from convprop.identity import check_same, identity
 from convprop.interrupts import between_steps
 from convprop.network import Network
 from convprop.optimizers import OptimizerState
@@ -331,24 +331,7 @@ class Run:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        """What a training must have in common with the one that it goes on from."""
-        network = self.network
-        normalisation = network.normalisation
-        # The likeliest differences first: the first one is named.
-        identity = {
-            "settings": self.course.settings(),
-            "data": self.training.fingerprint(),
-            "validation": self.held_out and self.held_out.fingerprint(),
-            "layers": [layer.to_dict() for layer in network.layers],
-            "input_shape": list(network.input_shape),
-            "loss": network.loss.to_dict(),
-            "dtype": network.dtype.name,
-            "seed": network.seed,
-            "normalisation": normalisation and [part.tolist() for part in normalisation],
-        }
-        # As it comes back from a file: tuples are lists there.
-        comparable: dict[str, Any] = json.loads(json.dumps(identity))
-        return comparable
+        return identity(self.network, self.course, self.training, self.held_out)
 
     def resume(self) -> None:
         """Go to where the newest good checkpoint was, if there is one."""
@@ -363,12 +346,7 @@ class Run:
                 return
 
     def _restore(self, path: Path, arrays: dict[str, Array], description: dict[str, Any]) -> None:
-        theirs = description["training"]
-        for name, value in self._identity.items():
-            if theirs.get(name) != value:
-                raise invalid(
-                    "resume", f"go on with the training of {path}", _other(name, theirs, value)
-                )
+        check_same(path, description["training"], self._identity)
         mine = self._arrays()
         if arrays.keys() != mine.keys():
             raise CheckpointError(f"{path}: it lacks arrays of the state, or has others")
@@ -384,11 +362,3 @@ class Run:
         self.watch = Watch(**description["watch"])
         stopping = self.course.stopping
         self.history.stopped = stopping is not None and self.watch.waited >= stopping.patience
-
-
-def _other(name: str, theirs: dict[str, Any], ours: Any) -> str:
-    """Say what differs: of settings the first one that does."""
-    if name != "settings":
-        return f"another {name}"
-    differing = next(key for key in ours if theirs[name].get(key) != ours[key])
-    return f"{differing} {ours[differing]!r} where it had {theirs[name].get(differing)!r}"

@@ -228,7 +228,22 @@ def test_files_that_are_no_settings(capsys: pytest.CaptureFixture[str], tmp_path
     assert cli.run(["train", "--config", str(deep)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {deep}: not a TOML file (")
     assert cli.run(["train", "--config", "/dev/zero"]) == 2
-    assert capsys.readouterr().err.startswith("error: /dev/zero must be a file, got a folder or")
+    rule = "must be a file, got a folder, a device or a named pipe\n"
+    assert capsys.readouterr().err == f"error: /dev/zero {rule}"
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)  # Nobody will write into it.
+    assert cli.run(["train", "--config", str(pipe)]) == 2
+    assert capsys.readouterr().err == f"error: {pipe} {rule}"
+
+
+def test_settings_come_through_a_pipe_of_the_shell() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w") as file:
+        file.write("epochs = 1\n")
+    result = run("train", "--config", f"/dev/fd/{reader}", "--json", pass_fds=[reader])
+    os.close(reader)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["epochs"] == 1
 
 
 def test_a_byte_order_mark_is_passed_over(

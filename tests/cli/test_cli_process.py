@@ -69,6 +69,36 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
 
+# Sends SIGINT to its process when a module is about to be imported.
+INTERRUPTING = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(name, path=None, target=None):
+        if name == os.environ["INTERRUPTED_IMPORT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting)
+"""
+
+
+@pytest.mark.parametrize("start", ["module", "script"])
+@pytest.mark.parametrize("imported", ["numpy", "convprop.training", "cyclopts"])
+def test_ctrl_c_during_the_imports_is_silent(tmp_path: Path, start: str, imported: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)
+    script = tmp_path / "convprop"
+    script.write_text("from convprop.cli import main\nmain()\n")
+    paths = [str(tmp_path), str(Path(cp.__file__).parents[1])]
+    result = subprocess.run(
+        [sys.executable, *(["-m", "convprop"] if start == "module" else [script]), "--version"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "INTERRUPTED_IMPORT": imported},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 def test_a_second_ctrl_c_does_not_lose_the_network(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

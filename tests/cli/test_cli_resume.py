@@ -51,14 +51,14 @@ def test_a_training_ended_in_every_way_ends_with_the_same_weights(
     arguments = ["train", str(stripes_file), *LONG, "--out", str(out), *EVERY]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     done, again = 0, ""
-    ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
+    ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
     for number, how in enumerate(ways):
         resume = ["--resume"] if number else []
         shown = end(start(*arguments, *resume, **pipes), how, out, done)
         if number:
             assert f"resumed   from {out}.checkpoint-{done:08d}, after " in unfolded(shown)
         if how is not signal.SIGKILL:
-            name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[how]
+            name = "Ctrl-C" if how is signal.SIGINT else how.name
             assert f"stopped   by {name} after " in shown
             again = shown.splitlines()[-1].removeprefix("go on     convprop ")
             assert cp.load(out).training_settings is not None
@@ -108,11 +108,13 @@ def test_nothing_is_left_to_do_where_training_has_ended(
     assert "nothing more is written" in capsys.readouterr().err
     # Another training cannot go on with this one; a file that was changed is trained again.
     content = out.read_bytes()
-    assert cli.run([*arguments, "--seed", "1"]) == 2
-    assert unfolded(capsys.readouterr().err) == (
-        f"error: {out} is finished, with seed 0: --resume cannot go on with seed 1; leave it out to"
-        " begin anew\n"
-    )
+    others = [("seed", "1", "--seed 0"), ("augment", "shift=1", "no --augment")]
+    for option, value, trained in others:
+        assert cli.run([*arguments, f"--{option}", value]) == 2
+        assert capsys.readouterr().err == (
+            f"error: {out} is finished, with {trained}: --resume cannot go on with"
+            f" --{option} {value}; leave it out to begin anew\n"
+        )
     assert out.read_bytes() == content
     out.unlink()
     assert cli.run([*arguments, "--seed", "1"]) == 0
@@ -161,16 +163,34 @@ def test_no_checkpoint_is_good(capsys: pytest.CaptureFixture[str], interrupted: 
     assert "resumed   nothing: there is no good checkpoint, so from the start\n" in shown
 
 
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ("--clip-norm 1", ", which had no --clip-norm, got --clip-norm 1.0"),
+        ("--average 0.9", ", which had no --average, got --average 0.9"),
+        ("--seed 1", ", which had --seed 0, got --seed 1"),
+        ("--optimizer sgd", ", which had --optimizer adamw, got --optimizer sgd"),
+        ("--learning-rate 1", ", which had --learning-rate 0.004, got --learning-rate 1.0"),
+        (
+            "--augment 'shift=3 noise=1'",
+            ", which had no --augment, got --augment 'shift=3 noise=1'",
+        ),
+        ("--label-smoothing 0", ", which had --label-smoothing 0.1, got --label-smoothing 0.0"),
+        ("--early-stopping 5", ", which had no --early-stopping, got --early-stopping 5"),
+        ("--balanced-batches", ", which had no --balanced-batches, got --balanced-batches"),
+        ("--validation 0.2", ", got other images, labels or weights"),
+        ("--size 9", ", which had input_shape=(1, 8, 8), got input_shape=(1, 9, 9)"),
+        ("--preset mlp", ", got other layers: those of --preset mlp"),
+    ],
+)
 def test_another_training_is_not_gone_on_with(
-    capsys: pytest.CaptureFixture[str], interrupted: list[str]
+    capsys: pytest.CaptureFixture[str], interrupted: list[str], options: str, received: str
 ) -> None:
     before = Path(interrupted[-1]).read_bytes()
-    assert cli.run([*interrupted, "--resume", "--clip-norm", "1"]) == 1
+    assert cli.run([*interrupted, "--resume", *shlex.split(options)]) == 1
     newest = Checkpoints(interrupted[-1]).files()[0]
-    assert capsys.readouterr().err.endswith(
-        f"error: resume must go on with the training of {newest},"
-        " got clip_norm 1.0 where it had None\n"
-    )
+    error = f"error: --resume must go on with the training of {newest}{received}\n"
+    assert capsys.readouterr().err == error
     assert Path(interrupted[-1]).read_bytes() == before
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from runs import assert_fits, run, start, stripes
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.search import _announce
 from convprop.cli.search_plan import Search
 from convprop.cli.search_settings import read_tries, usual
+from convprop.cli.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -122,37 +125,90 @@ def test_a_training_that_diverges_is_the_last(
     assert record["best"]["learning_rate"] == 0.01
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_shows_what_is_known_by_then(tmp_path: Path, stripes_file: Path, jobs: str) -> None:
-    out = tmp_path / "best.toml"
+def long_search(tmp_path: Path, data: Path, jobs: str, **streams: int) -> subprocess.Popen[str]:
+    """Start a search of many trainings, and return it when the first is done."""
     process = start(
         *(
             "search",
-            stripes_file,
+            data,
             "--try",
             "learning_rate=.1,.2,.3,.4,.5,.6,.7,.8",
             "--epochs",
             "300",
         ),
-        *("--try", "batch_size=2", "--jobs", jobs, "--out", out),
+        *("--try", "batch_size=2", "--jobs", jobs, "--out", tmp_path / "best.toml"),
         env=os.environ | {"TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        start_new_session=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams,
     )
     for _ in range(1200):
         if [path for path in tmp_path.glob("convprop-*/records") if path.stat().st_size]:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    shown, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
-    assert "\nstopped   by Ctrl-C after " in shown
+    return process
+
+
+@pytest.mark.parametrize(
+    ("jobs", "number", "to_all"),
+    [
+        ("1", signal.SIGINT, False),
+        ("2", signal.SIGINT, True),
+        ("1", signal.SIGTERM, False),
+        ("2", signal.SIGTERM, False),
+        ("2", signal.SIGTERM, True),
+        ("2", signal.SIGHUP, False),
+    ],
+)
+def test_a_signal_ends_all_processes_and_shows_what_is_known_by_then(
+    tmp_path: Path, stripes_file: Path, jobs: str, number: signal.Signals, to_all: bool
+) -> None:
+    process = long_search(tmp_path, stripes_file, jobs)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    # Reads until the last process that has these pipes is gone.
+    shown, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (128 + number, "")
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert f"\nstopped   by {name} after " in shown
     assert "\n1  0." in shown
-    assert tomllib.loads(out.read_text())["batch_size"] == 2
+    assert tomllib.loads((tmp_path / "best.toml").read_text())["batch_size"] == 2
     assert list(tmp_path.glob("convprop-*")) == []
 
 
-SEE = "\nSee 'convprop search --help'.\n"
+def test_a_terminal_that_is_closed_does_not_lose_what_is_known(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    process = long_search(tmp_path, stripes_file, "1", stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)
+    # The kernel sends it to the processes of the session that the terminal belongs to.
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=10) == 128 + signal.SIGHUP
+    assert tomllib.loads((tmp_path / "best.toml").read_text())["batch_size"] == 2
+
+
+def test_no_process_outlives_a_search_that_is_killed(tmp_path: Path, stripes_file: Path) -> None:
+    process = long_search(tmp_path, stripes_file, "2")
+    process.kill()
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_an_optimizer_that_is_tried_is_the_one_that_train_takes(
+    capsys: pytest.CaptureFixture[str], stripes_file: Path
+) -> None:
+    from convprop.cli.search_worker import TimedClassifier
+
+    for kind in cp.presets.PRESETS["digits"].optimizer.kind, "sgd":
+        arguments = [str(stripes_file), "--preset", "digits", "--optimizer", kind, "--epochs", "1"]
+        assert cli.run(["train", *arguments, "--json"]) == 0
+        trained = json.loads(capsys.readouterr().out)
+        split = cp.data.load(str(stripes_file))
+        tried = TimedClassifier("digits", optimizer=kind, epochs=1, random_state=0)
+        tried.fit(split.train.images, split.train.labels)
+        assert tried.network_.weights_sha256() == trained["weights_sha256"]
+
+
 NAMES = (
     "learning_rate, batch_size, optimizer, preset, augment, label_smoothing, clip_norm, average,"
     " class_weight"
@@ -247,6 +303,17 @@ def test_the_rounds_are_scikit_learn_s(
         cv=2,
     ).fit(np.zeros((20, 1)), np.arange(20) % 2)
     assert list(zip(search.n_candidates_, search.n_resources_, strict=True)) == rounds
+
+
+def test_the_plan_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = stripes(20)
+    np.savez(tmp_path / "s.npz", images=images, labels=labels)
+    train = cp.data.load(str(tmp_path / "s.npz")).train
+    choices = {"batch_size": list(range(1, 1201)), "seed": [1, 2]}
+    plan = Search(choices, "digits", 1, 1000, 2, 0, 1, tmp_path / "records")
+    _announce(Terminal(), train, plan)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "rounds    1,000 of 2,400 candidates for 1 epoch"
 
 
 def test_words_become_values() -> None:

@@ -11,6 +11,7 @@ import pytest
 from runs import QUICK, assert_fits, run, stripes, unfolded
 
 import convprop as cp
+from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
 from convprop.cli.train_settings import preset_for
@@ -201,6 +202,39 @@ def test_a_loss_that_diverges_later_saves_the_last_good_weights(
         f"error: the loss became nan\nThe last good weights are saved in {out}.\n"
     )
     assert cp.load(out).class_names == ("lying", "standing")
+
+
+def test_a_training_that_diverges_says_so_in_its_log_and_leaves_no_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stripes_file: Path,
+) -> None:
+    out = tmp_path / "model.safetensors"
+
+    def spoiled(network: cp.Network, *data: Any, on_epoch: Any, **options: Any) -> cp.Network:
+        def spoil(record: cp.training.EpochRecord) -> None:
+            on_epoch(record)
+            if record.epoch == 2:
+                assert Checkpoints(out).files()
+                network.parameters["conv1.bias"][0] = np.nan
+
+        return cp.train(network, *data, on_epoch=spoil, **options)
+
+    monkeypatch.setattr(train_command, "train_network", spoiled)
+    arguments = ["--epochs", "9", "--batch-size", "1", "--checkpoint-every", "1epochs"]
+    assert cli.run(["train", str(stripes_file), *arguments, "--out", str(out)]) == 1
+    error, saved = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: the loss became nan at step 161 (epoch 3); the network's")
+    assert saved == (
+        f"The last good weights are saved in {out}. The checkpoints are removed: a resumed training"
+        " would diverge again."
+    )
+    assert sorted(os.listdir(tmp_path)) == [f"{out.name}{end}" for end in ("", ".jsonl", ".toml")]
+    lines = [json.loads(line) for line in Path(f"{out}.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "epoch", "epoch", "end"]
+    end = {"error": error.removeprefix("error: "), "epochs": 2, "steps": 160}
+    assert end.items() <= lines[-1].items()
 
 
 def test_a_report_is_written_and_named(

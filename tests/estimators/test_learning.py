@@ -6,6 +6,7 @@ from blobs import NAMES, blobs, classifier, layers, regressor
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV
 
 import convprop as cp
 from convprop.data.arrays import stratified_split
@@ -300,10 +301,29 @@ def test_an_interrupted_training_keeps_what_it_has_learned(monkeypatch, capsys):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(base, "_line", line)
-    with pytest.warns(UserWarning, match="training was interrupted after epoch 2"):
-        fitted = classifier(verbose=True).fit(images, y)
+    fitted = classifier(verbose=True)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(images, y)
     assert fitted.n_iter_ == 2
+    assert fitted.n_features_in_ == images[0].size
     assert fitted.predict(images).shape == (60,)
+
+
+def test_an_interrupted_search_ends(monkeypatch):
+    images, y = blobs()
+
+    def line(record):
+        lines.append(record)
+        if len(lines) == 6:  # The second epoch of the second training.
+            raise KeyboardInterrupt
+
+    lines = []
+    monkeypatch.setattr(base, "_line", line)
+    search = GridSearchCV(classifier(verbose=True), {"alpha": [0.0, 0.1]}, cv=2, n_jobs=1)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(images, y)
+    assert len(lines) == 6
+    assert not hasattr(search, "cv_results_")
 
 
 def test_logarithms_of_probabilities_stay_finite():

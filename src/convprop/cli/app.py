@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
 
-from convprop import __version__
+from convprop import __version__, _startup
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
 from convprop.cli.find_rate import find_rate
@@ -90,9 +90,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, of this process if None, and return its exit status.
 
     0 is success, 1 a failure with a message on stderr, 2 wrong usage, 130 the end by Ctrl-C,
-    141 that of a reader of our output.
+    143 by SIGTERM, 129 by SIGHUP, 141 that of a reader of our output.
     """
     try:
+        _startup.imported()
         status = build_app()(arguments)
         print(end="", flush=True)  # Unlike a flush of sys.stdout, works where that is closed.
     except BrokenPipeError:

@@ -71,12 +71,14 @@ def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises
     ------
     UsageError
-        It is not TOML.
+        It is not TOML, or a folder, a device or a named pipe: that could be read without end.
     OSError
         It cannot be read.
     """
-    if path.exists() and not (path.is_file() or path.is_fifo()):
-        raise UsageError(str(invalid(str(path), "be a file", "a folder or a device")))
+    # What a shell redirects or substitutes has its name there: /dev/stdin, /proc/self/fd/11.
+    piped = path.is_fifo() and (path.is_relative_to("/dev") or path.is_relative_to("/proc"))
+    if path.exists() and not (path.is_file() or piped):
+        raise UsageError(str(invalid(str(path), "be a file", "a folder, a device or a named pipe")))
     try:
         # Some editors begin a file with a byte order mark.
         settings = tomllib.loads(path.read_bytes().decode("utf-8-sig"))

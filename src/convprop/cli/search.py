@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from convprop import presets
-from convprop.cli import options
+from convprop.cli import options, signals
 from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
@@ -132,20 +133,23 @@ def search(
         )
         _announce(terminal, train, plan)
         terminal.skipped(split.skipped)
-        interrupted = _run(terminal, plan, train)
+        ended_by = _run(terminal, plan, train)
         ranked, done = plan.ranked(), len(plan.finished())
     best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
     chosen = None if best is None else _settings(settings, plan, best).settings(data)
-    if interrupted:
+    if chosen is not None and out is not None:
+        # Before anything is shown: where SIGHUP has come, the terminal may be gone.
+        _save(out, data, chosen)
+    if ended_by is not None:
         total = plan.folds * sum(number for number, _ in plan.rounds)
-        terminal.labelled("stopped", f"by Ctrl-C after {done} of {count(total, 'training')}")
+        after = f"after {done} of {count(total, 'training')}"
+        terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
     _report(terminal, plan, ranked)
     if chosen is not None and out is not None:
-        _save(out, data, chosen)
         terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
     if json:
-        print_json(_record(data, plan, ranked, chosen, done, interrupted))
-    return options.EXIT_INTERRUPTED if interrupted else 0
+        print_json(_record(data, plan, ranked, chosen, done, ended_by is not None))
+    return 0 if ended_by is None else 128 + ended_by
 
 
 def _check_folds(train: Dataset, folds: int) -> None:
@@ -160,23 +164,30 @@ def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
     terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
-    drawn = f" of {combinations(plan.choices):,}" if combinations(plan.choices) > plan.most else ""
-    rounds = [f"{count(number, 'candidate')} for {count(e, 'epoch')}" for number, e in plan.rounds]
-    rounds[0] = f"{plan.candidates}{drawn}{rounds[0][len(str(plan.candidates)) :]}"
-    terminal.labelled("rounds", *rounds)
+    candidates = [count(number, "candidate") for number, _ in plan.rounds]
+    if (there := combinations(plan.choices)) > plan.most:
+        candidates[0] = f"{plan.candidates:,} of {count(there, 'candidate')}"
+    terminal.labelled(
+        "rounds",
+        *(
+            f"{number} for {count(epochs, 'epoch')}"
+            for number, (_, epochs) in zip(candidates, plan.rounds, strict=True)
+        ),
+    )
 
 
-def _run(terminal: Terminal, plan: Search, train: Dataset) -> bool:
-    """Search, and return whether Ctrl-C ended it."""
+def _run(terminal: Terminal, plan: Search, train: Dataset) -> signal.Signals | None:
+    """Search, and return the signal that ended it, if one did."""
     images = train.images
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
-    try:
-        with _progress(terminal, plan):
-            plan.run(images, train.labels)
-    except KeyboardInterrupt:
-        return True
-    return False
+    with signals.as_ctrl_c() as received:
+        try:
+            with _progress(terminal, plan):
+                plan.run(images, train.labels)
+        except KeyboardInterrupt:
+            return signal.Signals(received[0]) if received else signal.SIGINT
+    return None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.cli.search_settings import SETTINGS, Choices, combinations, parameter, word
+from convprop.cli.search_settings import SETTINGS, Choices, combinations, word
 from convprop.data.arrays import Array
 
 FACTOR = 3
@@ -59,6 +59,13 @@ class Search:
         The most that a candidate gets.
     most : int
         Of so many candidates at most; of more combinations some are drawn.
+    folds : int
+        Parts of the images, of which each is held out once.
+    seed : int
+    jobs : int
+        How many processes train at once.
+    records : Path
+        The file with a line of JSON for each training that is done.
     """
 
     choices: Choices
@@ -102,10 +109,7 @@ class Search:
         from convprop.cli.search_worker import Scorer, TimedClassifier
 
         seed = self.seed % 2**32  # scikit-learn's seeds are shorter.
-        grid = {
-            SETTINGS[name].parameter: [parameter(name, value) for value in values]
-            for name, values in self.choices.items()
-        }
+        grid = {SETTINGS[name].parameter: values for name, values in self.choices.items()}
         common: dict[str, Any] = {
             "resource": "epochs",
             "min_resources": self.rounds[0][1],
@@ -121,11 +125,10 @@ class Search:
         }
         classifier = TimedClassifier(self.preset, data_format="NCHW", random_state=seed)
         if combinations(self.choices) > self.most:
-            HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common).fit(
-                images, labels
-            )
+            search = HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common)
         else:
-            HalvingGridSearchCV(classifier, grid, **common).fit(images, labels)
+            search = HalvingGridSearchCV(classifier, grid, **common)
+        search.fit(images, labels)
 
     def finished(self) -> list[dict[str, Any]]:
         """Return a record of each training that is done."""

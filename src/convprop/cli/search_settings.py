@@ -14,9 +14,8 @@ from convprop.augmentation import Augment
 from convprop.cli import options
 from convprop.cli.augment_option import augment_text, read_augment
 from convprop.cli.options import UsageError, unknown_name
-from convprop.described import from_dict
 from convprop.errors import invalid
-from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
+from convprop.optimizers import OPTIMIZERS
 
 NONE = "none"
 """The word for a setting that is left out."""
@@ -125,12 +124,4 @@ def word(value: Any) -> str:
         return NONE
     if isinstance(value, Augment):
         return augment_text(value) or NONE
-    return value.kind if isinstance(value, Optimizer) else str(value)
-
-
-def parameter(name: str, value: Any) -> Any:
-    """Return what the classifier takes, as ``convprop train`` would understand the value."""
-    if name == "optimizer":
-        momentum = {"momentum": 0.9} if value == SGD.kind else {}
-        return from_dict({"kind": value, **momentum}, OPTIMIZERS, "--try optimizer")
-    return value
+    return str(value)

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
+from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged
 from convprop.estimators import ConvNetClassifier
-from convprop.records import History
+from convprop.optimizers import Optimizer
+
+_WATCH_SECONDS = 1.0
+
+
+@cache
+def _end_with_the_search() -> None:
+    """Let a worker process end soon after the search that started it, however that ended."""
+    search = multiprocessing.parent_process()
+    if search is None:  # This process is the search itself.
+        return
+
+    def watch() -> None:
+        while os.getppid() == search.pid:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class TimedClassifier(ConvNetClassifier):
-    """A classifier that knows how long its training took, and whether it failed."""
+    """A preset trained as by ``convprop train``, with how long it took and whether it failed."""
 
     seconds_: float
     diverged_: bool
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Train as ``ConvNetClassifier`` does; a loss that is no number is no error."""
+        _end_with_the_search()
         started = time.perf_counter()
         try:
             super().fit(X, y, sample_weight)
@@ -31,10 +54,10 @@ class TimedClassifier(ConvNetClassifier):
         self.seconds_ = time.perf_counter() - started
         return self
 
-    def _heed(self, history: History) -> None:
-        """Let Ctrl-C end the search, where it would end a single training with what is learned."""
-        if history.interrupted:
-            raise KeyboardInterrupt
+    def _optimizer(self) -> Optimizer:
+        preset, kind = self._preset(), self.optimizer
+        assert preset is not None and (kind is None or isinstance(kind, str))
+        return optimizer_for(preset.optimizer, kind, None)
 
 
 @dataclass(frozen=True)

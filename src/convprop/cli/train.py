@@ -17,10 +17,11 @@ from convprop.cli.options import UsageError
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
-from convprop.cli.train_settings import TrainOptions
+from convprop.cli.train_settings import TrainOptions, option_text
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, TrainingDiverged
 from convprop.files import replace_file
+from convprop.identity import OtherTraining
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.presets import PRESETS, Preset
@@ -105,7 +106,7 @@ class _Training:
         self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
-        self.ended = self.interrupted = False
+        self.started = self.ended = self.interrupted = False
         self.signal: int = signal.SIGINT
 
     # ---- Before it ----
@@ -130,9 +131,10 @@ class _Training:
         if settings != self.settings:
             names = [*settings, *self.settings]
             other = next(n for n in names if settings.get(n) != self.settings.get(n))
+            trained, given = (option_text(other, s.get(other)) for s in (settings, self.settings))
             raise UsageError(
-                f"{self.chosen.out} is finished, with {other} {settings.get(other)}: --resume"
-                f" cannot go on with {other} {self.settings.get(other)}; leave it out to begin anew"
+                f"{self.chosen.out} is finished, with {trained}: --resume cannot go on with"
+                f" {given}; leave it out to begin anew"
             )
         asked = [self.given.report, self.given.log, self.given.tensorboard]
         unwritten = ["nothing more is written"] if any(asked) else []
@@ -172,7 +174,11 @@ class _Training:
         with ExitStack() as closing:
             for log in self.logs:
                 closing.callback(log.close)
-            self._fit(settings)
+            try:
+                self._fit(settings)
+            except ConvpropError as error:
+                self._failed(error)
+                raise
             result = train_words.result(
                 self.split,
                 course,
@@ -214,13 +220,30 @@ class _Training:
                 self.interrupted, self.ended = history.interrupted, not history.interrupted
             except TrainingDiverged as error:
                 nothing_learned = error.step == 0
-                if (out := self.chosen.out) is None:
-                    raise
-                kept = "Nothing is saved" if nothing_learned else "The last good weights are saved"
-                raise TrainingDiverged(f"{error}\n{kept} in {out}.") from None
+                raise
+            except OtherTraining as error:
+                raise train_words.refusal(error, self.course.name) from None
             finally:
                 if self.steps and not nothing_learned:
                     self._save()
+
+    def _failed(self, error: ConvpropError) -> None:
+        """Log why training ended; of one that diverged, say what is left."""
+        if not self.started:
+            return
+        end = {"error": str(error), "epochs": len(self.history), "steps": self.history.steps}
+        for log in self.logs:
+            log.end(end)
+        out = self.chosen.out
+        if not isinstance(error, TrainingDiverged) or out is None or self.checkpoints is None:
+            return
+        kept = "The last good weights are saved" if error.step else "Nothing is saved"
+        message = f"{error}\n{kept} in {out}."
+        if self.checkpoints.files():
+            # They lead to the same loss, and to nothing else: with other settings they are refused.
+            self.checkpoints.remove()
+            message += " The checkpoints are removed: a resumed training would diverge again."
+        raise TrainingDiverged(message) from None
 
     def _give_up_others(self) -> None:
         """Remove the checkpoints of another training, where there is no --resume."""
@@ -235,6 +258,7 @@ class _Training:
         self.progress.on_start(history)
         for log in self.logs:
             log.start(history, self._start_facts(history))
+        self.started = True
 
     def _on_epoch(self, epoch: EpochRecord) -> None:
         self.progress.on_epoch(epoch)

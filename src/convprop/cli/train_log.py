@@ -44,7 +44,7 @@ class JsonLog:
         self._append(_line("epoch", epoch._asdict()))
 
     def end(self, result: dict[str, Any]) -> None:
-        """Add what came of it."""
+        """Add what came of it, or the error that ended it."""
         without = {name: value for name, value in result.items() if name != "history"}
         self._append(_line("end", without))
 
@@ -107,8 +107,11 @@ class TensorBoardLog:
         self._scalars(epoch.epoch, values)
 
     def end(self, result: dict[str, Any]) -> None:
-        """Add what was measured on the test images, and close the file."""
-        values = {"loss/test": result["test_loss"], "accuracy/test": result["test_accuracy"]}
+        """Add what was measured on the test images: nothing, where training failed."""
+        values = {
+            "loss/test": result.get("test_loss"),
+            "accuracy/test": result.get("test_accuracy"),
+        }
         self._scalars(result["epochs"], values)
 
     def _scalars(self, step: int, values: dict[str, float | None]) -> None:

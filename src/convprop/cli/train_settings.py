@@ -264,13 +264,27 @@ class TrainOptions:
         return shlex.join(words)
 
 
+OPTIONS = frozenset(entry.name for entry in fields(TrainOptions))
+
+
 def flag_name(name: str) -> str:
     """Return "--batch-size" for "batch_size"."""
     return "--" + name.replace("_", "-")
 
 
+def option_text(name: str, value: Any) -> str:
+    """Return an option as it is given: "--seed 1", "--resume"; or "no --average"."""
+    if name == "data":
+        return shlex.join(["data", value])
+    if value is None or value is False:
+        return f"no {flag_name(name)}"
+    return shlex.join([flag_name(name), *([] if value is True else [_text(value)])])
+
+
 def _text(value: Any) -> str:
     """Return an option's value as it is written on the command line."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}={member}" for name, member in value.items())
     if isinstance(value, Augment):
         return augment_text(value)
     if isinstance(value, options.Every):

@@ -11,8 +11,10 @@ from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
 from convprop.cli.terminal import Terminal, count, loss_text, percent
-from convprop.cli.train_settings import TrainOptions
+from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
 from convprop.data import Split
+from convprop.errors import InvalidInput, invalid
+from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.presets import Preset
@@ -77,6 +79,29 @@ def say_start(
         most = "at most " if chosen.early_stopping is not None else ""
         parts = [f"{duration(expected.epoch_seconds)} an epoch", f"{most}{duration(left)} in all"]
     terminal.labelled("expected", *parts, f"{expected.peak_bytes / 1e6:.0f} MB at the peak")
+
+
+def refusal(error: OtherTraining, preset: str) -> InvalidInput:
+    """Return a refusal to resume with what was given as options in the place of arguments."""
+    name, trained, given = error.setting, error.trained, error.given
+    if name == "optimizer" and trained.kind == given.kind:
+        name, trained, given = "learning_rate", trained.learning_rate, given.learning_rate
+    elif name == "optimizer":
+        trained, given = trained.kind, given.kind
+    elif name == "loss":
+        name, trained, given = "label_smoothing", trained.label_smoothing, given.label_smoothing
+    elif name == "stopping":
+        name = "early_stopping"
+        trained, given = (value and value.patience for value in (trained, given))
+    elif name == "balanced":
+        name = "balanced_batches"
+    rule = f"go on with the training of {error.path}"
+    if name == "layers":
+        return invalid("--resume", rule, f"other layers: those of {option_text('preset', preset)}")
+    if name not in OPTIONS or trained == given:
+        return InvalidInput(f"--{error}")
+    rule = f"{rule}, which had {option_text(name, trained)}"
+    return invalid("--resume", rule, option_text(name, given))
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Self, TypeVar, cast
@@ -28,7 +27,7 @@ from convprop.losses import Loss, SquaredError
 from convprop.network import Network
 from convprop.optimizers import Optimizer, OptimizerState
 from convprop.presets import preset_layers
-from convprop.records import EpochRecord, History
+from convprop.records import EpochRecord
 from convprop.schedules import Constant
 from convprop.stopping import EarlyStopping
 from convprop.training import train
@@ -37,17 +36,18 @@ Fit = TypeVar("Fit", bound=Callable[..., Any])
 
 
 def leaves_what_was_fitted(fit: Fit) -> Fit:
-    """Let a fit that fails leave what an earlier one has said of X."""
+    """Let a fit that leaves no new network leave what an earlier one has said of X, too."""
 
     @functools.wraps(fit)
     def safe(self: Any, *arguments: Any, **options: Any) -> Any:
         names = ("n_features_in_", "feature_names_in_")
         before = {name: vars(self)[name] for name in names if name in vars(self)}
+        network = getattr(self, "network_", None)
         self._check_settings()
         try:
             return fit(self, *arguments, **options)
         except BaseException:
-            if hasattr(self, "network_"):
+            if network is not None and self.network_ is network:
                 for name in names:
                     vars(self).pop(name, None)
                 vars(self).update(before)
@@ -166,10 +166,14 @@ class ConvNet(
             )
         finally:
             network.release()
-        self._heed(history)
-        for name, value in self._attributes(network, history, task, seen, curve).items():
-            setattr(self, name, value)
-        self._state = state
+        if history:
+            for name, value in self._attributes(network, history, task, seen, curve).items():
+                setattr(self, name, value)
+            self._state = state
+        if history.interrupted:
+            # What is learned by then is kept, but not returned as if it were all: a search would
+            # rank it beside trainings of all epochs, and go on with the next one.
+            raise KeyboardInterrupt
         if progress is not None:
             progress.end()
         return self
@@ -212,14 +216,6 @@ class ConvNet(
     @abstractmethod
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
         """Return when to stop; the seed chooses what is held out."""
-
-    def _heed(self, history: History) -> None:
-        """Keep what an interrupted training has learned, and say so; nothing is an interrupt."""
-        if not history.interrupted:
-            return
-        if not history:
-            raise KeyboardInterrupt
-        warnings.warn(f"training was interrupted after epoch {len(history)}", stacklevel=5)
 
     def _attributes(
         self,

@@ -113,6 +113,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     float32 otherwise: ``X.astype("float32")`` trains about twice as fast. Integers in 0..255
     stay bytes.
 
+    Ctrl-C ends fit with KeyboardInterrupt after the step. If an epoch was finished by then, the
+    estimator is fitted with what it has learned; a search or a cross-validation ends.
+
     Examples
     --------
     >>> from convprop import ConvNetClassifier

@@ -24,7 +24,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
     """A convolutional network that learns numbers: Eq. 9 on targets of mean 0 and variance 1.
 
     Parameters are those of `ConvNetClassifier` without class_weight and label_smoothing. Early
-    stopping measures R² of what is held out, of all outputs together.
+    stopping measures R² of what is held out, of all outputs together. Ctrl-C does what
+    it does there.
 
     Attributes
     ----------

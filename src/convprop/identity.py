@@ -1,0 +1,96 @@
+"""What a training and the one that it goes on from must have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from convprop.augmentation import Augment
+from convprop.batches import Data
+from convprop.course import Course
+from convprop.described import from_dict, table
+from convprop.errors import InvalidInput, invalid
+from convprop.losses import LOSSES
+from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS
+from convprop.schedules import SCHEDULES
+from convprop.stopping import EarlyStopping
+
+_CLASSES: dict[str, Any] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "loss": LOSSES,
+    "augment": table(Augment),
+    "stopping": table(EarlyStopping),
+}
+"""What a description of each setting may be of."""
+
+_UNSHOWN = {
+    "layers": "other layers",
+    "data": "other images, labels or weights",
+    "validation": "other images, labels or weights held out",
+    "normalisation": "another normalisation",
+}
+"""What cannot be shown in a few words."""
+
+
+class OtherTraining(InvalidInput):
+    """A checkpoint is of a training with other settings or data: the first difference."""
+
+    path: Path
+    setting: str
+    """As in `Course`; or "layers", "input_shape", "loss", "dtype", "data" and the like."""
+    trained: Any
+    """The checkpoint's value, as the setting's class builds it."""
+    given: Any
+
+
+def identity(
+    network: Network, course: Course, training: Data, held_out: Data | None
+) -> dict[str, Any]:
+    """Return it as it comes back from a file, where tuples are lists."""
+    normalisation = network.normalisation
+    # Where several differ the first one is named: other layers come with other settings.
+    parts = {
+        "layers": [layer.to_dict() for layer in network.layers],
+        "input_shape": list(network.input_shape),
+        "loss": network.loss.to_dict(),
+        "dtype": network.dtype.name,
+        "settings": course.settings(),
+        "data": training.fingerprint(),
+        "validation": held_out and held_out.fingerprint(),
+        "seed": network.seed,
+        "normalisation": normalisation and [part.tolist() for part in normalisation],
+    }
+    comparable: dict[str, Any] = json.loads(json.dumps(parts))
+    return comparable
+
+
+def check_same(path: Path, trained: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise OtherTraining unless the identity of the checkpoint ``path`` is the one given."""
+    for part, ours in given.items():
+        theirs: Any = trained.get(part)
+        if part != "settings":
+            theirs, ours = {part: theirs}, {part: ours}
+        for name, value in ours.items():
+            if theirs.get(name) != value:
+                raise _other(path, name, theirs.get(name), value)
+
+
+def _other(path: Path, name: str, trained: Any, given: Any) -> OtherTraining:
+    trained, given = _built(name, trained), _built(name, given)
+    if name in _UNSHOWN:
+        rule, received = f"go on with the training of {path}", _UNSHOWN[name]
+    else:
+        rule = f"go on with the training of {path}, which had {name}={trained!r}"
+        received = f"{name}={given!r}"
+    error = OtherTraining(str(invalid("resume", rule, received)))
+    error.path, error.setting, error.trained, error.given = path, name, trained, given
+    return error
+
+
+def _built(name: str, value: Any) -> Any:
+    if name in _CLASSES and value is not None:
+        return from_dict(value, _CLASSES[name], name)
+    return tuple(value) if name == "input_shape" else value
