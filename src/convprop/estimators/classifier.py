@@ -46,7 +46,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         What rows of X are, and what pictures are stretched to; (H, W, C) with
         ``data_format="NHWC"``. None: rows are a square grey image if their number of values is
         a square, a square colour image if it is three times one, and otherwise a grey image of
-        one row; pictures are as large as they are, and all alike.
+        one row; pictures are as large as they are, and all alike, in fit and in predict.
     data_format : "NCHW" or "NHWC", optional
         Whether channels come before or after rows and columns in X. None: in four axes, the
         one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before.
