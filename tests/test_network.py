@@ -269,7 +269,7 @@ def test_a_summary_breaks_no_words():
         "               initializer=HeUniform()",
         "average_pool1                    64x1x",
         "               AveragePool('global')",
-        "dense1         Dense(10)",
+        "dense1         Dense(10)             1",
     ]
 
 

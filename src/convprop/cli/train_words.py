@@ -13,6 +13,7 @@ from convprop.cli.estimate import Estimate
 from convprop.cli.terminal import Terminal, count, loss_text, percent
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Split
+from convprop.data.arrays import stratified_split
 from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.presets import Preset
@@ -23,17 +24,32 @@ FEW_STEPS = 100
 """Fewer leave most networks near where they began."""
 
 
+def held_out(split: Split, validation: float | None, seed: int) -> int:
+    """Return how many of the training images are put aside for validation."""
+    if validation is None:
+        return 0
+    return len(stratified_split(split.train.labels, validation, seed)[1])
+
+
 def announce(
-    terminal: Terminal, split: Split, network: Network, course: Preset, *, chosen: bool
+    terminal: Terminal,
+    split: Split,
+    network: Network,
+    course: Preset,
+    *,
+    validation: int,
+    chosen: bool,
 ) -> None:
-    """Say what is about to be trained on what, and how."""
+    """Say what is about to be trained on what, and how; ``validation`` images are held out."""
     train, test = split.train, split.test
+    trained = len(train) - validation
+    parts = [f"{trained:,} training"] + ([f"{validation:,} validation"] if validation else [])
     channels, height, width = train.image_shape
     colour = {1: "grey", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}-channel")
     size = f"{height}x{width}"
     terminal.labelled(
         "data",
-        f"{train.name}: {len(train):,} training and {len(test):,} test images",
+        f"{train.name}: {', '.join(parts)} and {len(test):,} test images",
         f"{size} {colour}",
         count(len(train.class_names), "class"),
     )
@@ -42,14 +58,16 @@ def announce(
     terminal.labelled(
         "network", f"{course.name}{why}", count(parameter_count(network), "parameter")
     )
+    smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
     terminal.labelled(
         "training",
         f"{count(course.epochs, 'epoch')} in batches of {course.batch_size}",
         f"{course.optimizer.kind} at {course.optimizer.learning_rate:g}",
+        *smoothing,
         f"seed {network.seed}",
         count(get_num_threads(), "thread"),
     )
-    steps = course.epochs * -(-len(train) // course.batch_size)
+    steps = course.epochs * -(-trained // course.batch_size)
     if steps < FEW_STEPS:
         advice = "more --epochs or a smaller --batch-size may teach it more"
         terminal.labelled("few", f"{count(steps, 'step')} in all", advice)
@@ -101,10 +119,12 @@ def result(
     facts: dict[str, Any],
     seconds: float,
     images: int,
+    validation: int,
 ) -> dict[str, Any]:
     """Measure the network on the test images; return that and all else that JSON reports.
 
-    ``seconds`` and ``images`` are what training took and went through in this process.
+    ``seconds`` and ``images`` are what training took and went through in this process;
+    ``validation`` images were held out.
     """
     test = network.evaluate(split.test.images, split.test.labels)
     return {
@@ -122,7 +142,8 @@ def result(
         "epochs": len(history),
         "steps": history.steps,
         "history": [epoch._asdict() for epoch in history],
-        "train_images": len(split.train),
+        "train_images": len(split.train) - validation,
+        "validation_images": validation,
         "test_images": len(split.test),
         "classes": len(split.train.class_names),
         "preset": course.name,
