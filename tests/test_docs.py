@@ -23,6 +23,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -246,15 +247,35 @@ def test_links_between_files_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def site_commands(page: Path) -> list[list[str]]:
+    """Return the words of the two commands by which a page says that the site is built."""
+    *_, block = (block for block in blocks(page) if "sphinx" in block.text)
+    return [shlex.split(line) for line in block.text.splitlines()]
+
+
+def test_how_the_site_is_built() -> None:
+    install, build = site_commands(ROOT / "README.md")
+    assert site_commands(ROOT / "docs/index.md") == [install, build]
+    assert build[:3] == [".venv/bin/python", "-m", "sphinx"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert install == [".venv/bin/pip", "install", f"{project['name']}[docs]"]
+    assert "docs" in project["optional-dependencies"]
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as CONTRIBUTING says how to build it: a warning is an error."""
     for module in ("furo", "latex2mathml", "myst_parser", "sphinx"):
         pytest.importorskip(module, reason="the site needs convprop[docs]")
     built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
+    *command, target = site_commands(ROOT / "README.md")[1]
+    assert target == "build/site"
     done = subprocess.run(
-        [*command, str(ROOT / "docs"), str(built)], capture_output=True, text=True, check=False
+        [sys.executable, *command[1:], "-W", "--keep-going", "-n", "-q", str(built)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     return built

@@ -39,9 +39,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     Parameters
     ----------
     network : str or list of Layer
-        A preset's name; layers that end with an output for each class; or "auto", a small
-        network for the data's shape: see `convprop.estimators.auto_layers`. It drops units out
-        where there is more than one batch; of one batch an image of weight 2 is two images.
+        A preset's name; layers that end with an output for each class; or "auto", a sound
+        network for the data's shape: see `convprop.estimators.auto_layers`, also for the time
+        it takes. It drops units out where there is more than one batch; of one batch an image
+        of weight 2 is two images.
     input_shape : (H, W) or (C, H, W), optional
         What rows of X are, and what pictures are stretched to; (H, W, C) with
         ``data_format="NHWC"``. None: rows are a square grey image if their number of values is
