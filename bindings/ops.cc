@@ -219,6 +219,27 @@ NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
   return out;
 }
 
+// The sums that the engine passes through on its way to Σ a·b, one chain a row: after each product,
+// added by one fma. What explains a number shows them.
+template <class T>
+NewArray<T> running_sums(Array<T> start, Array<T> a, Array<T> b) {
+  require(start.ndim() == 1 && a.ndim() == 2 && b.ndim() == 2, "start must have one axis, a and b two");
+  require(a.shape(0) == start.shape(0) && b.shape(0) == start.shape(0) && a.shape(1) == b.shape(1), "start, a and b must have as many rows");
+  const size_t terms = a.shape(1);
+  auto out = new_array<T>({start.shape(0), terms});
+  const FloatSettings settings;
+  for (size_t r = 0; r < start.shape(0); r++) {
+    Lanes<T> sum = start.data()[r];
+    for (size_t t = r * terms; t < (r + 1) * terms; t++) {
+      alignas(VECTOR_BYTES) T lanes[LANES];
+      sum = fma(Lanes<T>(a.data()[t]), Lanes<T>(b.data()[t]), sum);
+      sum.store(lanes);
+      out.data()[t] = lanes[0];
+    }
+  }
+  return out;
+}
+
 template <class T>
 NewArray<T> activation_forward(Array<T> x, const std::string& kind, double slope) {
   const ActivationLayer<T> layer{activation_named(kind), T(slope)};
@@ -312,6 +333,7 @@ void define(nb::module_& m) {
   m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "kind"_a, "slope"_a = 0.01);
   m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "kind"_a,
         "slope"_a = 0.01);
+  m.def("running_sums", &running_sums<T>, nb::arg("start").noconvert(), nb::arg("a").noconvert(), nb::arg("b").noconvert());
   m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
   m.def(
       "loss",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from convprop import equations, initializers, ops, schedules
+from convprop import equations, explain, initializers, ops, schedules
 from convprop.augmentation import Augment
 from convprop.checkpoint import CheckpointError, Checkpoints
 from convprop.data.stream import ImageFiles
@@ -73,6 +73,7 @@ __all__ = [
     "TrainingDiverged",
     "__version__",
     "equations",
+    "explain",
     "get_num_threads",
     "initializers",
     "load",

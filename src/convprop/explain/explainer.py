@@ -1,0 +1,193 @@
+"""One pass of some images through a network, and all that can be asked about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convprop.errors import InvalidInput, invalid
+from convprop.explain import conv, dense, pointwise, pool
+from convprop.explain.explanation import Explanation
+from convprop.explain.loss import loss as explained_loss
+from convprop.explain.place import Place, check_index, layer_index
+from convprop.layers import Conv, Dense, Pool
+from convprop.network import Network
+from convprop.ops.loss import as_weights
+
+
+class Explainer:
+    """Carries images through a network, forward and back, and explains the numbers on the way.
+
+    Parameters
+    ----------
+    net : Network
+        Its weights are copied: later changes of them are not seen.
+    images : array_like
+        As for ``Network.forward``: one batch, whose loss the deltas and gradients are of.
+    targets : array_like, optional
+        As for ``Network.evaluate``. Without them only outputs can be explained.
+    sample_weight : array_like, optional
+        As for ``Network.evaluate``.
+
+    Attributes
+    ----------
+    done : Backpropagation
+        All the numbers.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        images: ArrayLike,
+        targets: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
+        checked = net.as_images(images)
+        self.net = net
+        self._has_targets = targets is not None
+        wanted = np.zeros(len(checked), np.int32) if targets is None else targets
+        self._targets = net.as_targets(wanted, len(checked))
+        self._weights = as_weights(sample_weight, len(checked))
+        self.done = net.backpropagate(checked, self._targets, self._weights)
+        self._parameters = {name: array.copy() for name, array in net.parameters.items()}
+
+    def output(
+        self,
+        layer: str | int,
+        k: int,
+        i: int | None = None,
+        j: int | None = None,
+        *,
+        image: int = 0,
+    ) -> Explanation:
+        """Explain a value of a layer's output.
+
+        Of a Conv the products w o of Eq. 7, with the input's pixel as "row" and "column" (which
+        lie outside of the map in the padding); of a Dense alike, by feature "f"; of a pool the
+        units of the window, and which "wins"; of an activation the value that f is taken of.
+
+        Parameters
+        ----------
+        layer : str or int
+            A layer's name, or its place from 0.
+        k, i, j : int
+            The output's channel, row and column; of a row of values k alone.
+        image : int
+            Which image of the batch.
+
+        Raises
+        ------
+        InvalidInput
+            No such layer, image or output.
+        """
+        place = self._place(layer)
+        image = self._image(image)
+        if isinstance(place.layer, Conv):
+            return conv.output(place, image, k, i, j)
+        if isinstance(place.layer, Pool):
+            return pool.output(place, image, k, i, j)
+        if isinstance(place.layer, Dense):
+            return dense.output(place, image, *_row("i and j", k, i, j))
+        return pointwise.output(place, image, k, i, j)
+
+    def weight_gradient(
+        self, layer: str | int, k: int, c: int, m: int | None = None, n: int | None = None
+    ) -> Explanation:
+        """Explain dE/dw of one weight.
+
+        Of a Conv the products delta o of Eq. 13, by image and output pixel, with the input's
+        pixel as "row" and "column"; of a Dense by image. Each image of a Conv is a part of its
+        own; the images are then added as DESIGN.md says.
+
+        Parameters
+        ----------
+        layer : str or int
+        k, c, m, n : int
+            The weight's indices in ``net.parameters``: where a Conv has groups, c counts within
+            the group. Of a Dense k and c, the feature.
+        """
+        self._require_targets()
+        place = self._place(layer)
+        if isinstance(place.layer, Conv):
+            return conv.weight_gradient(place, k, c, m, n)
+        if isinstance(place.layer, Dense):
+            return dense.weight_gradient(place, *_row("m and n", (k, c), m, n)[0])
+        raise self._no_parameters(place, "weight")
+
+    def bias_gradient(self, layer: str | int, k: int) -> Explanation:
+        """Explain dE/db of one bias: the deltas that it collects."""
+        self._require_targets()
+        place = self._place(layer)
+        if not place.has("bias"):
+            raise self._no_parameters(place, "bias")
+        if isinstance(place.layer, Conv):
+            return conv.bias_gradient(place, k)
+        return dense.bias_gradient(place, k)
+
+    def delta(
+        self,
+        layer: str | int,
+        c: int,
+        i: int | None = None,
+        j: int | None = None,
+        *,
+        image: int = 0,
+    ) -> Explanation:
+        """Explain the delta of one value of a layer's input, which comes back through that layer.
+
+        Of a Conv the products delta w over the region Q of Eq. 16-20; of a Dense over its
+        outputs; of a pool what every window over the unit passes on to it, "share" being 1 for
+        the winner of a max pool, 1 / n of an average and o / x of an L2 one. Where an activation
+        made the input, the last step is its factor f'(x), and the number is the article's
+        delta of the layer before it.
+
+        Parameters
+        ----------
+        layer : str or int
+            The layer that the input goes into.
+        c, i, j : int
+            The input's channel, row and column; of a row of values c alone.
+        image : int
+            Which image of the batch.
+        """
+        self._require_targets()
+        place = self._place(layer)
+        image = self._image(image)
+        if isinstance(place.layer, Conv):
+            return conv.delta(place, image, c, i, j)
+        if isinstance(place.layer, Pool):
+            return pool.delta(place, image, c, i, j)
+        if isinstance(place.layer, Dense):
+            return dense.delta(place, image, c, i, j)
+        return pointwise.delta(place, image, c, i, j)
+
+    def loss(self, *, image: int = 0) -> Explanation:
+        """Explain an image's loss: each output's target, what it adds to E, and its delta."""
+        self._require_targets()
+        return explained_loss(self.net, self.done, self._image(image), self._targets, self._weights)
+
+    def _place(self, layer: object) -> Place:
+        return Place(self.net, layer_index(self.net, layer), self.done, self._parameters)
+
+    def _image(self, image: object) -> int:
+        return check_index("image", image, len(self._targets))
+
+    def _require_targets(self) -> None:
+        if not self._has_targets:
+            raise invalid("targets", "be given where gradients are explained", "None")
+
+    def _no_parameters(self, place: Place, part: str) -> InvalidInput:
+        owners = [
+            name.removesuffix(f".{part}")
+            for name in self.net.parameters
+            if name.endswith(f".{part}")
+        ]
+        return invalid("layer", f"have a {part}: {', '.join(owners)}", repr(place.name))
+
+
+def _row(names: str, k: Any, first: object, second: object) -> tuple[Any]:
+    if first is not None or second is not None:
+        raise invalid(names, "be left out of a Dense", f"{first!r}, {second!r}")
+    return (k,)

@@ -1,0 +1,74 @@
+"""f and f' of an activation, and a delta's last factor, f' of what its input comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convprop import ops
+from convprop.explain import sums
+from convprop.explain.explanation import Explanation, Step
+from convprop.explain.place import Place, index_text, latex_text, subscript
+
+
+def applied(activation: Place, x: Any) -> Any:
+    """Return f(x) of one value, as the engine has it."""
+    settings = activation.native()
+    return ops.activation.forward(
+        np.array([x]), settings["activation"], settings.get("slope", 0.01)
+    )[0]
+
+
+def slope(activation: Place, at: tuple[int, ...]) -> Any:
+    """Return f'(x) for the value at (image, indices...) of an activation, as the engine has it."""
+    settings = activation.native()
+    o = np.array([activation.x[at]])
+    found = ops.activation.input_delta(
+        np.ones_like(o), o, settings["activation"], settings.get("slope", 0.01)
+    )
+    return found[0]
+
+
+def with_factor(
+    place: Place,
+    image: int,
+    found: tuple[int, ...],
+    *,
+    names: str,
+    source: tuple[str, str],
+    formula: str,
+    total: Any,
+    **described: Any,
+) -> Explanation:
+    """Return the explanation of an input's delta, times f' where an activation made the input.
+
+    ``source`` is what is cited without the factor, and with it.
+    """
+    before = place.before
+    steps: tuple[Step, ...] = ()
+    at = (image, *found)
+    if before is None:
+        whose = "the image" if place.index == 0 else place.net.names[place.index - 1]
+        letter, value = "E/o", place.delta_in[at]
+    else:
+        derivative = slope(before, at)
+        whose = before.net.names[before.index - 1] if before.index else "the image"
+        value = before.delta_in[at]
+        total = sums.flushed(total * derivative)[()]
+        words = f"times f'(x) = {derivative!s}, {before.name}'s slope"
+        steps += (Step(words, rf"\Bigl( % \Bigr) \cdot {derivative!s}", total),)
+        formula = rf"\Bigl( {formula} \Bigr) f'(x)"
+        letter = "delta"
+    name = "delta" if letter == "delta" else "dE/do"
+    return Explanation(
+        name=f"{name}[{index_text(names, found)}] of {whose}, image {image}, through {place.name}",
+        source=source[before is not None],
+        symbol=rf"\delta^{{{latex_text(whose)}}}_{subscript(found)}",
+        formula=formula,
+        start=("", value.dtype.type(0)),
+        steps=steps,
+        total=total,
+        value=value,
+        **described,
+    )

@@ -1,0 +1,142 @@
+"""A layer with what has gone through it: where the terms of a number are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.errors import invalid
+from convprop.geometry import is_integer
+from convprop.layers import Activation, Layer
+from convprop.network import Backpropagation, LayerPass, Network
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Layer ``index`` of a network, in a pass of some images.
+
+    ``parameters`` are those of the pass. ``o`` is the layer's input, ``x`` its output, ``delta``
+    dE/dx, ``delta_in`` dE/do; ``before`` is the activation that the input comes from, if it does.
+    """
+
+    net: Network
+    index: int
+    done: Backpropagation
+    parameters: dict[str, Array]
+
+    @property
+    def layer(self) -> Layer:
+        """The layer."""
+        return self.net.layers[self.index]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.net.names[self.index]
+
+    @property
+    def latex_name(self) -> str:
+        """Its name as a superscript's text."""
+        return latex_text(self.name)
+
+    @property
+    def _went(self) -> LayerPass:
+        return self.done.layers[self.index]
+
+    @property
+    def o(self) -> Array:
+        """The input, (N, C, H, W) or (N, F)."""
+        return self._went.input
+
+    @property
+    def x(self) -> Array:
+        """The output."""
+        return self._went.output
+
+    @property
+    def delta(self) -> Array:
+        """dE/dx."""
+        return self._went.delta
+
+    @property
+    def delta_in(self) -> Array:
+        """dE/do."""
+        return self.done.layers[self.index - 1].delta if self.index else self.done.input_delta
+
+    @property
+    def before(self) -> Place | None:
+        """The activation whose output is this layer's input."""
+        at = self.index - 1
+        if at >= 0 and isinstance(self.net.layers[at], Activation):
+            return replace(self, index=at)
+        return None
+
+    def parameter(self, part: str) -> Array:
+        """Return the layer's "weight" or "bias"."""
+        return self.parameters[f"{self.name}.{part}"]
+
+    def has(self, part: str) -> bool:
+        """Whether the layer has that parameter."""
+        return f"{self.name}.{part}" in self.parameters
+
+    def gradient(self, part: str) -> Array:
+        """Return dE/d(parameter)."""
+        return self._went.gradients[part]
+
+    def native(self) -> dict[str, Any]:
+        """Return the layer's resolved settings."""
+        return self.layer.native(self.net.shapes[self.index])
+
+
+def layer_index(net: Network, layer: object) -> int:
+    """Return the place of a layer that is given by its name, or by its place."""
+    if not isinstance(layer, str):
+        return check_index("layer", layer, len(net.names))
+    if layer not in net.names:
+        raise invalid("layer", f"be one of {', '.join(net.names)}", repr(layer))
+    return net.names.index(layer)
+
+
+def check_index(name: str, value: object, length: int) -> int:
+    """Return an index as an int; raise InvalidInput unless it lies in 0 .. length - 1."""
+    if is_integer(value, 0) and int(value) < length:
+        return int(value)
+    raise invalid(name, f"be an integer in 0 .. {length - 1}", repr(value))
+
+
+def check_indices(
+    names: str, values: tuple[object, ...], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the indices of an array of that shape; those beyond its axes must be None."""
+    for name, value in zip(names[len(shape) :], values[len(shape) :], strict=True):
+        if value is not None:
+            raise invalid(name, f"be left out of an array of {len(shape)} axes", repr(value))
+    return tuple(
+        check_index(name, value, length)
+        for name, value, length in zip(names, values, shape, strict=False)
+    )
+
+
+def index_text(names: str, indices: tuple[int, ...]) -> str:
+    """Return indices as "k=1, i=2, j=3"."""
+    return ", ".join(f"{name}={index}" for name, index in zip(names, indices, strict=False))
+
+
+def subscript(indices: tuple[int, ...]) -> str:
+    """Return indices as LaTeX sets them under a letter."""
+    return "{" + ",".join(map(str, indices)) + "}"
+
+
+def latex_text(words: str) -> str:
+    """Return words as LaTeX sets them in a formula."""
+    return r"\text{" + words.replace("_", r"\_") + "}"
+
+
+def zero_like(array: Array) -> Any:
+    """Return 0 in the array's dtype."""
+    return np.asarray(array).dtype.type(0)

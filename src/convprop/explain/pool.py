@@ -1,0 +1,180 @@
+"""Pooling: what a window makes of its units, and which unit receives what of a delta.
+
+The units of a window are taken in row order, and so are the windows over one unit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.explain import sums
+from convprop.explain.explanation import Explanation, Part, Step
+from convprop.explain.factor import with_factor
+from convprop.explain.place import Place, check_indices, index_text, subscript, zero_like
+from convprop.explain.tables import table
+
+Array = NDArray[Any]
+
+
+class Window(NamedTuple):
+    """The rows and columns of a map under one window, clipped to the map, and 1 / count."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    part: Any
+
+
+def window(place: Place, i: int, j: int) -> Window:
+    """Return the window of output pixel (i, j)."""
+    at = place.native()
+    edges = []
+    for axis, output in enumerate((i, j)):
+        first = output * at["stride"][axis] - at["padding"][2 * axis]
+        last = first + at["size"][axis]
+        edges += [max(first, 0), min(last, place.o.shape[2 + axis])]
+    top, bottom, left, right = edges
+    count = at["size"][0] * at["size"][1]
+    if not at["count_padding"]:
+        count = (bottom - top) * (right - left)
+    one = place.o.dtype.type(1)
+    return Window(top, bottom, left, right, one / place.o.dtype.type(count))
+
+
+def output(place: Place, image: int, c: object, i: object, j: object) -> Explanation:
+    """Explain the value of window (i, j) of channel c."""
+    found = check_indices("cij", (c, i, j), place.x.shape[1:])
+    at = window(place, *found[1:])
+    rows, columns = np.mgrid[at.top : at.bottom, at.left : at.right].reshape(2, -1)
+    units = place.o[image, found[0], rows, columns]
+    indices = {"row": rows, "column": columns}
+    described: dict[str, Any] = {
+        "name": f"x[{index_text('cij', found)}] of {place.name}, image {image}",
+        "symbol": rf"x^{{{place.latex_name}}}_{subscript(found)}",
+        "value": place.x[(image, *found)],
+        "start": ("", zero_like(units)),
+    }
+    kind = place.native()["pool"]
+    if kind == "max":
+        wins = np.arange(len(units)) == winner(units)
+        return Explanation(
+            source="Pooling Layer, max-pooling",
+            formula=r"\max_{(i,j) \in \text{window}} o_{i,j}",
+            terms=table({"o": units}, indices | {"wins": wins}),
+            factors=("o",),
+            parts=(),
+            steps=(),
+            total=units[wins][0],
+            brackets=(r"\max \{ ", r",\; ", r" \}"),
+            **described,
+        )
+    if kind == "average":
+        terms = table({"o": units}, indices)
+        running = sums.chain(units)
+        total = sums.flushed(running[-1] * at.part)[()]
+        words = f"times {at.part!s}, one part of {round(1 / float(at.part))}"
+        return Explanation(
+            source="Pooling Layer, average pooling",
+            formula=r"\frac{1}{n} \sum_{(i,j) \in \text{window}} o_{i,j}",
+            terms=terms,
+            factors=("o",),
+            parts=(Part("", 0, len(terms), running),),
+            steps=(Step(words, rf"\Bigl( % \Bigr) \cdot {at.part!s}", total),),
+            total=total,
+            **described,
+        )
+    terms = table({"o": units, "o again": units}, indices)
+    running = sums.chain(units, units)
+    total = np.sqrt(running[-1])
+    return Explanation(
+        source="Pooling Layer, L2-norm pooling",
+        formula=r"\sqrt{\sum_{(i,j) \in \text{window}} o_{i,j}^2}",
+        terms=terms,
+        factors=("o", "o again"),
+        parts=(Part("", 0, len(terms), running),),
+        steps=(Step("the square root", r"\sqrt{%}", total),),
+        total=total,
+        **described,
+    )
+
+
+def winner(units: Array) -> int:
+    """Return which of a window's units wins: the first of the largest, a NaN before all."""
+    return int(np.argmax(units))
+
+
+def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanation:
+    """Explain the delta of the unit (i, j): what the windows over it pass on to it."""
+    found = check_indices("cij", (c, i, j), place.o.shape[1:])
+    channel, row, column = found
+    at = place.native()
+    kind = at["pool"]
+    spans = [
+        _windows_over(position, at["stride"][axis], at["padding"][2 * axis], at["size"][axis], size)
+        for axis, (position, size) in enumerate(zip(found[1:], place.x.shape[2:], strict=True))
+    ]
+    places = [(p, q) for p in spans[0] for q in spans[1]]
+    unit = place.o[(image, *found)]
+    zero = zero_like(unit)
+    deltas, shares, routed = [], [], []
+    for p, q in places:
+        error, here = place.delta[image, channel, p, q], window(place, p, q)
+        deltas.append(error)
+        if kind == "max":
+            units = place.o[image, channel, here.top : here.bottom, here.left : here.right]
+            mine = (row - here.top) * (here.right - here.left) + column - here.left
+            wins = winner(units.reshape(-1)) == mine
+            shares.append(type(unit)(wins))
+            routed.append(error if wins else zero)
+        elif kind == "average":
+            shares.append(here.part)
+            routed.append(sums.flushed(error * here.part)[()])
+        else:
+            norm = place.x[image, channel, p, q]
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+                share, ratio = (unit / norm, error / norm) if norm > 0 else (zero, zero)
+                shares.append(share)
+                routed.append(sums.flushed(sums.flushed(ratio) * unit)[()])
+    arrays = [np.array(values, place.o.dtype) for values in (deltas, shares, routed)]
+    indices = np.array(places, np.int64).reshape(-1, 2).T
+    terms = table({"delta": arrays[0], "share": arrays[1]}, {"i": indices[0], "j": indices[1]})
+    terms["value"] = arrays[2]
+    running = sums.chain(arrays[2])
+    # Windows that do not overlap write what they pass on; only others add, from 0.
+    apart = all(stride >= size for stride, size in zip(at["stride"], at["size"], strict=True))
+    total = zero if not places else arrays[2][0] if apart else running[-1]
+    return with_factor(
+        place,
+        image,
+        found,
+        names="cij",
+        source=(f"Pooling Layer, {_ROUTING[kind]}",) * 2,
+        formula=rf"\sum_{{\text{{windows}}}} \delta_{{i,j}} \cdot {_SHARE[kind]}",
+        terms=terms,
+        factors=("delta", "share"),
+        parts=(Part("", 0, len(terms), running),),
+        total=total,
+    )
+
+
+_ROUTING = {
+    "max": "all of the delta to the winning unit",
+    "average": "an equal share to each unit",
+    "l2": "to each unit its o / x of the delta",
+}
+_SHARE = {
+    "max": r"[o \text{ wins}]",
+    "average": r"\frac{1}{n}",
+    "l2": r"\frac{o}{x_{i,j}}",
+}
+
+
+def _windows_over(position: int, stride: int, before: int, size: int, windows: int) -> range:
+    """Return the windows that a row or column lies under."""
+    last = (position + before) // stride
+    first = -(-(position + before - size + 1) // stride)
+    return range(max(first, 0), min(last + 1, windows))

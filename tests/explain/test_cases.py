@@ -1,0 +1,229 @@
+"""Over every case of tests/cases.py: the terms, summed in order, are the engine's numbers."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from by_hand import add, fma, sum_of_images
+
+import convprop as cp
+from cases import CONVOLUTIONS, DENSES, LOSSES, POOLINGS
+from convprop.explain import Explainer, Explanation
+
+DTYPES = (np.float32, np.float64)
+FEW = 700  # products that whole-number arithmetic sums in a moment
+
+
+def marked(cases):
+    """Return the cases, those of the benchmarks among the slow tests."""
+    marks = [pytest.mark.slow]
+    return [pytest.param(case, id=case.name, marks=marks * case.benchmark) for case in cases]
+
+
+def corners_and_more(shape, random, more=6):
+    """Return the first index of an array, the last one, and some between."""
+    drawn = [tuple(int(random.integers(length)) for length in shape) for _ in range(more)]
+    return [(0,) * len(shape), tuple(length - 1 for length in shape), *drawn]
+
+
+def same(a, b):
+    """Whether two numbers are equal bit for bit."""
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def chain(found: Explanation, first=0, last=None):
+    """Sum terms first to last by hand."""
+    a = found.terms[found.factors[0]][first:last]
+    b = found.terms[found.factors[1]][first:last] if len(found.factors) > 1 else np.ones_like(a)
+    total = found.start[1]
+    for left, right in zip(a, b, strict=True):
+        total = fma(left, right, total)
+    return total
+
+
+def holds(found: Explanation, value):
+    """Whether the explanation is of that value of the engine, and gives it."""
+    assert same(found.value, value)
+    assert found.exact
+    assert same(found.total, value)
+    products = np.ones(len(found.terms))
+    for factor in found.factors:
+        products = products * found.terms[factor]
+    assert np.array_equal(found.terms["value"], products)
+    assert len(found.running) in (0, len(found.terms))
+    return True
+
+
+def last_sum(found: Explanation):
+    """Return what the explanation says of the sum, and what it is by hand."""
+    return found.parts[0].sums[-1] + 0, chain(found)
+
+
+def network(layers, input_shape, dtype):
+    """Return a network of these layers whose E is the sum over images."""
+    loss = cp.SquaredError(reduction="sum")
+    return cp.Network([*layers, cp.Flatten()], input_shape, loss, seed=1, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", marked(CONVOLUTIONS))
+def test_convolutions(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    layer = cp.Conv(case.kernels, case.kernel_size, bias=case.bias, name="conv", **case.options)
+    net = network([cp.Tanh(), layer], arrays.o.shape[1:], dtype)
+    net.parameters["conv.weight"] = arrays.w
+    if case.bias:
+        net.parameters["conv.bias"] = arrays.b
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
+    done = asked.done.layers[1]
+    few = case.multiply_adds < 1e6
+    at = case.resolved
+
+    for n, k, i, j in corners_and_more(done.output.shape, random):
+        found = asked.output("conv", k, i, j, image=n)
+        assert holds(found, done.output[n, k, i, j])
+        assert len(found.terms) == arrays.w[0].size
+        if few:
+            assert same(*last_sum(found))
+        for term in found.terms[:: max(len(found.terms) // 7, 1)]:
+            row, column = term["row"], term["column"]
+            inside = 0 <= row < case.input_size[0] and 0 <= column < case.input_size[1]
+            pixel = done.input[n, term["c"], row, column] if inside else dtype(case.padding_value)
+            assert same(term["o"], pixel)
+
+    for k, c, m, n in corners_and_more(arrays.w.shape, random, more=3):
+        found = asked.weight_gradient("conv", k, c, m, n)
+        assert holds(found, done.gradients["weight"][k, c, m, n])
+        assert len(found.terms) == len(arrays.o) * np.prod(case.output_size)
+        if len(found.terms) <= FEW:
+            sums = [chain(found, part.first, part.last) for part in found.parts]
+            assert same(found.total, sum_of_images(sums) + 0)
+    if case.bias:
+        found = asked.bias_gradient("conv", case.kernels - 1)
+        assert holds(found, done.gradients["bias"][-1])
+
+    for n, c, i, j in corners_and_more(arrays.o.shape, random):
+        found = asked.delta("conv", c, i, j, image=n)
+        assert holds(found, asked.done.input_delta[n, c, i, j])
+        # Region Q, counted from the outputs: those whose window lies over the pixel.
+        rows, columns = (
+            [
+                output
+                for output, tap in product(range(outputs), range(taps))
+                if output * at["stride"][axis] + tap * at["dilation"][axis]
+                == pixel + at["padding"][2 * axis]
+            ]
+            for axis, (outputs, taps, pixel) in enumerate(
+                zip(case.output_size, case.kernel_size, (i, j), strict=True)
+            )
+        )
+        kernels = case.kernels // case.groups
+        assert len(found.terms) == kernels * len(rows) * len(columns)
+        assert set(found.terms["i"]) == (set(rows) if columns else set())
+        if few and len(found.terms):
+            total, by_hand = last_sum(found)
+            assert same(total, by_hand)
+            slope = cp.ops.activation.input_delta(
+                np.ones(1, dtype), done.input[n, c, i, j : j + 1], "tanh"
+            )[0]
+            assert same(found.total, fma(total, slope, dtype(-0.0)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", marked(POOLINGS))
+def test_poolings(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    kinds = {"max": cp.MaxPool, "average": cp.AveragePool, "l2": cp.L2Pool}
+    counted = {"count_padding": case.count_padding} if case.kind == "average" else {}
+    layer = kinds[case.kind](case.size, case.stride, case.padding, **counted)
+    net = network([layer], arrays.o.shape[1:], dtype)
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
+    name, done = net.names[0], asked.done.layers[0]
+
+    for n, c, i, j in corners_and_more(done.output.shape, random):
+        found = asked.output(name, c, i, j, image=n)
+        assert holds(found, done.output[n, c, i, j])
+        if case.kind == "max":
+            (won,) = found.terms[found.terms["wins"] == 1]
+            assert won["o"] == found.terms["o"].max()
+        else:
+            assert same(*last_sum(found))
+            if case.kind == "average":
+                assert found.total == pytest.approx(found.terms["o"].mean()) or case.padding
+
+    for n, c, i, j in corners_and_more(arrays.o.shape, random, more=20):
+        found = asked.delta(name, c, i, j, image=n)
+        assert same(found.value, asked.done.input_delta[n, c, i, j])
+        assert found.exact
+        total = dtype(0)
+        for value in found.terms["value"]:
+            total = add(total, dtype(value))
+        assert same(found.total + 0, total + 0)
+        if case.kind == "max":
+            assert set(found.terms["share"]) <= {0, 1}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", marked(DENSES))
+def test_dense_layers(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    layers = [cp.Sigmoid(), cp.Dense(case.units, bias=case.bias, name="dense")]
+    net = cp.Network(layers, (case.features, 1, 1), cp.SquaredError("sum"), dtype=dtype)
+    net.parameters["dense.weight"] = arrays.w
+    if case.bias:
+        net.parameters["dense.bias"] = arrays.b
+    images = arrays.o.reshape(*arrays.o.shape, 1, 1)
+    asked = Explainer(net, images, arrays.delta)
+    done = asked.done.layers[1]
+    for n, k in corners_and_more(done.output.shape, random):
+        found = asked.output("dense", k, image=n)
+        assert holds(found, done.output[n, k])
+        assert same(*last_sum(found))
+    for k, f in corners_and_more(arrays.w.shape, random):
+        found = asked.weight_gradient("dense", k, f)
+        assert holds(found, done.gradients["weight"][k, f])
+        assert same(*last_sum(found))
+    if case.bias:
+        found = asked.bias_gradient("dense", case.units - 1)
+        assert holds(found, done.gradients["bias"][-1])
+        assert same(*last_sum(found))
+    for n, f in corners_and_more(arrays.o.shape, random):
+        found = asked.delta("dense", f, 0, 0, image=n)
+        assert holds(found, asked.done.input_delta[n, f, 0, 0])
+        assert same(*last_sum(found))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        cp.SquaredError(),
+        cp.SoftmaxCrossEntropy(),
+        cp.SoftmaxCrossEntropy(label_smoothing=0.2, reduction="sum"),
+        cp.BinaryCrossEntropy(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_losses(case, dtype, loss, labelled):
+    if case.outputs == 1 and isinstance(loss, cp.SoftmaxCrossEntropy):
+        return  # such a network does not exist
+    arrays = case.arrays(dtype)
+    targets = np.minimum(arrays.labels, 1) if labelled else arrays.targets
+    net = cp.Network([cp.Identity(), cp.Flatten()], (case.outputs, 1, 1), loss, dtype=dtype)
+    weights = np.linspace(0.5, 2, case.images)
+    asked = Explainer(net, arrays.y.reshape(*arrays.y.shape, 1, 1), targets, weights)
+    for n in range(min(case.images, 5)):
+        found = asked.loss(image=n)
+        assert found.exact
+        alone = net.evaluate(arrays.y[n : n + 1, :, np.newaxis, np.newaxis], targets[n : n + 1])
+        assert found.value == alone.loss
+        assert same(found.terms["delta"], asked.done.layers[-1].delta[n])
+        total = chain(found)
+        if isinstance(loss, cp.SquaredError):
+            total = fma(total, dtype(0.5), dtype(0))
+        assert same(found.total, dtype(total))
