@@ -22,7 +22,6 @@ from convprop.cli.options import (
 )
 from convprop.cli.terminal import (
     Terminal,
-    count,
     loss_text,
     percent,
     print_json,
@@ -38,6 +37,7 @@ from convprop.layers import shape_text
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
+from convprop.report.words import counted
 
 _MOST_CONFUSIONS = 3
 
@@ -81,7 +81,7 @@ def evaluate(
     loss, accuracy = network.evaluate(images.images, images.labels)
     seconds = time.perf_counter() - started
     predicted = network.predict_classes(images.images)
-    terminal.labelled("data", f"{data}: {count(len(images), f'{part} image')}")
+    terminal.labelled("data", f"{data}: {counted(len(images), f'{part} image')}")
     terminal.labelled("result", f"accuracy {percent(accuracy)}", f"loss {loss_text(loss)}")
     terminal.labelled("mistakes", *_mistakes(images, predicted))
     terminal.labelled("time", f"{seconds:.2f} s", f"{len(images) / seconds:,.0f} images/s")
@@ -174,7 +174,7 @@ def summary(
         terminal.labelled("preset", *entry.about.split(", "))
         terminal.labelled(
             "training",
-            f"{count(entry.epochs, 'epoch')} in batches of {entry.batch_size}",
+            f"{counted(entry.epochs, 'epoch')} in batches of {entry.batch_size}",
             f"{entry.optimizer.kind} at {entry.optimizer.learning_rate:g}",
         )
         return

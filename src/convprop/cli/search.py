@@ -21,11 +21,12 @@ from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, count, percent, print_json
+from convprop.cli.terminal import Terminal, clock, percent, print_json
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Dataset, load
 from convprop.errors import invalid
 from convprop.files import check_writable, replace_file
+from convprop.report.words import counted
 
 MOST_CANDIDATES = 27
 
@@ -136,7 +137,7 @@ def search(
     chosen = None if best is None else _settings(settings, plan, best).settings(data)
     if interrupted:
         total = plan.folds * sum(number for number, _ in plan.rounds)
-        terminal.labelled("stopped", f"by Ctrl-C after {done} of {count(total, 'training')}")
+        terminal.labelled("stopped", f"by Ctrl-C after {done} of {counted(total, 'training')}")
     _report(terminal, plan, ranked)
     if chosen is not None and out is not None:
         _save(out, data, chosen)
@@ -159,7 +160,9 @@ def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
     drawn = f" of {combinations(plan.choices):,}" if combinations(plan.choices) > plan.most else ""
-    rounds = [f"{count(number, 'candidate')} for {count(e, 'epoch')}" for number, e in plan.rounds]
+    rounds = [
+        f"{counted(number, 'candidate')} for {counted(e, 'epoch')}" for number, e in plan.rounds
+    ]
     rounds[0] = f"{plan.candidates}{drawn}{rounds[0][len(str(plan.candidates)) :]}"
     terminal.labelled("rounds", *rounds)
 

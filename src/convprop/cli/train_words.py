@@ -10,13 +10,14 @@ import numpy as np
 from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
-from convprop.cli.terminal import Terminal, count, loss_text, percent
+from convprop.cli.terminal import Terminal, loss_text, percent
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
 from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.presets import Preset
+from convprop.report.words import counted
 from convprop.threads import get_num_threads
 from convprop.training import History
 
@@ -51,26 +52,26 @@ def announce(
         "data",
         f"{train.name}: {', '.join(parts)} and {len(test):,} test images",
         f"{size} {colour}",
-        count(len(train.class_names), "class"),
+        counted(len(train.class_names), "class"),
     )
     terminal.skipped(split.skipped)
     why = f" (chosen for {size} images)" if chosen else ""
     terminal.labelled(
-        "network", f"{course.name}{why}", count(parameter_count(network), "parameter")
+        "network", f"{course.name}{why}", counted(parameter_count(network), "parameter")
     )
     smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
     terminal.labelled(
         "training",
-        f"{count(course.epochs, 'epoch')} in batches of {course.batch_size}",
+        f"{counted(course.epochs, 'epoch')} in batches of {course.batch_size}",
         f"{course.optimizer.kind} at {course.optimizer.learning_rate:g}",
         *smoothing,
         f"seed {network.seed}",
-        count(get_num_threads(), "thread"),
+        counted(get_num_threads(), "thread"),
     )
     steps = course.epochs * -(-trained // course.batch_size)
     if steps < FEW_STEPS:
         advice = "more --epochs or a smaller --batch-size may teach it more"
-        terminal.labelled("few", f"{count(steps, 'step')} in all", advice)
+        terminal.labelled("few", f"{counted(steps, 'step')} in all", advice)
 
 
 def say_start(
@@ -83,8 +84,8 @@ def say_start(
         terminal.labelled(
             "resumed",
             f"from {history.resumed_from}",
-            f"after {count(history.steps, 'step')}",
-            f"{len(history)} of {count(course.epochs, 'epoch')} done",
+            f"after {counted(history.steps, 'step')}",
+            f"{len(history)} of {counted(course.epochs, 'epoch')} done",
         )
     elif chosen.resume:
         which = "no good checkpoint" if history.passed_over else "no checkpoint"
@@ -168,9 +169,9 @@ def report(
     terminal: Terminal, course: Preset, result: dict[str, Any], out: Path | None, ended_by: str
 ) -> None:
     """Say how the network does, and where it is; ``ended_by`` is what interrupted it."""
-    after = f"after {result['epochs']} of {count(course.epochs, 'epoch')}"
+    after = f"after {result['epochs']} of {counted(course.epochs, 'epoch')}"
     if result["interrupted"]:
-        steps = count(result["steps"], "step")
+        steps = counted(result["steps"], "step")
         terminal.labelled("stopped", f"by {ended_by} {after} ({steps})")
     elif result["stopped"]:
         best = f"the weights are those of epoch {result['best_epoch']}"
@@ -178,7 +179,7 @@ def report(
     terminal.labelled(
         "test",
         f"accuracy {percent(result['test_accuracy'])}",
-        f"loss {loss_text(result['test_loss'])} on {count(result['test_images'], 'image')}",
+        f"loss {loss_text(result['test_loss'])} on {counted(result['test_images'], 'image')}",
     )
     if result["images_per_second"] is not None:
         waited = f"{percent(result['waited'])} waiting for images"
