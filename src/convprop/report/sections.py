@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from html import escape
+from itertools import compress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def course_words(network: Network, history: History) -> Safe:
     """Say how the training went, where it did not go to its last epoch in one run."""
     planned = (network.training_settings or {}).get("epochs", 0)
     # A network can have been trained once more since.
-    of = f"{len(history)} of " if planned >= len(history) else ""
+    of = f"{len(history):,} of " if planned >= len(history) else ""
     after = f"after {of}{counted(max(planned, len(history)), 'epoch')}"
     sentences = []
     if history.resumed:
@@ -97,7 +98,6 @@ def curves_section(history: History) -> Safe:
     notes = [f"{measured} measured on each batch before its step"]
     if all(record.validation_loss is None for record in history):
         notes.append("; no images were held out for validation")
-    shown = (0, 1, 2, 3, 4, 5, 6) if with_accuracy else (0, 1, 3, 5, 6)
     every = [
         (
             record.epoch,
@@ -112,7 +112,8 @@ def curves_section(history: History) -> Safe:
     ]
     some = f"{len(every)} of {len(history)} epochs" if len(every) < len(history) else "Every epoch"
     names = ("epoch", "loss", "accuracy", "val. loss", "val. accuracy", "learning rate", "time")
-    head, *rows = ([line[column] for column in shown] for line in (names, *every))
+    shown = [with_accuracy or "accuracy" not in name for name in names]
+    head, *rows = (list(compress(line, shown)) for line in (names, *every))
     return section(
         "curves",
         "Curves",
