@@ -85,12 +85,12 @@ def mistakes_section(measured: Measured, test: Dataset) -> Safe:
         for row, drawing in zip(rows, gallery(test.images, rows), strict=True)
     ]
     wrong = int(measured.wrong.sum())
-    number = counted(wrong, "mistake")
-    some = number if len(rows) == wrong else f"{len(rows)} of {number}"
+    some = f"{len(rows)} of " if len(rows) < wrong else ""
+    order = ", the one first that the network was most certain of" if wrong > 1 else ""
     return section(
         "mistakes",
         "Most confident mistakes",
-        paragraph(f"{some}, the one first that the network was most certain of."),
+        paragraph(f"{some}{counted(wrong, 'mistake')}{order}."),
         f'<div class="mistakes">\n{"".join(figures)}\n</div>',
     )
 
