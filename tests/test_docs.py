@@ -7,7 +7,8 @@ below one that runs, must have been printed; three dots there stand for anything
 
     PYTHONPATH=examples python tests/test_docs.py PAGE...
 
-puts what is printed now in the place of what a page shows.
+puts what is printed now in the place of what a page shows, and draws its pictures anew (that of
+the report in Chromium).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import itertools
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -28,13 +31,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import convprop as cp
+from browser import chromium, shown
 from convprop._native import engine
 from convprop.cli.app import COMMANDS, run
 from convprop.initializers import INITIALIZERS
 from convprop.schedules import SCHEDULES
 from drawings import draw_photos
+from pages import Page
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +49,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHER_PROGRAMS = (".venv/bin/pip", ".venv/bin/python", "pip", "python", "python3", "tensorboard")
 """What begins a line of shell that is not ours to run."""
+
+DRAWN = {"find-rate.svg": "rates.svg", "report.png": "report.html"}
+"""Pictures of pages, and the files that the pages' commands write of what they show."""
 
 SAME_BITS = "x86_64_v2" not in engine.__name__
 """Numbers on the pages are those of processors with fused multiply-add."""
@@ -169,6 +179,43 @@ def test_the_pages_run(page: Path, photos: Path, request: pytest.FixtureRequest)
         elif block.needs is not None:
             pytest.importorskip(block.needs)
         reader.do(block)
+    for picture, written in drawn(page):
+        assert not SAME_BITS or is_of(picture, written), f"{picture} is not of {written} any more"
+
+
+def drawn(page: Path) -> list[tuple[Path, Path]]:
+    """Return the pictures that a page shows of what its commands write, and what they write."""
+    names = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", page.read_text())
+    return [(page.parent / name, Path(DRAWN[name])) for name in names if name in DRAWN]
+
+
+def is_of(picture: Path, written: Path) -> bool:
+    """Whether a picture is of what was written; of a page's, whether it names the same figures."""
+    if picture.suffix == ".svg":
+        return picture.read_text() == written.read_text()
+    with Image.open(picture) as image:
+        return image.info.get("Description") == figures(written)
+
+
+def figures(report: Path) -> str:
+    """Return a report's command and the figures that it begins with, but for the time."""
+    page = Page(report.read_text())
+    names = itertools.takewhile(lambda name: name != "data", page.pairs)
+    lines = [f"{name} {page.pairs[name]}" for name in names if name != "training time"]
+    return "\n".join([page.blocks[0], *lines])
+
+
+def draw(picture: Path, written: Path) -> None:
+    """Make a picture anew: a drawing as it was written, of a page the upper part in a browser."""
+    if picture.suffix == ".svg":
+        shutil.copy(written, picture)
+        return
+    with chromium() as browser, shown(browser, written.resolve(), 900) as page:
+        clip = {"x": 0, "y": 0, "width": 900, "height": 1250}
+        image = Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip)))
+    text = PngInfo()
+    text.add_text("Description", figures(written))
+    image.convert("P", palette=Image.Palette.ADAPTIVE).save(picture, pnginfo=text, optimize=True)
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -201,15 +248,35 @@ def test_links_between_files_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def site_commands(page: Path) -> list[list[str]]:
+    """Return the words of the two commands by which a page says that the site is built."""
+    *_, block = (block for block in blocks(page) if "sphinx" in block.text)
+    return [shlex.split(line) for line in block.text.splitlines()]
+
+
+def test_how_the_site_is_built() -> None:
+    install, build = site_commands(ROOT / "README.md")
+    assert site_commands(ROOT / "docs/index.md") == [install, build]
+    assert build[:3] == [".venv/bin/python", "-m", "sphinx"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert install == [".venv/bin/pip", "install", f"{project['name']}[docs]"]
+    assert "docs" in project["optional-dependencies"]
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as CONTRIBUTING says how to build it: a warning is an error."""
     for module in ("furo", "latex2mathml", "myst_parser", "sphinx"):
         pytest.importorskip(module, reason="the site needs convprop[docs]")
     built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
+    *command, target = site_commands(ROOT / "README.md")[1]
+    assert target == "build/site"
     done = subprocess.run(
-        [*command, str(ROOT / "docs"), str(built)], capture_output=True, text=True, check=False
+        [sys.executable, *command[1:], "-W", "--keep-going", "-n", "-q", str(built)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     return built
@@ -248,6 +315,8 @@ def rewrite(page: Path) -> None:
             text += before[done : block.start] + _tidy(reader.printed)
             done = block.start + len(block.text)
     page.write_text(text + before[done:])
+    for picture, written in drawn(page):
+        draw(picture, written)
 
 
 if __name__ == "__main__":

@@ -273,6 +273,29 @@ def test_summary():
         assert max(map(len, summary.splitlines())) <= 80
 
 
+def test_a_summary_breaks_no_words():
+    layers = [
+        cp.Conv(64, 3, padding="same", algorithm="winograd"),
+        cp.Conv(64, 3, stride=(2, 1), padding=(1, 2), initializer=cp.initializers.HeUniform()),
+        cp.AveragePool("global"),
+        cp.Dense(10),
+    ]
+    lines = cp.Network(layers, (3, 256, 256)).summary().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line[:38].rstrip() for line in lines[5:15]] == [
+        "conv1          Conv(64, 3,   64x256x25",
+        "               padding='same',",
+        "               algorithm='winograd')",
+        "conv2          Conv(64, 3,   64x128x25",
+        "               stride=(2, 1),",
+        "               padding=(1, 2),",
+        "               initializer=HeUniform()",
+        "average_pool1                    64x1x",
+        "               AveragePool('global')",
+        "dense1         Dense(10)             1",
+    ]
+
+
 LENET5 = """\
 1x28x28 -> 10, SoftmaxCrossEntropy(), float32, 246,824 B of parameters
 

@@ -4,6 +4,8 @@ import itertools
 import math
 import os
 import platform
+import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -91,6 +93,9 @@ def test_key_figures(page, trained, test_set, outcome):
         "parameters": f"{sum(array.size for array in network.parameters.values()):,}",
         "epochs": "4",
         "steps": str(history.steps),
+        "training images": "160",
+        "validation images": "40",
+        "test images": str(n),
         "weights SHA-256": network.weights_sha256(),
         "convprop": cp.__version__,
         "Python": platform.python_version(),
@@ -293,7 +298,7 @@ def test_one_output_and_outputs_that_are_no_probabilities(tmp_path):
     history = cp.train(single, images, labels, epochs=1)
     page = page_of(tmp_path / "r.html", single, history, test)
     assert history[0].accuracy is None
-    assert page.tables["Epochs"][1][2] == "–"
+    assert page.tables["Epochs"][0] == ["epoch", "loss", "val. loss", "learning rate", "time"]
     assert [text for level, text in page.headings if level == 3] == ["Loss", "Reliability diagram"]
     accuracy = single.evaluate(images, labels).accuracy
     assert page.pairs["accuracy"] == f"{100 * accuracy:.2f} %"
@@ -401,6 +406,71 @@ def test_the_processor_is_named(tmp_path):
     (tmp_path / "proc/cpuinfo").write_text("processor\t: 0\nmodel name\t: Made 7\nflags\t: a\n")
     assert processor_name(tmp_path) == "Made 7"
     assert processor_name(tmp_path / "none") == (platform.processor() or platform.machine())
+
+
+def about(path):
+    """Return the report's first paragraph, and what it says of how the training went, or None."""
+    html = path.read_text(encoding="utf-8")
+    course = re.search(r'<p class="course">(.*?)</p>', html)
+    return re.search(r'<p class="about">(.*?)</p>', html)[1], course and course[1]
+
+
+def test_when_it_was_trained(tmp_path, test_set):
+    images, labels = blurred(40, 4, (1, 9, 9))
+    network = cp.Network([cp.Dense(4)], (1, 9, 9))
+    before = datetime.now(UTC)
+    history = cp.train(network, images, labels, epochs=1)
+    assert before <= history.ended <= datetime.now(UTC)
+    history.ended = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+    page = page_of(tmp_path / "r.html", network, history, test_set)
+    first, course = about(tmp_path / "r.html")
+    assert first.endswith("test images of 4 classes; trained on 2026-05-04, 03:02 UTC")
+    assert course is None
+    assert (page.pairs["training images"], page.pairs["validation images"]) == ("40", "–")
+    # Of a history that no training has made it is not known.
+    page = page_of(tmp_path / "r.html", network, History(), test_set)
+    assert "trained" not in about(tmp_path / "r.html")[0]
+    assert "training images" not in page.pairs
+
+
+def test_how_the_training_went(tmp_path, test_set):
+    images, labels = blurred(40, 4, (1, 9, 9))
+
+    def course_of(**settings):
+        network = cp.Network([cp.Dense(4)], (1, 9, 9))
+        history = cp.train(network, images, labels, batch_size=10, **settings)
+        page_of(tmp_path / "r.html", network, history, test_set)
+        return about(tmp_path / "r.html")[1]
+
+    def interrupt(batch):
+        if batch.step == 7:
+            raise KeyboardInterrupt
+
+    ended = "The training was ended by"
+    # Nothing is better by so much.
+    stopping = cp.EarlyStopping(2, tolerance=99.0, keep_best=False)
+    assert (
+        course_of(epochs=9, validation=0.2, stopping=stopping)
+        == f"{ended} early stopping after 3 of 9 epochs."
+    )
+    at_two = {"on_epoch": lambda record: record.epoch == 2}
+    best = "The weights are those of epoch 2, the best one."
+    kept = {"stopping": cp.EarlyStopping(5), "validation": 0.2}
+    assert course_of(epochs=3, **kept, **at_two) == f"{ended} a hook after 2 of 3 epochs. {best}"
+    checkpoints = {"epochs": 3, "checkpoints": cp.Checkpoints(tmp_path / "net")}
+    interrupted = "The training was interrupted after 1 of 3 epochs."
+    assert course_of(**checkpoints, on_batch=interrupt) == interrupted
+    resumed = "The training had been interrupted, and went on after 7 steps, from a checkpoint."
+    assert course_of(**checkpoints, resume=True) == resumed
+
+
+def test_a_logarithmic_axis_says_so(tmp_path, trained, test_set):
+    for smallest, title in ((0.5, "Loss"), (0.001, "Loss (logarithmic axis)")):
+        history = History(
+            EpochRecord(n, x, 0.5, None, None, 1.0, 0.1, 0.0) for n, x in ((1, 2.0), (2, smallest))
+        )
+        page = page_of(tmp_path / "r.html", trained[0], history, test_set)
+        assert (3, title) in page.headings
 
 
 def test_interrupted_before_the_first_epoch(tmp_path, trained, test_set):

@@ -6,7 +6,7 @@ import pytest
 import convprop as cp
 from browser import assert_fits, chromium, shown
 from convprop.data import Dataset
-from convprop.report import write_report
+from convprop.report import write_regression_report, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +42,33 @@ def report(request, tmp_path_factory):
         settings={"data": "y" * 200, "a_setting_with_a_long_name" * 3: 0.1},
     )
     return path
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, PAPER])
+def test_the_report_of_a_regression(browser, tmp_path, width):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (60, 3, 12, 12), dtype=np.uint8)
+    network = cp.Network([cp.Conv(9, 3), cp.ReLU(), cp.Dense(3)], (3, 12, 12), cp.SquaredError())
+    targets = random.normal(size=(60, 3))
+    history = cp.train(network, images, targets, epochs=3)
+    path = tmp_path / "report.html"
+    write_regression_report(
+        path,
+        network,
+        history,
+        images,
+        1e6 * targets,
+        command=f"python {'x' * 300}",
+        settings={},
+        output_names=[f"a rather {'long' * k} name" for k in (2, 5, 20)],
+        image_names=[f"/some/folder/{'of-pictures-' * 5}{row}.png" for row in range(60)],
+        scale=1e6,
+    )
+    with shown(browser, path, width) as page:
+        page.emulate_media(media="print" if width == PAPER else "screen")
+        assert_fits(page)
+        cut = "[...document.querySelectorAll('figure, svg')]"
+        assert page.evaluate(f"{cut}.every(f => f.getBoundingClientRect().right <= innerWidth + 1)")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

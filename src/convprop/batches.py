@@ -34,6 +34,11 @@ class Data:
     weights: Weights | None = None
     rows: Indices | None = None
 
+    @property
+    def count(self) -> int:
+        """How many images are meant."""
+        return len(self.targets) if self.rows is None else len(self.rows)
+
     def fingerprint(self) -> str:
         """Return a hash of images, targets, weights and rows; of a stream some sixty images."""
         images, count = self.images, len(self.targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,14 @@ class History(list[EpochRecord]):
     """Whether a KeyboardInterrupt ended the training early."""
     stopped: bool = False
     """Whether early stopping, or a hook, ended it early."""
+    stopped_by_hook: bool = False
+    """Whether it was a hook."""
+    images: int = 0
+    """How many images an epoch goes through."""
+    held_out: int = 0
+    """How many images are measured after each epoch."""
+    ended: datetime | None = None
+    """When, in UTC; None while it goes."""
     steps: int = 0
     """How many steps were taken, those of an unfinished epoch included."""
     resumed: int = 0

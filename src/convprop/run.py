@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -115,6 +116,8 @@ class Run:
             course.optimizer.kind, course.optimizer.settings(), self.state.arrays
         )
         self.checkpointed = time.perf_counter()
+        self.history.images = len(self.batches.rows)
+        self.history.held_out = 0 if self.held_out is None else self.held_out.count
         # False while weights and position do not belong together.
         self.whole = True
 
@@ -128,10 +131,11 @@ class Run:
                 while self.at.epoch <= self.course.epochs and not self.history.stopped:
                     self._epoch()
             except _Stop:
-                self.history.stopped = True
+                self.history.stopped = self.history.stopped_by_hook = True
             except KeyboardInterrupt:
                 self._interrupted()
         self._finish()
+        self.history.ended = datetime.now(UTC)
         return self.history
 
     def _interrupted(self) -> None:

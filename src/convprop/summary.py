@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 NARROWEST = 12
 """A column gives way no further."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
 
 
@@ -55,7 +57,7 @@ def layers_table(stack: Stack, itemsize: int) -> list[str]:
         stack.layers, stack.names, stack.shapes[:-1], stack.shapes[1:], strict=True
     ):
         parameters = sum(map(math.prod, layer.parameter_shapes(before).values()))
-        words.append((name, repr(layer), shape_text(after)))
+        words.append((name, _whole_values(repr(layer)), shape_text(after)))
         numbers.append((parameters, layer.multiply_adds(before), math.prod(after) * itemsize))
     words.append(("total", "", ""))
     parameters, adds, size = map(sum, zip(*numbers, strict=True))
@@ -64,7 +66,14 @@ def layers_table(stack: Stack, itemsize: int) -> list[str]:
         (*row, _number(parameters), _number(adds), f"{size:,} B")
         for row, (parameters, adds, size) in zip(words, numbers, strict=True)
     ]
-    return table(_HEADINGS, rows, words=2, folded=1)
+    return [line.replace(_NO_BREAK, " ") for line in table(_HEADINGS, rows, words=2, folded=1)]
+
+
+def _whole_values(description: str) -> str:
+    """Return a layer's description such that no line ends within a pair such as (2, 1)."""
+    return re.sub(
+        r"(?<=[= ])\w*\([^()]*\)", lambda found: found[0].replace(" ", _NO_BREAK), description
+    )
 
 
 def _training(network: Network, optimizer: Optimizer, batch_size: int, images: int) -> list[str]:
@@ -96,7 +105,8 @@ def table(
     """Return lines of aligned cells, with a rule below the headings and above the last row.
 
     The first ``words`` columns hold words, which begin together, the others numbers, which end
-    together. Column ``folded`` goes on in the next line where one would be longer than 80.
+    together. Column ``folded`` goes on below where a line would be longer than 80, between words
+    alone: one that is too long for the column has a line of its own, where there is room.
     """
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     room = WIDTH - sum(widths) + widths[folded] - 2 * (len(widths) - 1)
@@ -105,7 +115,12 @@ def table(
     for row in (headings, *rows):
         lines = []
         cells = list(row)
-        for part in textwrap.wrap(cells[folded], widths[folded]) or [""]:
+        parts = textwrap.wrap(
+            cells[folded], widths[folded], break_long_words=False, break_on_hyphens=False
+        )
+        if not parts or len(parts[0]) > widths[folded]:
+            parts.insert(0, "")
+        for part in parts:
             cells[folded] = part
             aligned = (
                 f"{cell:<{width}}" if column < words else f"{cell:>{width}}"

@@ -34,7 +34,7 @@ def test_the_log_tells_of_start_epochs_and_end(
     assert settings.items() <= first["settings"].items()
     assert first["versions"]["convprop"] == cp.__version__
     assert first["versions"]["numpy"] == np.__version__
-    assert (first["train_images"], first["test_images"]) == (80, 20)
+    assert [first[f"{part}_images"] for part in ("train", "validation", "test")] == [64, 16, 20]
     assert first["class_names"] == ["lying", "standing"]
     assert first["resumed_from"] is None
     assert first["estimated_epoch_seconds"] > 0

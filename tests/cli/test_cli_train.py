@@ -26,18 +26,18 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     result = run("train", "s.npz", *QUICK, "--validation", "0.2", "--threads", "1", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     assert_fits(result.stdout)
-    shown = result.stdout.splitlines()
-    assert [shown.pop(3), shown.pop(3)] == [
-        "few       15 steps in all,",
-        "          more --epochs or a smaller --batch-size may teach it more",
-    ]
+    shown = unfolded(result.stdout).splitlines()
+    # Of 80 training images each class leaves 8 to validation: 4 batches of 16.
+    advice = "more --epochs or a smaller --batch-size may teach it more"
+    assert shown.pop(3) == f"few       12 steps in all, {advice}"
     assert re.fullmatch(
         r"expected  0\.\d+ s an epoch, 0\.\d+ s in all, \d+ MB at the peak", shown.pop(3)
     )
     assert shown[:4] == [
-        "data      s.npz: 80 training and 20 test images, 8x8 grey, 2 classes",
+        "data      s.npz: 64 training, 16 validation and 20 test images, 8x8 grey, 2 classes",
         "network   digits (chosen for 8x8 images), 30,114 parameters",
-        "training  3 epochs in batches of 16, adamw at 0.004, seed 0, 1 thread",
+        "training  3 epochs in batches of 16, adamw at 0.004, label smoothing 0.1, seed 0,"
+        " 1 thread",
         "    epoch       loss   accuracy  val. loss  val. accuracy    images/s      time",
     ]
     epoch = r" +{}/3 +\d+\.\d{{4}} +\d+\.\d\d % +\d+\.\d{{4}} +\d+\.\d\d % +[\d,]+ +\d+\.\d s"
@@ -71,6 +71,7 @@ def test_json_is_the_only_line_on_stdout_and_says_what_was_done(
         "learning_rate": 0.02,
         "batch_size": 16,
         "train_images": 80,
+        "validation_images": 0,
         "test_images": 20,
         "classes": 2,
         "interrupted": False,

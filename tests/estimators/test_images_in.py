@@ -4,7 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
-from blobs import blobs, classifier
+from blobs import blobs, classifier, regressor
 from PIL import Image
 
 import convprop as cp
@@ -158,6 +158,24 @@ def test_pictures_are_stretched_where_a_shape_is_known():
     assert colour.network_.input_shape == (3, 6, 6)
 
 
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_pictures_of_another_size_are_refused_where_none_is_known(make, tmp_path):
+    images, y = blobs(12)
+    targets = y if make is classifier else images[:, 0, 0, 0] / 100
+    fitted = make().fit(pictures(images), targets)
+    assert len(fitted.predict(pictures(images))) == 12
+    other = pictures(images)[0].resize((9, 30))
+    rule = "X must have pictures of 6 x 6, as in fit, or be fitted with an input_shape to stretch"
+    with refuses(InvalidInput, f"{rule} them to, got 30 x 9 (index 1)"):
+        fitted.predict([pictures(images)[0], other])
+    other.save(tmp_path / "other.png")
+    with refuses(InvalidInput, f"{rule} them to, got 30 x 9 ({tmp_path / 'other.png'})"):
+        fitted.predict(tmp_path)
+    # Also where the network has learned from arrays.
+    with refuses(InvalidInput, f"{rule} them to, got 30 x 9 (index 0)"):
+        make().fit(images, targets).predict([other])
+
+
 def test_one_colour_picture_makes_all_colour():
     images, y = blobs(6)
     mixed = pictures(images)
@@ -180,7 +198,7 @@ def test_paths_are_decoded_one_by_one(tmp_path, monkeypatch):
         return picture
 
     monkeypatch.setattr(pictures_module, "read_file", read)
-    array = pictures_module.as_array([tmp_path / str(n) for n in range(20)], (1, 4, 4))
+    array = pictures_module.as_array([tmp_path / str(n) for n in range(20)], 1, (4, 4), True)
     assert array.shape == (20, 1, 4, 4)
     assert (array == 9).all()
 

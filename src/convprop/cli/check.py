@@ -16,7 +16,8 @@ from convprop.check import Row, check_machine, check_network
 from convprop.check.bits import STEPS, UNFUSED, BitRow, check_every_engine
 from convprop.cli.model import named_network
 from convprop.cli.options import EXIT_FAILURE, DataName, Threads, UsageError, use_threads
-from convprop.cli.terminal import Terminal, count, print_json
+from convprop.cli.terminal import Terminal, print_json
+from convprop.report.words import counted
 
 _ROOM = 48
 _COLUMNS = f"{'differ by':>12}{'at most':>10}"
@@ -79,7 +80,7 @@ def check(
         "checked", subject, f"engine for {engine.isa}", f"{len(rows)} lines in {seconds:.1f} s"
     )
     if failed:
-        terminal.labelled("result", f"{count(failed, 'line')} of {len(rows)} FAIL")
+        terminal.labelled("result", f"{counted(failed, 'line')} of {len(rows)} FAIL")
         return EXIT_FAILURE
     terminal.labelled("result", "all agree")
     return 0
@@ -103,7 +104,7 @@ def _bits(steps: int, json: bool) -> int:
             terminal.print(_bit_line(row, steps), soft_wrap=True)
             if row.differing:
                 more = len(row.differing) - 1
-                others = f" and {count(more, 'other')}" if more else ""
+                others = f" and {counted(more, 'other')}" if more else ""
                 terminal.print(f"    differs in {row.differing[0]}{others}", soft_wrap=True)
         terminal.print()
     terminal.labelled("checked", f"convprop {__version__}", f"{seconds:.1f} s")
@@ -111,7 +112,7 @@ def _bits(steps: int, json: bool) -> int:
         terminal.labelled("left out", f"{UNFUSED} has no fused multiply-add and promises no bits")
     if differing:
         verb = "DIFFERS" if differing == 1 else "DIFFER"
-        terminal.labelled("result", f"{count(differing, 'line')} of {len(rows)} {verb}")
+        terminal.labelled("result", f"{counted(differing, 'line')} of {len(rows)} {verb}")
         return EXIT_FAILURE
     terminal.labelled("result", "the same bits as recorded")
     return 0

@@ -11,7 +11,7 @@ from convprop import __version__, presets, rate_finder
 from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
-from convprop.cli.terminal import Terminal, count, print_json
+from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_settings import optimizer_for, preset_for
 from convprop.data import load
 from convprop.files import check_writable, replace_file
@@ -22,6 +22,7 @@ from convprop.report.pictures import png
 from convprop.report.raster import raster
 from convprop.report.rates import rate_chart, rate_text
 from convprop.report.svg import svg_file
+from convprop.report.words import counted
 from convprop.threads import get_num_threads
 
 ENDINGS = (".svg", ".png")
@@ -105,7 +106,7 @@ def find_rate(
         optimizer=optimizer_for(course.optimizer, optimizer, None),
     )
     network = presets.preset(course.name, train.image_shape, len(train.class_names), seed)
-    terminal.labelled("data", f"{train.name}: {count(len(train), 'training image')}")
+    terminal.labelled("data", f"{train.name}: {counted(len(train), 'training image')}")
     terminal.skipped(split.skipped)
     terminal.labelled(
         "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"
@@ -123,7 +124,7 @@ def find_rate(
     end = ", where the loss grew out of bounds" if curve.diverged else ""
     terminal.labelled(
         "sweep",
-        f"{count(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
+        f"{counted(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
     )
     for line in rate_text(curve, min(terminal.width, _COLUMNS)):
         terminal.print(line, soft_wrap=True)

@@ -9,7 +9,6 @@ from convprop import inspection, summary
 from convprop.cli.options import EXIT_FAILURE, FileName
 from convprop.cli.terminal import (
     Terminal,
-    count,
     loss_text,
     percent,
     print_json,
@@ -20,6 +19,7 @@ from convprop.described import from_dict
 from convprop.inspection import Inspection
 from convprop.layers import shape_text
 from convprop.losses import LOSSES
+from convprop.report.words import counted
 
 _MOST_NAMES = 20
 _MOST_FAULTS = 5
@@ -97,7 +97,7 @@ def _show_progress(terminal: Terminal, description: dict[str, Any]) -> None:
     """Say how far the training had come."""
     position, history = description.get("position"), description.get("history")
     epoch = position.get("epoch") if isinstance(position, dict) else None
-    parts = [f"after {count(description['steps'], 'step')}", f"in epoch {epoch}"]
+    parts = [f"after {counted(description['steps'], 'step')}", f"in epoch {epoch}"]
     last = history[-1] if isinstance(history, list) and history else None
     if isinstance(last, list) and len(last) > 2 and isinstance(last[1], float):
         accuracy = last[2] if isinstance(last[2], float) else None
@@ -114,7 +114,7 @@ def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]
         f"{shape_text(shapes[0])} -> {shape_text(shapes[-1])}",
         repr(from_dict(network["loss"], LOSSES, "loss")),
         str(network["dtype"]),
-        count(sum(row["parameters"] for row in rows), "parameter"),
+        counted(sum(row["parameters"] for row in rows), "parameter"),
     )
     pixels = network.get("normalisation")
     if isinstance(pixels, dict):

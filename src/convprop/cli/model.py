@@ -21,7 +21,6 @@ from convprop.cli.options import (
 )
 from convprop.cli.terminal import (
     Terminal,
-    count,
     loss_text,
     percent,
     print_json,
@@ -38,6 +37,7 @@ from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 from convprop.report.measure import Measured, measure
+from convprop.report.words import counted
 
 _MOST_CONFUSIONS = 3
 
@@ -86,7 +86,7 @@ def evaluate(
     started = time.perf_counter()
     measured = measure(network, images)
     seconds = time.perf_counter() - started
-    terminal.labelled("data", f"{data}: {count(len(images), f'{part} image')}")
+    terminal.labelled("data", f"{data}: {counted(len(images), f'{part} image')}")
     terminal.labelled(
         "result", f"accuracy {percent(measured.accuracy)}", f"loss {loss_text(measured.loss)}"
     )
@@ -173,7 +173,7 @@ def summary(
         terminal.labelled("preset", *entry.about.split(", "))
         terminal.labelled(
             "training",
-            f"{count(entry.epochs, 'epoch')} in batches of {entry.batch_size}",
+            f"{counted(entry.epochs, 'epoch')} in batches of {entry.batch_size}",
             f"{entry.optimizer.kind} at {entry.optimizer.learning_rate:g}",
         )
         return

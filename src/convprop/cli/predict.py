@@ -23,7 +23,7 @@ from convprop.cli.options import (
     use_threads,
     written_by,
 )
-from convprop.cli.terminal import Terminal, count, json_line, percent, printable
+from convprop.cli.terminal import Terminal, json_line, percent, printable
 from convprop.data import load, read_images
 from convprop.data.idx import is_idx_folder
 from convprop.data.mapped import is_array_folder
@@ -31,6 +31,7 @@ from convprop.errors import invalid
 from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
+from convprop.report.words import counted
 
 # So many images are read and predicted together: enough for the engine, and soon there.
 _CHUNK = 64
@@ -112,7 +113,7 @@ def predict(
     terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
     if out is not None:
-        terminal.labelled("saved", f"{count(written, 'image')} in {out}")
+        terminal.labelled("saved", f"{counted(written, 'image')} in {out}")
 
 
 class _Wanted(NamedTuple):

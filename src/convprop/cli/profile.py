@@ -11,12 +11,13 @@ from convprop import presets
 from convprop._native import engine
 from convprop.cli.model import fitted, named_network, size_for, training_of
 from convprop.cli.options import Count, DataName, Threads, use_threads
-from convprop.cli.terminal import Terminal, count, print_json
+from convprop.cli.terminal import Terminal, print_json
 from convprop.data import load
 from convprop.layers import shape_text
 from convprop.network import Network
 from convprop.profile import STEPS
 from convprop.profile import profile as profile_network
+from convprop.report.words import counted
 
 _STREAMED_BATCHES = 20
 
@@ -57,7 +58,7 @@ def profile(
     optimizer, customary = training_of(network, entry)
     size = batch_size or customary
     if data is None:
-        source = count(size, "random image")
+        source = counted(size, "random image")
         images, labels = _random(network, size)
     else:
         with terminal.reading(data):
@@ -67,7 +68,7 @@ def profile(
             network = presets.preset(entry.name, train.image_shape, len(train.class_names))
         else:
             train = fitted(train, network, Path(model))
-        source = f"{data}: {count(len(train), 'training image')}"
+        source = f"{data}: {counted(len(train), 'training image')}"
         if not isinstance(train.images, np.ndarray):  # A stream may be too large to be held.
             train = train.subset(np.arange(min(_STREAMED_BATCHES * size, len(train))))
         images, labels = train.images, train.labels
@@ -79,11 +80,11 @@ def profile(
     terminal.labelled("network", model, f"input {shape_text(network.input_shape)}", source)
     terminal.labelled(
         "measured",
-        count(measured.steps, "step"),
+        counted(measured.steps, "step"),
         f"batches of {measured.batch_size}",
         str(network.dtype),
         optimizer.kind,
-        count(measured.threads, "thread"),
+        counted(measured.threads, "thread"),
     )
     terminal.labelled(
         "result",

@@ -22,11 +22,12 @@ from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, count, percent, print_json
+from convprop.cli.terminal import Terminal, clock, percent, print_json
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Dataset, load
 from convprop.errors import invalid
 from convprop.files import check_writable, replace_file
+from convprop.report.words import counted
 
 MOST_CANDIDATES = 27
 
@@ -142,7 +143,7 @@ def search(
         _save(out, data, chosen)
     if ended_by is not None:
         total = plan.folds * sum(number for number, _ in plan.rounds)
-        after = f"after {done} of {count(total, 'training')}"
+        after = f"after {done} of {counted(total, 'training')}"
         terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
     _report(terminal, plan, ranked)
     if chosen is not None and out is not None:
@@ -164,13 +165,13 @@ def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
     terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
-    candidates = [count(number, "candidate") for number, _ in plan.rounds]
+    candidates = [counted(number, "candidate") for number, _ in plan.rounds]
     if (there := combinations(plan.choices)) > plan.most:
-        candidates[0] = f"{plan.candidates:,} of {count(there, 'candidate')}"
+        candidates[0] = f"{plan.candidates:,} of {counted(there, 'candidate')}"
     terminal.labelled(
         "rounds",
         *(
-            f"{number} for {count(epochs, 'epoch')}"
+            f"{number} for {counted(epochs, 'epoch')}"
             for number, (_, epochs) in zip(candidates, plan.rounds, strict=True)
         ),
     )

@@ -12,12 +12,13 @@ from cyclopts import Parameter
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError, unknown_name
-from convprop.cli.terminal import Terminal, count
+from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.files import check_writable, replace_file
 from convprop.layers import shape_text
 from convprop.report.pictures import png
 from convprop.report.sheet import cells, chosen_rows, sheet_page, sheet_picture
+from convprop.report.words import counted
 
 ENDINGS = (".png", ".html")
 IMAGES, VERSIONS = 8, 6
@@ -84,12 +85,12 @@ def show(
     rows = of_class[chosen_rows(train.labels[of_class], number, seed)]
     terminal.labelled(
         "data",
-        f"{train.name}: {count(len(train), 'training image')}",
+        f"{train.name}: {counted(len(train), 'training image')}",
         shape_text(train.image_shape),
-        count(len(train.class_names), "class"),
+        counted(len(train.class_names), "class"),
     )
     terminal.skipped(split.skipped)
-    title = [f"{train.name}: {len(rows):,} of {count(len(of_class), 'training image')}"]
+    title = [f"{train.name}: {len(rows):,} of {counted(len(of_class), 'training image')}"]
     if class_ is not None:
         title[0] += f" of {class_}"
     if augment is not None:
@@ -103,8 +104,8 @@ def show(
         sheet = png(sheet_picture(title, lines))
     with options.written_by("--out"):
         replace_file(out, sheet)
-    made = f" in {count(each, 'version')}" if each else ""
-    terminal.labelled("saved", str(out), f"{count(len(rows), 'image')}{made}")
+    made = f" in {counted(each, 'version')}" if each else ""
+    terminal.labelled("saved", str(out), f"{counted(len(rows), 'image')}{made}")
 
 
 def _default_name(data: str) -> Path:

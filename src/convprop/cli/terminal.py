@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from convprop.report.words import counted
+
 LABEL_WIDTH = 10
 
 
@@ -41,7 +43,7 @@ class Terminal(Console):
     def skipped(self, files: list[str]) -> None:
         """List the files that were left out, if any."""
         if files:
-            self.labelled("skipped", f"{count(len(files), 'unreadable file')}:")
+            self.labelled("skipped", f"{counted(len(files), 'unreadable file')}:")
         for file in files:
             self.labelled("", file)
 
@@ -114,10 +116,3 @@ def clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return "1 class" or "1,437 images"."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -99,6 +99,7 @@ class _Training:
         self.terminal, self.split, self.logs = terminal, split, logs
         self.given, self.chosen, self.course = given, chosen, course
         self.network = _network(course, chosen, split)
+        self.held_out = train_words.held_out(split, chosen.validation, chosen.seed)
         self.data = data
         self.settings = chosen.settings(data)
         self.progress = TrainingProgress(terminal, course.epochs, chosen.validation is not None)
@@ -142,7 +143,9 @@ class _Training:
         self.terminal.labelled("finished", *parts)
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
-        result = train_words.result(self.split, self.course, network, history, {}, 0.0, 0)
+        result = train_words.result(
+            self.split, self.course, network, history, {}, 0.0, 0, self.held_out
+        )
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
 
     def _data_sha256(self) -> str:
@@ -155,7 +158,12 @@ class _Training:
         """Train, and save what was learned however training ends; return what came of it."""
         chosen, course = self.chosen, self.course
         train_words.announce(
-            self.terminal, self.split, self.network, course, chosen=self.given.preset is None
+            self.terminal,
+            self.split,
+            self.network,
+            course,
+            validation=self.held_out,
+            chosen=self.given.preset is None,
         )
         settings: dict[str, Any] = {
             "optimizer": course.optimizer,
@@ -187,6 +195,7 @@ class _Training:
                 self._facts(),
                 self.progress.seconds,
                 self.progress.images,
+                self.held_out,
             )
             for log in self.logs:
                 log.end(result)
@@ -270,7 +279,8 @@ class _Training:
             "command": self.given.command(self.data),
             "settings": self.settings,
             "versions": versions(),
-            "train_images": len(self.split.train),
+            "train_images": len(self.split.train) - self.held_out,
+            "validation_images": self.held_out,
             "test_images": len(self.split.test),
             "class_names": list(self.split.train.class_names),
             "resumed_from": history.resumed_from and str(history.resumed_from),

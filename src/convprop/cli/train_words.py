@@ -10,14 +10,16 @@ import numpy as np
 from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
-from convprop.cli.terminal import Terminal, count, loss_text, percent
+from convprop.cli.terminal import Terminal, loss_text, percent
 from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
 from convprop.data import Split
+from convprop.data.arrays import stratified_split
 from convprop.errors import InvalidInput, invalid
 from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
 from convprop.presets import Preset
+from convprop.report.words import counted
 from convprop.threads import get_num_threads
 from convprop.training import History
 
@@ -25,36 +27,53 @@ FEW_STEPS = 100
 """Fewer leave most networks near where they began."""
 
 
+def held_out(split: Split, validation: float | None, seed: int) -> int:
+    """Return how many of the training images are put aside for validation."""
+    if validation is None:
+        return 0
+    return len(stratified_split(split.train.labels, validation, seed)[1])
+
+
 def announce(
-    terminal: Terminal, split: Split, network: Network, course: Preset, *, chosen: bool
+    terminal: Terminal,
+    split: Split,
+    network: Network,
+    course: Preset,
+    *,
+    validation: int,
+    chosen: bool,
 ) -> None:
-    """Say what is about to be trained on what, and how."""
+    """Say what is about to be trained on what, and how; ``validation`` images are held out."""
     train, test = split.train, split.test
+    trained = len(train) - validation
+    parts = [f"{trained:,} training"] + ([f"{validation:,} validation"] if validation else [])
     channels, height, width = train.image_shape
     colour = {1: "grey", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}-channel")
     size = f"{height}x{width}"
     terminal.labelled(
         "data",
-        f"{train.name}: {len(train):,} training and {len(test):,} test images",
+        f"{train.name}: {', '.join(parts)} and {len(test):,} test images",
         f"{size} {colour}",
-        count(len(train.class_names), "class"),
+        counted(len(train.class_names), "class"),
     )
     terminal.skipped(split.skipped)
     why = f" (chosen for {size} images)" if chosen else ""
     terminal.labelled(
-        "network", f"{course.name}{why}", count(parameter_count(network), "parameter")
+        "network", f"{course.name}{why}", counted(parameter_count(network), "parameter")
     )
+    smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
     terminal.labelled(
         "training",
-        f"{count(course.epochs, 'epoch')} in batches of {course.batch_size}",
+        f"{counted(course.epochs, 'epoch')} in batches of {course.batch_size}",
         f"{course.optimizer.kind} at {course.optimizer.learning_rate:g}",
+        *smoothing,
         f"seed {network.seed}",
-        count(get_num_threads(), "thread"),
+        counted(get_num_threads(), "thread"),
     )
-    steps = course.epochs * -(-len(train) // course.batch_size)
+    steps = course.epochs * -(-trained // course.batch_size)
     if steps < FEW_STEPS:
         advice = "more --epochs or a smaller --batch-size may teach it more"
-        terminal.labelled("few", f"{count(steps, 'step')} in all", advice)
+        terminal.labelled("few", f"{counted(steps, 'step')} in all", advice)
 
 
 def say_start(
@@ -67,8 +86,8 @@ def say_start(
         terminal.labelled(
             "resumed",
             f"from {history.resumed_from}",
-            f"after {count(history.steps, 'step')}",
-            f"{len(history)} of {count(course.epochs, 'epoch')} done",
+            f"after {counted(history.steps, 'step')}",
+            f"{len(history)} of {counted(course.epochs, 'epoch')} done",
         )
     elif chosen.resume:
         which = "no good checkpoint" if history.passed_over else "no checkpoint"
@@ -126,10 +145,12 @@ def result(
     facts: dict[str, Any],
     seconds: float,
     images: int,
+    validation: int,
 ) -> dict[str, Any]:
     """Measure the network on the test images; return that and all else that JSON reports.
 
-    ``seconds`` and ``images`` are what training took and went through in this process.
+    ``seconds`` and ``images`` are what training took and went through in this process;
+    ``validation`` images were held out.
     """
     test = network.evaluate(split.test.images, split.test.labels)
     return {
@@ -147,7 +168,8 @@ def result(
         "epochs": len(history),
         "steps": history.steps,
         "history": [epoch._asdict() for epoch in history],
-        "train_images": len(split.train),
+        "train_images": len(split.train) - validation,
+        "validation_images": validation,
         "test_images": len(split.test),
         "classes": len(split.train.class_names),
         "preset": course.name,
@@ -172,9 +194,9 @@ def report(
     terminal: Terminal, course: Preset, result: dict[str, Any], out: Path | None, ended_by: str
 ) -> None:
     """Say how the network does, and where it is; ``ended_by`` is what interrupted it."""
-    after = f"after {result['epochs']} of {count(course.epochs, 'epoch')}"
+    after = f"after {result['epochs']} of {counted(course.epochs, 'epoch')}"
     if result["interrupted"]:
-        steps = count(result["steps"], "step")
+        steps = counted(result["steps"], "step")
         terminal.labelled("stopped", f"by {ended_by} {after} ({steps})")
     elif result["stopped"]:
         best = f"the weights are those of epoch {result['best_epoch']}"
@@ -182,7 +204,7 @@ def report(
     terminal.labelled(
         "test",
         f"accuracy {percent(result['test_accuracy'])}",
-        f"loss {loss_text(result['test_loss'])} on {count(result['test_images'], 'image')}",
+        f"loss {loss_text(result['test_loss'])} on {counted(result['test_images'], 'image')}",
     )
     if result["images_per_second"] is not None:
         waited = f"{percent(result['waited'])} waiting for images"

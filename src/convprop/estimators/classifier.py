@@ -39,14 +39,15 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     Parameters
     ----------
     network : str or list of Layer
-        A preset's name; layers that end with an output for each class; or "auto", a small
-        network for the data's shape: see `convprop.estimators.auto_layers`. It drops units out
-        where there is more than one batch; of one batch an image of weight 2 is two images.
+        A preset's name; layers that end with an output for each class; or "auto", a sound
+        network for the data's shape: see `convprop.estimators.auto_layers`, also for the time
+        it takes. It drops units out where there is more than one batch; of one batch an image
+        of weight 2 is two images.
     input_shape : (H, W) or (C, H, W), optional
         What rows of X are, and what pictures are stretched to; (H, W, C) with
         ``data_format="NHWC"``. None: rows are a square grey image if their number of values is
         a square, a square colour image if it is three times one, and otherwise a grey image of
-        one row; pictures are as large as they are, and all alike.
+        one row; pictures are as large as they are, and all alike, in fit and in predict.
     data_format : "NCHW" or "NHWC", optional
         Whether channels come before or after rows and columns in X. None: in four axes, the
         one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before.

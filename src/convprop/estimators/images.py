@@ -39,7 +39,9 @@ def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
         raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
     pictures = files_of(X) if is_folder(X) else as_list(X)
     if pictures is not None:
-        images = as_array(pictures, known or _full_shape(estimator, None))
+        shape = known or _full_shape(estimator, None)
+        channels, size = (None, None) if shape is None else (shape[0], shape[1:])
+        images = as_array(pictures, channels, size, estimator.input_shape is not None)
     else:
         # A frame keeps its columns' names.
         array = X if hasattr(X, "shape") else np.asarray(X)

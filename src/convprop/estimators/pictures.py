@@ -114,7 +114,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def as_array(pictures: list[Any], shape: tuple[int | None, int, int] | None) -> Array:
+def as_array(
+    pictures: list[Any], channels: int | None, size: tuple[int, int] | None, stretch: bool
+) -> Array:
     """Return pictures, or the files they are in, as uint8 (N, C, H, W).
 
     Each is decoded, stretched and given up before the next, so that no two are held in full.
@@ -122,9 +124,12 @@ def as_array(pictures: list[Any], shape: tuple[int | None, int, int] | None) -> 
     Parameters
     ----------
     pictures : list of path or PIL image
-    shape : (C, H, W), optional
-        What they are made to be; C None: grey if all are, otherwise RGB. Without a shape they
-        must all have one size.
+    channels : int, optional
+        None: grey if all are, otherwise RGB.
+    size : (H, W), optional
+        None: that of the first.
+    stretch : bool
+        Make them that size, instead of refusing others.
 
     Raises
     ------
@@ -133,11 +138,9 @@ def as_array(pictures: list[Any], shape: tuple[int | None, int, int] | None) -> 
     InvalidInput
         Sizes that differ, something that is no picture, or channels that pictures have not.
     """
-    channels = None if shape is None else shape[0]
     if channels is not None and channels not in MODES:
         raise invalid("input_shape", "have 1, 3 or 4 channels for pictures", channels)
-    stretched = None if shape is None else (shape[1], shape[2])
-    arrays = list(_arrays(pictures, channels, stretched))
+    arrays = list(_arrays(pictures, channels, size, stretch))
     depth = max(map(len, arrays)) if channels is None else channels
     images = np.empty((len(arrays), depth, *arrays[0].shape[1:]), dtype=np.uint8)
     while arrays:
@@ -148,23 +151,26 @@ def as_array(pictures: list[Any], shape: tuple[int | None, int, int] | None) -> 
 
 
 def _arrays(
-    pictures: Iterable[Any], channels: int | None, size: tuple[int, int] | None
+    pictures: Iterable[Any], channels: int | None, size: tuple[int, int] | None, stretch: bool
 ) -> Iterator[NDArray[np.uint8]]:
-    first: tuple[str, tuple[int, int]] | None = None
+    rule = f"have pictures of {_text(size)}, as in fit, or be fitted" if size else ""
+    first = ""
     for number, picture in enumerate(pictures):
         image, name = _image(picture, number, channels)
-        if size is not None:
+        actual = (image.height, image.width)
+        if size is None:
+            size, first = actual, f"{_text(actual)} ({name}) and "
+            rule = "have pictures of one size, or come"
+        if stretch:
             image = resized(image, size)
-        else:
-            first = first or (name, image.size)
-            if image.size != first[1]:
-                rule = "have pictures of one size, or come with an input_shape to stretch them to"
-                received = " and ".join(
-                    f"{height} x {width} ({which})"
-                    for which, (width, height) in (first, (name, image.size))
-                )
-                raise invalid("X", rule, received)
+        elif actual != size:
+            received = f"{first}{_text(actual)} ({name})"
+            raise invalid("X", f"{rule} with an input_shape to stretch them to", received)
         yield to_array(image)
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _image(picture: Any, number: int, channels: int | None) -> tuple[Image, str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
 
 from convprop.data.dataset import Dataset
+from convprop.data.stream import ImageStream
 from convprop.errors import invalid
 from convprop.files import replace_file
 from convprop.network import Network
 from convprop.records import History
+from convprop.report.words import counted
 
-__all__ = ["write_report"]
+if TYPE_CHECKING:
+    from convprop.report.html import Safe
+
+__all__ = ["write_regression_report", "write_report"]
 
 
 def write_report(
@@ -66,45 +75,147 @@ def write_report(
     ...     command="python digits.py", settings={"data": "digits", "epochs": 5},
     ... )
     """
-    for parameter, value, kind in (
-        ("network", network, Network),
-        ("history", history, History),
-        ("test", test, Dataset),
-    ):
-        if not isinstance(value, kind):
-            raise invalid(parameter, f"be a {kind.__name__}", repr(value))
-    replace_file(path, _page(network, history, test, command, settings).encode(errors="replace"))
-
-
-def _page(
-    network: Network, history: History, test: Dataset, command: str, settings: dict[str, object]
-) -> str:
+    _check(("network", network, Network), ("history", history, History), ("test", test, Dataset))
     # Not before it is asked for: a training without a report does without these.
-    from convprop.report import sections
-    from convprop.report.confusion import confusion_section
-    from convprop.report.html import block, page, paragraph, section
+    from convprop.report import classification, confusion
     from convprop.report.measure import measure
-    from convprop.report.words import counted
 
     measured = measure(network, test)
-    images, classes = len(measured.labels), len(measured.class_names)
-    about = f"{test.name}: {counted(images, 'test image')} of {counted(classes, 'class')}"
-    return page(
-        f"Training report: {test.name}",
+    count, classes = len(measured.labels), len(measured.class_names)
+    about = f"{test.name}: {counted(count, 'test image')} of {counted(classes, 'class')}"
+    sections = [
+        confusion.confusion_section(measured),
+        classification.classes_section(measured),
+        classification.mistakes_section(measured, test),
+        classification.calibration_section(measured),
+    ]
+    figures = classification.key_figures(measured, network, history)
+    _write(path, network, history, test.name, about, figures, sections, command, settings)
+
+
+def write_regression_report(
+    path: str | PathLike[str],
+    network: Network,
+    history: History,
+    images: ArrayLike | ImageStream,
+    targets: ArrayLike,
+    *,
+    command: str,
+    settings: dict[str, object],
+    name: str = "regression",
+    output_names: Sequence[str] | None = None,
+    image_names: Sequence[str] | None = None,
+    offset: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+) -> None:
+    """Write a page about a network that predicts numbers.
+
+    It holds curves, R² and errors of each output, predictions over true values, a histogram of
+    the errors, the images with the largest ones, and what `write_report` says of every network.
+
+    Parameters
+    ----------
+    path : path
+        A file of that name is replaced.
+    network : Network
+        Its loss is the squared error.
+    history : History
+        What `convprop.train` returned.
+    images : array_like or ImageStream
+        (N, C, H, W), which the training has not seen.
+    targets : array_like
+        (N, K), or (N,) for one output: the true numbers, in the unit in which to report.
+    command : str
+        What makes this training again: a command line, or lines of Python.
+    settings : dict
+        What to show as the settings, by name.
+    name : str
+        What the page is about, for its title.
+    output_names, image_names : sequence of str, optional
+        K and N of them.
+    offset, scale : array_like
+        One number, or K: a prediction is the network's output times ``scale`` plus ``offset``.
+        They are ``target_mean_`` and ``target_scale_`` of a `ConvNetRegressor`.
+
+    Raises
+    ------
+    InvalidInput
+        A path that cannot be written, a network with another loss, images, targets or names
+        that do not fit it, or numbers that are not finite.
+    DataError
+        A file of a stream that cannot be read.
+
+    Examples
+    --------
+    >>> import convprop as cp
+    >>> from convprop.data import load
+    >>> from convprop.report import write_regression_report
+    >>> digits = load("digits")
+    >>> ink, test_ink = (part.images.mean(axis=(2, 3)) for part in (digits.train, digits.test))
+    >>> layers = [cp.Conv(8, 3), cp.ReLU(), cp.Dense(1)]
+    >>> net = cp.Network(layers, (1, 8, 8), cp.SquaredError())
+    >>> history = cp.train(net, digits.train.images, ink)
+    >>> write_regression_report(
+    ...     "ink.html", net, history, digits.test.images, test_ink,
+    ...     command="python ink.py", settings={"data": "digits"}, output_names=["ink"],
+    ... )
+    """
+    _check(("network", network, Network), ("history", history, History))
+    from convprop.report import regression
+
+    checked = network.as_source(images)
+    count = checked.shape[0]
+    if image_names is not None and len(image_names) != count:
+        raise invalid("image_names", f"be {count} names, one for each image", len(image_names))
+    found = regression.predictions(network, checked, targets, output_names, offset, scale)
+    outputs = counted(len(found.names), "output")
+    about = f"{name}: {outputs}, measured on {counted(count, 'test image')}"
+    sections = [
+        regression.outputs_section(found),
+        regression.agreement_section(found),
+        regression.largest_errors_section(found, checked, image_names),
+    ]
+    figures = regression.key_figures(found, network, history)
+    _write(path, network, history, name, about, figures, sections, command, settings)
+
+
+def _check(*given: tuple[str, object, type]) -> None:
+    for parameter, value, kind in given:
+        if not isinstance(value, kind):
+            raise invalid(parameter, f"be a {kind.__name__}", repr(value))
+
+
+def _write(
+    path: str | PathLike[str],
+    network: Network,
+    history: History,
+    name: str,
+    about: str,
+    figures: str,
+    measured: list[Safe],
+    command: str,
+    settings: dict[str, object],
+) -> None:
+    """Put what was measured between what every report has."""
+    from convprop.report import html, sections
+
+    if history.ended is not None:
+        about += f"; trained on {history.ended:%Y-%m-%d, %H:%M} UTC"
+    page = html.page(
+        f"Training report: {name}",
         [
             "<header>\n<h1>Training report</h1>",
-            paragraph(about, kind="about"),
-            sections.key_figures(measured, network, history),
+            html.paragraph(about, kind="about"),
+            figures,
+            sections.course_words(network, history),
             "</header>",
-            section("command", "To do it again", block(command)),
+            html.section("command", "To do it again", html.block(command)),
             sections.curves_section(history),
-            confusion_section(measured),
-            sections.classes_section(measured),
-            sections.mistakes_section(measured, test),
-            sections.calibration_section(measured),
+            *measured,
             sections.layer_section(network),
             sections.network_section(network),
             sections.settings_section(settings),
             sections.origin_section(network),
         ],
     )
+    replace_file(path, page.encode(errors="replace"))

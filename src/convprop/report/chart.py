@@ -225,19 +225,18 @@ def line_chart(
                 chart.marks.append(Path(points, line.role, line.dashed, line.width))
             if len(line.x) <= 12 or len(points) == 1:
                 chart.marks.extend(Dot(x, y, line.role) for x, y in points)
-        chart.marks.append(
-            Path([(start, 12), (start + 20, 12)], line.role, line.dashed, line.width)
-        )
-        chart.marks.append(Words(start + 25, 16, line.name, "start", "ink"))
+        name_line(chart, start, line.name, line.role, line.dashed, line.width)
         start += 25 + len(line.name) * _LETTER + 12
     if marked is not None:
         name_line(chart, start, marked[1], "ink", dashed=True)
     return chart
 
 
-def name_line(chart: Chart, x: float, name: str, role: Role, dashed: bool) -> None:
+def name_line(
+    chart: Chart, x: float, name: str, role: Role, dashed: bool, width: float = 2.0
+) -> None:
     """Say above the chart, from ``x`` on, what a line is."""
-    chart.marks.append(Path([(x, 12), (x + 20, 12)], role, dashed, 2.0))
+    chart.marks.append(Path([(x, 12), (x + 20, 12)], role, dashed, width))
     chart.marks.append(Words(x + 25, 16, name, "start", "ink"))
 
 

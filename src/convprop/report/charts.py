@@ -1,18 +1,23 @@
-"""The report's charts: curves of the training, and how certainty and accuracy go together."""
+"""The report's charts: curves of the training, and how predictions and the truth go together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from convprop.records import EpochRecord, History
 from convprop.report.chart import (
     BOTTOM,
+    LEFT,
+    TOP,
     Axis,
     Bar,
     Chart,
+    Dot,
+    Floats,
     Path,
     Plane,
     Series,
@@ -20,24 +25,19 @@ from convprop.report.chart import (
     axis_for,
     line_chart,
     name_line,
+    thinned,
 )
 from convprop.report.measure import BINS, Calibration
 
 # From so great a ratio on a logarithmic axis shows more of a loss.
 _WIDE = 30.0
 
-
-def loss_chart(history: History) -> Chart:
-    """Return training and validation loss over the epochs."""
-    return _curves(history, "loss", "Loss")
+_ERROR_BINS = 21
+"""An odd number, so that one bin is about 0."""
 
 
-def accuracy_chart(history: History) -> Chart:
-    """Return training and validation accuracy over the epochs."""
-    return _curves(history, "accuracy", "Accuracy")
-
-
-def _curves(history: History, measure: str, title: str) -> Chart:
+def curve_chart(history: History, measure: Literal["loss", "accuracy"]) -> Chart:
+    """Return what was measured in training and validation over the epochs."""
     epochs = np.array([record.epoch for record in history], dtype=np.float64)
     series = [Series("training", epochs, _column(history, measure), "first")]
     held_out = _column(history, f"validation_{measure}")
@@ -47,6 +47,7 @@ def _curves(history: History, measure: str, title: str) -> Chart:
     finite = values[np.isfinite(values)]
     wide = measure == "loss" and finite.size > 0 and 0 < finite.min() * _WIDE < finite.max()
     up = axis_for(values, logarithmic=wide, percent=measure == "accuracy")
+    title = f"{measure.capitalize()}{' (logarithmic axis)' if wide else ''}"
     best = history.best_epoch
     return line_chart(
         title,
@@ -93,6 +94,55 @@ def reliability_chart(calibration: Calibration) -> Chart:
     chart.marks.append(Path(ends, "second", dashed=True, width=1.5))
     name_line(chart, plane.x(0), "accuracy", "first", dashed=False)
     name_line(chart, plane.x(0) + 100, "where both agree", "second", dashed=True)
+    return chart
+
+
+def agreement_chart(title: str, true: Floats, predicted: Floats) -> Chart:
+    """Return a dot for each image, true value across and prediction up, and where both agree."""
+    shown = thinned(len(true))
+    axis = axis_for(np.concatenate([true, predicted]))
+    some = "" if len(shown) == len(true) else f" {len(shown)} of them are drawn."
+    description = (
+        f"{len(true):,} images with true values from {true.min():.4g} to {true.max():.4g} and"
+        f" predictions from {predicted.min():.4g} to {predicted.max():.4g}.{some}"
+    )
+    chart = Chart(title, description, height=300.0)
+    plane = Plane(chart, axis, axis, "true value")
+    ends = [(plane.x(end), plane.y(end)) for end in (axis.low, axis.high)]
+    chart.marks.extend(
+        Dot(plane.x(x), plane.y(y), "first", 2.0)
+        for x, y in zip(true[shown], predicted[shown], strict=True)
+    )
+    chart.marks.append(Path(ends, "second", dashed=True, width=1.5))
+    chart.marks.append(Dot(LEFT + 4, 12, "first"))
+    chart.marks.append(Words(LEFT + 12, 16, "predicted", "start", "ink"))
+    name_line(chart, LEFT + 100, "where both agree", "second", dashed=True)
+    return chart
+
+
+def error_chart(title: str, errors: Floats) -> Chart:
+    """Return how many images have which error, predicted less true."""
+    reach = float(np.abs(errors).max()) or 1.0
+    count, edges = np.histogram(errors, _ERROR_BINS, (-reach, reach))
+    low, high = np.quantile(errors, [0.25, 0.75])
+    description = (
+        f"Half of the errors of {len(errors):,} images lie between {low:.4g} and {high:.4g}, all"
+        f" between {errors.min():.4g} and {errors.max():.4g}."
+    )
+    chart = Chart(title, description)
+    across = Axis(-reach, reach)
+    plane = Plane(
+        chart, across, axis_for(np.array([0.0, count.max()]), whole=True), "predicted − true"
+    )
+    bottom = chart.height - BOTTOM
+    for images, left, right in zip(count, edges[:-1], edges[1:], strict=True):
+        if images:
+            top, start = plane.y(images), plane.x(left)
+            width = plane.x(right) - start - 1
+            chart.marks.append(Bar(start + 0.5, top, width, bottom - top, "first"))
+    middle = plane.x(0.0)
+    chart.marks.append(Path([(middle, TOP), (middle, bottom)], "ink", dashed=True))
+    chart.marks.append(Words(LEFT, 16, "images", "start", "ink"))
     return chart
 
 

@@ -19,6 +19,10 @@ class Safe(str):
     __slots__ = ()
 
 
+Pair = tuple[object, object]
+"""A name and its value."""
+
+
 def text(value: object) -> str:
     """Return ``value`` as HTML, escaped unless it is already."""
     return value if isinstance(value, Safe) else escape(str(value))
@@ -116,7 +120,7 @@ def block(code: str) -> Safe:
     return Safe(f'<pre class="copy"><code>{words}</code></pre>')
 
 
-def definitions(pairs: Iterable[tuple[object, object]], kind: str) -> Safe:
+def definitions(pairs: Iterable[Pair], kind: str) -> Safe:
     """Return names with their values."""
     inner = "\n".join(f"<div><dt>{text(name)}</dt><dd>{text(v)}</dd></div>" for name, v in pairs)
     return Safe(f'<dl class="{kind}">\n{inner}\n</dl>')

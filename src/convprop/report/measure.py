@@ -30,8 +30,7 @@ class Confusion(NamedTuple):
     images: int
 
 
-@dataclass(frozen=True)
-class Classes:
+class Classes(NamedTuple):
     """Measures of each class, (K,); NaN where there is nothing to divide by."""
 
     precision: Floats

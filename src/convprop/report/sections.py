@@ -1,21 +1,25 @@
-"""The parts of a report, from what was measured to HTML."""
+"""The parts that every report has, from a network and its history to HTML."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from html import escape
+from itertools import compress
 from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convprop._native import engine
-from convprop.data.dataset import Dataset
 from convprop.network import Network
 from convprop.processors import processor_name
 from convprop.records import History
 from convprop.report.chart import Chart, thinned
-from convprop.report.charts import accuracy_chart, loss_chart, reliability_chart
+from convprop.report.charts import curve_chart
 from convprop.report.html import (
+    Pair,
     Safe,
     definitions,
     details,
@@ -28,56 +32,73 @@ from convprop.report.html import (
     table,
 )
 from convprop.report.kernels import first_kernels
-from convprop.report.measure import BINS, Measured
 from convprop.report.pictures import coarse, data_url, picture, pixels, value_range
 from convprop.report.svg import svg
 from convprop.report.words import counted, duration, percent, plain, setting
 from convprop.threads import get_num_threads
 
-MOST_MISTAKES = 24
-MOST_CLASSES = 30
-_MISTAKE_SIDE = 144
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURE_SIDE = 144
+"""About how many pixels the longer side of an image's picture has."""
 
 
-def key_figures(measured: Measured, network: Network, history: History) -> Safe:
-    """Return the numbers that come first."""
-    low, high = measured.accuracy_interval()
-    wrong = int(measured.wrong.sum())
-    figures: list[tuple[object, object]] = [
-        ("accuracy", percent(measured.accuracy)),
-        ("95 % interval", f"{100 * low:.2f}–{100 * high:.2f} %"),
-        ("mistakes", f"{wrong:,} of {len(measured.labels):,}"),
-        ("loss", plain(measured.loss)),
-    ]
-    if measured.probabilities:
-        figures.append(("calibration error", percent(measured.calibration().error)))
-    parameters = sum(array.size for array in network.parameters.values())
-    figures += [
-        ("parameters", f"{parameters:,}"),
+def training_figures(network: Network, history: History, test_images: int) -> list[Pair]:
+    """Return the numbers of a training that come after those of what it came to."""
+    figures: list[Pair] = [
+        ("parameters", f"{sum(array.size for array in network.parameters.values()):,}"),
         ("epochs", f"{len(history):,}"),
         ("steps", f"{history.steps:,}"),
         ("training time", duration(sum(record.seconds for record in history))),
     ]
-    return definitions(figures, "figures")
+    if history.images:
+        figures.append(("training images", f"{history.images:,}"))
+        figures.append(("validation images", f"{history.held_out:,}" if history.held_out else "–"))
+    figures.append(("test images", f"{test_images:,}"))
+    return figures
+
+
+def course_words(network: Network, history: History) -> Safe:
+    """Say how the training went, where it did not go to its last epoch in one run."""
+    planned = (network.training_settings or {}).get("epochs", 0)
+    # A network can have been trained once more since.
+    of = f"{len(history):,} of " if planned >= len(history) else ""
+    after = f"after {of}{counted(max(planned, len(history)), 'epoch')}"
+    sentences = []
+    if history.resumed:
+        steps = counted(history.resumed, "step")
+        sentences.append(
+            f"The training had been interrupted, and went on after {steps}, from a checkpoint."
+        )
+    if history.interrupted:
+        sentences.append(f"The training was interrupted {after}.")
+    elif history.stopped_by_hook:
+        sentences.append(f"The training was ended by a hook {after}.")
+    elif history.stopped:
+        sentences.append(f"The training was ended by early stopping {after}.")
+    if history.best_epoch is not None:
+        sentences.append(f"The weights are those of epoch {history.best_epoch}, the best one.")
+    return paragraph(" ".join(sentences), kind="course") if sentences else Safe()
 
 
 def curves_section(history: History) -> Safe:
     """Return loss and accuracy over the epochs, drawn and as a table."""
     if not history:
         return section("curves", "Curves", paragraph("No epoch was finished."))
-    charts = [drawn(loss_chart(history), "loss")]
-    if history[-1].accuracy is not None:
-        charts.append(drawn(accuracy_chart(history), "accuracy"))
-    notes = ["Loss and accuracy of the training images are measured on each batch before its step"]
+    charts = [drawn(curve_chart(history, "loss"), "loss")]
+    with_accuracy = any(
+        accuracy is not None
+        for record in history
+        for accuracy in (record.accuracy, record.validation_accuracy)
+    )
+    if with_accuracy:
+        charts.append(drawn(curve_chart(history, "accuracy"), "accuracy"))
+    measured = "Loss and accuracy of the training images are" if with_accuracy else "The loss is"
+    notes = [f"{measured} measured on each batch before its step"]
     if all(record.validation_loss is None for record in history):
         notes.append("; no images were held out for validation")
-    if history.interrupted:
-        notes.append("; the training was interrupted")
-    elif history.stopped:
-        notes.append("; the training was stopped early")
-    if history.best_epoch is not None:
-        notes.append(f"; the weights are those of epoch {history.best_epoch}")
-    rows = [
+    every = [
         (
             record.epoch,
             plain(record.loss),
@@ -89,8 +110,10 @@ def curves_section(history: History) -> Safe:
         )
         for record in (history[place] for place in thinned(len(history)))
     ]
-    some = f"{len(rows)} of {len(history)} epochs" if len(rows) < len(history) else "Every epoch"
-    head = ("epoch", "loss", "accuracy", "val. loss", "val. accuracy", "learning rate", "time")
+    some = f"{len(every)} of {len(history)} epochs" if len(every) < len(history) else "Every epoch"
+    names = ("epoch", "loss", "accuracy", "val. loss", "val. accuracy", "learning rate", "time")
+    shown = [with_accuracy or "accuracy" not in name for name in names]
+    head, *rows = (list(compress(line, shown)) for line in (names, *every))
     return section(
         "curves",
         "Curves",
@@ -106,106 +129,26 @@ def drawn(chart: Chart, identifier: str) -> Safe:
     return figure(f"{title}\n{svg(chart, identifier)}", kind="chart")
 
 
-def classes_section(measured: Measured) -> Safe:
-    """Return precision, recall and F1 of each class; of many, the worst ones first."""
-    measures = measured.classes()
-    every = list(zip(*measures.__dict__.values(), strict=True))
-    rows = [
-        (name, *(percent(value, "") for value in (p, r, f)), f"{int(support):,}")
-        for name, (p, r, f, support) in zip(measured.class_names, every, strict=True)
-    ]
-    # NaN only where there is nothing to measure, not even for this mean.
-    means = [float(np.nanmean(values)) for values in (measures.precision, measures.recall)]
-    f1 = measures.f1[measures.support > 0]
-    mean = ("mean", *(percent(value, "") for value in (*means, float(np.mean(f1)))), "")
-    head = ("class", "precision", "recall", "F1", "images")
-    caption = "Precision, recall and F1 of each class, in %"
-    if len(rows) <= MOST_CLASSES:
-        return section("classes", "Classes", table(caption, head, [*rows, mean], "last"))
-    order = np.argsort(np.where(measures.support > 0, measures.f1, np.inf), kind="stable")
-    worst = [rows[place] for place in order[:MOST_CLASSES]]
-    return section(
-        "classes",
-        "Classes",
-        table(
-            f"The {MOST_CLASSES} classes with the lowest F1; all in %", head, [*worst, mean], "last"
-        ),
-        details(f"All {len(rows):,} classes", table(caption, head, rows)),
-    )
+def gallery(images: Any, rows: NDArray[np.int64]) -> list[Image]:
+    """Return pictures of some images, which may come from a stream, in one range of values."""
+    shown = [coarse(images[rows[n : n + 1]][0], PICTURE_SIDE) for n in range(len(rows))]
+    low, high = value_range(np.stack(shown))
+    return [picture(pixels(one, low, high), PICTURE_SIDE) for one in shown]
 
 
-def mistakes_section(measured: Measured, test: Dataset) -> Safe:
-    """Return pictures of the mistakes that the network was most certain of."""
-    rows = measured.mistakes(MOST_MISTAKES)
-    if not len(rows):
-        return section("mistakes", "Mistakes", paragraph("The network made none."))
-    shown = np.stack(
-        [coarse(test.images[rows[n : n + 1]][0], _MISTAKE_SIDE) for n in range(len(rows))]
-    )
-    low, high = value_range(shown)
-    figures = [
-        _mistake(measured, int(row), pixels(image, low, high), test)
-        for row, image in zip(rows, shown, strict=True)
-    ]
-    wrong = int(measured.wrong.sum())
-    number = counted(wrong, "mistake")
-    some = f"All {number}" if len(rows) == wrong else f"{len(rows)} of {number}"
-    return section(
-        "mistakes",
-        "Most confident mistakes",
-        paragraph(f"{some}; of the first ones the network was most certain."),
-        f'<div class="mistakes">\n{"".join(figures)}\n</div>',
-    )
-
-
-def _mistake(measured: Measured, row: int, shown: np.ndarray, test: Dataset) -> Safe:
-    names = measured.class_names
-    true, taken = names[measured.labels[row]], names[measured.predicted[row]]
-    drawing = picture(shown, _MISTAKE_SIDE)
-    given = percent if measured.probabilities else plain
-    origin = f"image {row}" if test.image_names is None else test.image_names[row]
-    lines = (("taken for", taken, measured.certainty), ("is", true, measured.given_true))
+def answered(
+    drawing: Image, alternative: str, origin: str, lines: Sequence[tuple[str, str, str]]
+) -> Safe:
+    """Return an image's picture over lines of what is said of it: words, an answer, a number."""
     caption = Safe(
         "".join(
-            f'<div title="{escape(name)}">{what} {strong(name)}</div>'
-            f"<span>{given(float(values[row]))}</span>"
-            for what, name, values in lines
+            f'<div title="{escape(answer)}">{what} {strong(answer)}</div>'
+            f"<span>{escape(number)}</span>"
+            for what, answer, number in lines
         )
         + f'<small title="{escape(origin)}">{escape(PurePath(origin).name)}</small>'
     )
-    alternative = f"{origin}: {true}, taken for {taken}"
     return figure(image(data_url(drawing), alternative, *drawing.size), caption)
-
-
-def calibration_section(measured: Measured) -> Safe:
-    """Return how often the network is right where it says how probable that is."""
-    if not measured.probabilities:
-        why = "The network's loss is the squared error: its outputs are no probabilities."
-        return section("calibration", "Calibration", paragraph(why))
-    calibration = measured.calibration()
-    rows = [
-        (
-            f"{100 * number // BINS} to {100 * (number + 1) // BINS} %",
-            f"{calibration.count[number]:,}",
-            percent(float(calibration.probability[number])),
-            percent(float(calibration.accuracy[number])),
-        )
-        for number in range(BINS)
-    ]
-    head = ("probability", "images", "mean probability", "accuracy")
-    return section(
-        "calibration",
-        "Calibration",
-        paragraph(
-            "Expected calibration error: ",
-            strong(percent(calibration.error)),
-            ", the mean distance between how probable the network called its answers and how"
-            " often they were right. Bars below the line: too certain; above: not certain"
-            " enough. The numbers are images.",
-        ),
-        drawn(reliability_chart(calibration), "reliability"),
-        details("The bins as a table", table("Bins of probability", head, rows)),
-    )
 
 
 def layer_section(network: Network) -> Safe:
@@ -245,7 +188,7 @@ def origin_section(network: Network) -> Safe:
     """Return what made this: versions, machine, and the hash that a repetition must give."""
     from convprop import __version__
 
-    rows: list[tuple[object, object]] = [
+    rows: list[Pair] = [
         ("weights SHA-256", Safe(f"<code>{network.weights_sha256()}</code>")),
         ("convprop", __version__),
         ("Python", platform.python_version()),

@@ -20,6 +20,7 @@ from convprop.report.pictures import data_url, picture, pixels, value_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 CHOICE_STREAM = 0x5348454554
 """The engine's random stream that chooses what is shown."""
@@ -152,12 +153,11 @@ def sheet_picture(title: Sequence[str], lines: list[list[Cell]]) -> Image:
     return sheet
 
 
-def _shortened(text: str, font: object, width: int) -> str:
+def _shortened(text: str, font: ImageFont | FreeTypeFont, width: int) -> str:
     """Return as much of a caption as there is room for."""
-    length = font.getlength  # type: ignore[attr-defined]
-    if length(text) <= width:
+    if font.getlength(text) <= width:
         return text
-    while text and length(f"{text}...") > width:
+    while text and font.getlength(f"{text}...") > width:
         text = text[:-1]
     return f"{text}..."
 

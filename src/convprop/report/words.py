@@ -17,6 +17,11 @@ def plain(number: float | None) -> str:
     return f"{number:.4f}" if 0.1 <= abs(number) < 1000 else f"{number:.4g}"
 
 
+def quantity(number: float) -> str:
+    """Return a number of any unit: "0.0123", "12.35", "123,457"."""
+    return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else plain(number)
+
+
 def counted(number: int, noun: str) -> str:
     """Return "1 image" or "1,437 images"."""
     if number == 1:
