@@ -37,7 +37,8 @@ def test_versions_agree():
 
 
 def test_import_is_fast():
-    clock = "import convprop, time; print(time.process_time())"
+    # Of this thread: those that NumPy's BLAS starts spin meanwhile, which delays nobody.
+    clock = "import convprop, time; print(time.thread_time())"
     # Whatever else runs can only add to it, for as long as some seconds.
     assert any(float(python("-c", clock).stdout) < IMPORT_LIMIT for _ in range(10))
 

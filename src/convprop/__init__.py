@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from convprop import (
     _startup,  # noqa: F401 - before all that takes time to import
     equations,
-    explain,
     initializers,
     ops,
     schedules,
@@ -40,6 +39,7 @@ from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import train
 
 if TYPE_CHECKING:
+    from convprop import explain
     from convprop.estimators import ConvNetClassifier, ConvNetRegressor
 
 __all__ = [
@@ -98,6 +98,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("convprop")
+    if name == "explain":
+        from importlib import import_module
+
+        return import_module("convprop.explain")
     # scikit-learn takes a second to import.
     if name in ("ConvNetClassifier", "ConvNetRegressor"):
         from convprop import estimators

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -41,6 +40,8 @@ class Data:
 
     def fingerprint(self) -> str:
         """Return a hash of images, targets, weights and rows; of a stream some sixty images."""
+        import hashlib
+
         images, count = self.images, len(self.targets)
         if not isinstance(images, np.ndarray):
             images = images[np.unique(np.linspace(0, count - 1, min(count, 64)).astype(np.int64))]

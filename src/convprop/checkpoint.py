@@ -7,7 +7,6 @@ metadata everything else as JSON and the SHA-256 of both.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -111,6 +110,8 @@ def _content(arrays: dict[str, Array], description: dict[str, Any]) -> bytes:
 
 
 def _digest(arrays: dict[str, Array], text: str) -> str:
+    import hashlib
+
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         array = arrays[name]

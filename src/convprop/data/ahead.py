@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from convprop.processors import default_threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,6 +21,9 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], most: int) 
     Items are taken from their iterator in the calling thread and no earlier than needed.
     Closing the iterator ends the threads. An error comes where its result would have.
     """
+    # Imported here, as other modules that take time and that few need: `import convprop` is fast.
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting: deque[Future[Result]] = deque()
     workers = ThreadPoolExecutor(default_threads(), thread_name_prefix="convprop-read")
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import tempfile
 import weakref
 
 import numpy as np
@@ -34,6 +32,9 @@ class KeptImages:
     """
 
     def __init__(self, count: int, shape: Shape) -> None:
+        import shutil
+        import tempfile
+
         self.size = math.prod(shape)
         room = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // FREE_SHARE)
         self.known = np.zeros(min(count, room // self.size), dtype=bool)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +125,8 @@ Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _uint8_moments(chunks: Chunks, channels: int) -> Moments:
     """Return mean and standard deviation of each channel of uint8 images."""
+    from fractions import Fraction
+
     counts = np.zeros((channels, 256), dtype=np.int64)
     for chunk in chunks():
         for c in range(channels):
