@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -114,6 +115,51 @@ def check_writable(path: str | PathLike[str]) -> None:
         with open(trial, "xb"):
             pass
         trial.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: str | PathLike[str]) -> Iterator[None]:
+    """Keep ``path`` from every other block of this kind; raise InvalidInput if one has it.
+
+    What is locked is an empty file beside it, for ``path`` itself is replaced. The kernel ends
+    the lock with the process, so that of a killed one nothing but that file is left. Where
+    there are no locks, as on some network drives, the block has none.
+    """
+    with _explained(path):
+        target, _ = _places(path)
+    place = target.with_name(f".{target.name}.lock")
+    try:
+        file = _lock(place)
+    except BlockingIOError:
+        raise invalid("path", "name a file that no other training is writing", path) from None
+    try:
+        yield
+    finally:
+        if file is not None:
+            # As long as it is locked: the next one makes a file of its own.
+            place.unlink(missing_ok=True)
+            os.close(file)
+
+
+def _lock(place: Path) -> int | None:
+    """Return the open file that is locked, None where there are no locks."""
+    while True:
+        try:
+            file = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The one that had it may have removed the file in between.
+            if place.exists() and os.path.samestat(os.fstat(file), os.stat(place)):
+                return file
+        except BlockingIOError:
+            os.close(file)
+            raise
+        except OSError:
+            os.close(file)
+            return None
+        os.close(file)
 
 
 def _places(path: str | PathLike[str]) -> tuple[Path, Path]:

@@ -59,6 +59,8 @@ class History(list[EpochRecord]):
     """How many images are measured after each epoch."""
     ended: datetime | None = None
     """When, in UTC; None while it goes."""
+    seconds: float = 0.0
+    """How long it took, validation included; of a resumed training, since it went on."""
     steps: int = 0
     """How many steps were taken, those of an unfinished epoch included."""
     resumed: int = 0

@@ -125,6 +125,7 @@ class Run:
         """Go through the epochs, or as far as nothing ends them."""
         if self.hooks.on_start is not None:
             self.hooks.on_start(self.history)
+        started = time.perf_counter()
         with between_steps() as interrupts:
             self.interrupts = interrupts
             try:
@@ -135,6 +136,7 @@ class Run:
             except KeyboardInterrupt:
                 self._interrupted()
         self._finish()
+        self.history.seconds = time.perf_counter() - started
         self.history.ended = datetime.now(UTC)
         return self.history
 

@@ -1,11 +1,13 @@
 """Files that commands write: whole or not at all, and errors that name the option."""
 
+import fcntl
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from runs import run, stripes
+from runs import QUICK, run, start, stripes
 
 from convprop.cli import app as cli
 
@@ -95,3 +97,40 @@ def test_files_beside_a_network_are_those_of_its_option(
         assert cli.run(["train", "digits", "--out", str(tmp_path / ending)]) == 1
         message = f"--out must name a file that can be written, got {tmp_path / ending}.{ending}"
         assert capsys.readouterr() == ("", f"error: {message} (is a directory)\n")
+
+
+@pytest.mark.parametrize("option", ["--out", "--log"])
+def test_two_trainings_do_not_write_the_same_file(
+    tmp_path: Path, stripes_file: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    file = tmp_path / "net"
+    lock = tmp_path / ".net.lock"
+    endless = ("train", stripes_file, option, file, "--epochs", "1000000")
+    first = start(*endless, stdout=subprocess.PIPE)
+    assert first.stdout is not None
+    assert any("1/1000000" in line for line in first.stdout)
+    for more in ([], ["--resume"], ["--checkpoint-every", "1s"]):
+        if more and option == "--log":
+            continue
+        assert cli.run(["train", str(stripes_file), *QUICK, option, str(file), *more]) == 1
+        rule = "name a file that no other training is writing"
+        assert capsys.readouterr() == ("", f"error: {option} must {rule}, got {file}\n")
+    # Another file beside it is free, and so is this one as soon as the process is gone.
+    assert cli.run(["train", str(stripes_file), *QUICK, option, f"{file}2"]) == 0
+    first.kill()
+    first.communicate(timeout=30)
+    assert lock.exists()
+    assert cli.run(["train", str(stripes_file), *QUICK, option, str(file)]) == 0
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_where_there_are_no_locks_training_goes_without(
+    tmp_path: Path, stripes_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    out = tmp_path / "net"
+    assert cli.run(["train", str(stripes_file), *QUICK, "--out", str(out)]) == 0
+    assert out.exists()

@@ -17,7 +17,9 @@ import pytest
 from runs import QUICK, command, run, start
 
 import convprop as cp
+from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
+from convprop.cli import signals
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.train import train
 from convprop.cli.train_settings import TrainOptions
@@ -69,6 +71,66 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
 
+def test_a_ctrl_c_that_is_leaned_on_counts_once(tmp_path: Path, stripes_file: Path) -> None:
+    out, report = tmp_path / "model.safetensors", tmp_path / "report.html"
+    files = ("--out", str(out), "--report", str(report))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = start("train", stripes_file, "--epochs", "1000000", *files, **pipes)
+    lines_until(process, "2/1000000")
+    end = time.monotonic() + signals.SAME_SECONDS / 2
+    while process.poll() is None and time.monotonic() < end:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert f"\nsaved     {out}\nreport    {report}\ngo on     convprop train " in output
+    assert len(Checkpoints(out).files()) == 1
+    assert cp.load(out).class_names == ("lying", "standing")
+    assert Path(f"{out}.toml").exists()
+
+
+def test_what_a_signal_does_depends_on_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
+    ctrl_c = signal.SIGINT
+
+    def obeyed(ending: signals.Ending, number: int = ctrl_c) -> bool:
+        try:
+            ending.handle(number, None)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    # Without a word at once, and what comes within a second is the same.
+    at_once = signals.Ending()
+    assert obeyed(at_once, signal.SIGTERM)
+    assert not obeyed(at_once)
+    now[0] = 2.0
+    assert not obeyed(at_once, signal.SIGTERM)
+    assert obeyed(at_once)
+    # Between two steps the first is put down; another one interrupts the step.
+    for_steps = signals.Ending()
+    for_steps.note_the_first()
+    assert not obeyed(for_steps, signal.SIGHUP)
+    assert for_steps.signal == signal.SIGHUP
+    now[0] = 2.9
+    assert not obeyed(for_steps)
+    now[0] = 3.1
+    assert obeyed(for_steps)
+    # Then files are written: one more waits for them.
+    assert not obeyed(for_steps)
+    with pytest.raises(KeyboardInterrupt):
+        for_steps.release()
+    assert obeyed(for_steps)
+    # What was put down needs no repetition.
+    done = signals.Ending()
+    done.note_the_first()
+    done.hold()
+    assert not obeyed(done)
+    done.release()
+    assert not obeyed(done)
+
+
 # Sends SIGINT to its process when a module is about to be imported.
 INTERRUPTING = """
 import os, signal, sys
@@ -111,7 +173,10 @@ def test_a_second_ctrl_c_does_not_lose_the_network(
     monkeypatch.setattr(cp.Network, "evaluate", interrupt)
     out = tmp_path / "model.safetensors"
     assert cli.run(["train", str(stripes_file), *QUICK, "--out", str(out)]) == 130
-    assert capsys.readouterr().err == "error: interrupted\n"
+    shown = capsys.readouterr()
+    assert shown.err == "error: interrupted\n"
+    cut_off = "cut off   by Ctrl-C, with not all measured and reported\n"
+    assert shown.out.endswith(f"{cut_off}saved     {out}\n")
     assert cp.load(out).class_names == ("lying", "standing")
 
 

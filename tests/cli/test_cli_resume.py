@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
-from runs import QUICK, interrupt_at, run, start, unfolded
+from runs import QUICK, interrupt_at, run, unfolded
 
 import convprop as cp
 from convprop.checkpoint import Checkpoints
@@ -22,6 +25,25 @@ LONG = shlex.split(
     " --augment 'shift=1 noise=0.1' --early-stopping 150 --threads 1"
 )
 EVERY = ("--checkpoint-every", "0.1s")
+
+# Trains with pauses after some steps: on any machine there is time to end it within.
+SLOW = """
+import time
+from convprop.cli import main
+from convprop.cli.progress import TrainingProgress
+
+steps, on_batch = 0, TrainingProgress.on_batch
+
+def slow(progress, batch):
+    global steps
+    steps += 1
+    if steps > 20:
+        time.sleep(0.15)
+    on_batch(progress, batch)
+
+TrainingProgress.on_batch = slow
+main()
+"""
 
 
 def steps_of(checkpoints: Checkpoints) -> int:
@@ -49,17 +71,22 @@ def test_a_training_ended_in_every_way_ends_with_the_same_weights(
     expected = json.loads(capsys.readouterr().out)
     out = tmp_path / "net.safetensors"
     arguments = ["train", str(stripes_file), *LONG, "--out", str(out), *EVERY]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    slow = [sys.executable, "-c", SLOW, *arguments]
     done, again = 0, ""
     ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
     for number, how in enumerate(ways):
         resume = ["--resume"] if number else []
-        shown = end(start(*arguments, *resume, **pipes), how, out, done)
+        process = subprocess.Popen(
+            [*slow, *resume], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        shown = end(process, how, out, done)
         if number:
             assert f"resumed   from {out}.checkpoint-{done:08d}, after " in unfolded(shown)
         if how is not signal.SIGKILL:
             name = "Ctrl-C" if how is signal.SIGINT else how.name
             assert f"stopped   by {name} after " in shown
+            kept = r"\d steps\), the weights are those of epoch \d+$"
+            assert re.search(kept, unfolded(shown), re.M)
             again = shown.splitlines()[-1].removeprefix("go on     convprop ")
             assert cp.load(out).training_settings is not None
         # Two, and one more where the process was killed before it removed the oldest.
@@ -119,6 +146,45 @@ def test_nothing_is_left_to_do_where_training_has_ended(
     out.unlink()
     assert cli.run([*arguments, "--seed", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["train_seconds"] > 0
+
+
+def test_the_report_and_the_settings_of_an_interrupted_training_say_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stripes_file: Path,
+) -> None:
+    out, report = tmp_path / "a net.safetensors", tmp_path / "report.html"
+    arguments = ["train", str(stripes_file), *QUICK, "--out", str(out), "--report", str(report)]
+
+    def told() -> tuple[str, str]:
+        page = report.read_text()
+        shown = re.search(r'<section id="command".*?</section>', page, re.S)
+        assert shown
+        heading, command = unescape(re.sub(r"<[^>]*>", "", shown[0])).strip().split("\n")
+        assert page.count("<dt>seed</dt>") == 1
+        return heading, command
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_batch", interrupt_at(7))
+        assert cli.run(arguments) == 130
+        again = capsys.readouterr().out.splitlines()[-1].removeprefix("go on     ")
+        assert told() == ("To go on with it", again)
+        assert " --resume " in again
+        assert cli.run([*arguments[:-4], *arguments[-2:]]) == 130
+        heading, again = told()
+        assert (heading, "--resume" in again) == ("To do it again", False)
+    comment, command = Path(f"{out}.toml").read_text().replace("\n# ", "\n").splitlines()[:2]
+    assert comment == "# What a net.safetensors was trained with. To go on:"
+    capsys.readouterr()
+    assert cli.run([*shlex.split(command)[1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["resumed_steps"] == 7
+    comment, command = Path(f"{out}.toml").read_text().replace("\n# ", "\n").splitlines()[:2]
+    assert comment == "# What a net.safetensors was trained with. To train it again:"
+    weights = cp.load(out).weights_sha256()
+    out.unlink()
+    assert cli.run(shlex.split(command)[1:]) == 0
+    assert cp.load(out).weights_sha256() == weights
 
 
 @pytest.fixture

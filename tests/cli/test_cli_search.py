@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from runs import assert_fits, run, start, stripes
 
 import convprop as cp
@@ -311,7 +312,7 @@ def test_the_plan_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     train = cp.data.load(str(tmp_path / "s.npz")).train
     choices = {"batch_size": list(range(1, 1201)), "seed": [1, 2]}
     plan = Search(choices, "digits", 1, 1000, 2, 0, 1, tmp_path / "records")
-    _announce(Terminal(), train, plan)
+    _announce(Terminal(), train, [], plan)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "rounds    1,000 of 2,400 candidates for 1 epoch"
 
@@ -327,3 +328,16 @@ def test_words_become_values() -> None:
     assert usual(0.004, 32, 640) == {"learning_rate": rates, "batch_size": [32, 64]}
     assert usual(0.004, 32, 639) == {"learning_rate": rates, "batch_size": [8, 32]}
     assert usual(0.004, 2, 10)["batch_size"] == [1, 2]
+
+
+def test_files_that_are_skipped_are_listed_with_the_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, image, label in zip(range(24), *stripes(24), strict=True):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / str(label) / f"{name}.png")
+    (tmp_path / "0" / "bad.png").write_bytes(b"no image")
+    few = ["--try", "batch_size=4", "--epochs", "1", "--folds", "2", "--skip-unreadable"]
+    assert cli.run(["search", str(tmp_path), *few]) == 0
+    labels = [line[:10].strip() for line in capsys.readouterr().out.splitlines()[:5]]
+    assert labels == ["data", "skipped", "", "try", "rounds"]

@@ -252,6 +252,10 @@ def test_a_report_is_written_and_named(
     assert digest[1] in html
     (command,) = (block for block in Page(html).blocks if block.startswith("convprop"))
     assert command.endswith(f"--seed 3 --validation 0.2 --report {page}")
+    # The one time in both, validation included.
+    seconds = re.search(r"^time      (\S+ s), ", shown, re.M)
+    assert seconds
+    assert Page(html).pairs["training time"] == seconds[1]
     assert cli.run([*arguments, "--report", str(tmp_path)]) == 1
     message = f"--report must name a file that can be written, got {tmp_path} (is a directory)"
     assert capsys.readouterr() == ("", f"error: {message}\n")

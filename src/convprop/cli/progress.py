@@ -31,8 +31,6 @@ class TrainingProgress:
     def __init__(self, terminal: Terminal, epochs: int, validated: bool) -> None:
         self.images = 0
         """How many images were trained on, over all epochs."""
-        self.seconds = 0.0
-        """How long the run took, validation included; known when it is over."""
         self._terminal = terminal
         self._epochs = epochs
         self._validated = validated
@@ -70,8 +68,6 @@ class TrainingProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._started:
-            self.seconds = time.perf_counter() - self._started
         self._bar.stop()
 
     def on_batch(self, batch: BatchRecord) -> None:

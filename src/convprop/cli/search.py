@@ -121,7 +121,7 @@ def search(
         presets.preset(name, train.image_shape, len(train.class_names))
     parts = folds or 3
     _check_folds(train, parts)
-    with tempfile.TemporaryDirectory(prefix="convprop-") as folder:
+    with signals.ending() as ending, tempfile.TemporaryDirectory(prefix="convprop-") as folder:
         plan = Search(
             choices,
             course.name,
@@ -132,25 +132,24 @@ def search(
             jobs or 1,
             Path(folder, "records"),
         )
-        _announce(terminal, train, plan)
-        terminal.skipped(split.skipped)
-        ended_by = _run(terminal, plan, train)
+        _announce(terminal, train, split.skipped, plan)
+        ended_by = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
-    best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
-    chosen = None if best is None else _settings(settings, plan, best).settings(data)
-    if chosen is not None and out is not None:
-        # Before anything is shown: where SIGHUP has come, the terminal may be gone.
-        _save(out, data, chosen)
-    if ended_by is not None:
-        total = plan.folds * sum(number for number, _ in plan.rounds)
-        after = f"after {done} of {counted(total, 'training')}"
-        terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
-    _report(terminal, plan, ranked)
-    if chosen is not None and out is not None:
-        terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
-    if json:
-        print_json(_record(data, plan, ranked, chosen, done, ended_by is not None))
-    return 0 if ended_by is None else 128 + ended_by
+        best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
+        chosen = None if best is None else _settings(settings, plan, best).settings(data)
+        if chosen is not None and out is not None:
+            # Before anything is shown: where SIGHUP has come, the terminal may be gone.
+            _save(out, data, chosen)
+        if ended_by is not None:
+            total = plan.folds * sum(number for number, _ in plan.rounds)
+            after = f"after {done} of {counted(total, 'training')}"
+            terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
+        _report(terminal, plan, ranked)
+        if chosen is not None and out is not None:
+            terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
+        if json:
+            print_json(_record(data, plan, ranked, chosen, done, ended_by is not None))
+        return 0 if ended_by is None else 128 + ended_by
 
 
 def _check_folds(train: Dataset, folds: int) -> None:
@@ -161,8 +160,9 @@ def _check_folds(train: Dataset, folds: int) -> None:
         raise invalid("--folds", rule, folds)
 
 
-def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
+def _announce(terminal: Terminal, train: Dataset, skipped: list[str], plan: Search) -> None:
     terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
+    terminal.skipped(skipped)
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
     candidates = [counted(number, "candidate") for number, _ in plan.rounds]
@@ -177,17 +177,18 @@ def _announce(terminal: Terminal, train: Dataset, plan: Search) -> None:
     )
 
 
-def _run(terminal: Terminal, plan: Search, train: Dataset) -> signal.Signals | None:
+def _run(
+    terminal: Terminal, plan: Search, train: Dataset, ending: signals.Ending
+) -> signal.Signals | None:
     """Search, and return the signal that ended it, if one did."""
     images = train.images
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
-    with signals.as_ctrl_c() as received:
-        try:
-            with _progress(terminal, plan):
-                plan.run(images, train.labels)
-        except KeyboardInterrupt:
-            return signal.Signals(received[0]) if received else signal.SIGINT
+    try:
+        with _progress(terminal, plan):
+            plan.run(images, train.labels)
+    except KeyboardInterrupt:
+        return ending.signal or signal.SIGINT
     return None
 
 

@@ -8,59 +8,80 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
+SAME_SECONDS = 1.0
+"""A Ctrl-C that comes so soon after the first signal is no other one: the key was leaned on."""
 
-@contextmanager
-def first() -> Iterator[list[int]]:
-    """Put the first of the signals into the list yielded, to be looked at between two steps.
 
-    After it Ctrl-C raises KeyboardInterrupt at once.
+class Ending:
+    """The first of the signals, and when it and a Ctrl-C after it raise KeyboardInterrupt.
+
+    Of further signals only Ctrl-C counts: ``timeout`` and closing terminals send theirs twice, to
+    the process and to its group, and the second must not cut off what the first has begun.
     """
-    with _first_of(NAMES, lambda: None) as received:
-        yield received
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        """The first one."""
+        self._came = 0.0
+        self._noted = self._held = self._waiting = False
+
+    def note_the_first(self) -> None:
+        """From now on only put the first one down, to be looked at between two steps."""
+        self._noted = True
+
+    def hold(self) -> None:
+        """From now on let a Ctrl-C wait: files are being written that belong together."""
+        self._held = True
+
+    def release(self) -> None:
+        """Raise KeyboardInterrupt if a Ctrl-C waits, and from now on as soon as one comes."""
+        self._noted = self._held = False
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal in."""
+        _leave_lost_terminal()
+        if self.signal is None:
+            self.signal, self._came = signal.Signals(number), time.monotonic()
+            waits = self._noted or self._held
+        elif number != signal.SIGINT or time.monotonic() - self._came < SAME_SECONDS:
+            return
+        else:
+            waits = self._waiting = self._held
+        if not waits:
+            # What is interrupted may write files before it comes to its end.
+            self._held = self._noted
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def as_ctrl_c() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, too; which came is in the list yielded."""
+def ending() -> Iterator[Ending]:
+    """Let the signals raise KeyboardInterrupt, as what is yielded says.
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with _first_of((signal.SIGTERM, signal.SIGHUP), interrupt) as received:
-        yield received
-
-
-@contextmanager
-def _first_of(numbers: Iterable[signal.Signals], act: Callable[[], None]) -> Iterator[list[int]]:
-    """Put the first signal into the list yielded, and act on it.
-
-    Further ones are ignored, but for Ctrl-C: ``timeout`` and closing terminals send theirs twice,
-    to the process and to its group, and the second must not cut off what the first has begun.
+    One that leaves the block for another signal than Ctrl-C becomes that signal's exit status.
     """
-    received: list[int] = []
+    taken = Ending()
     previous = {
         number: handler
-        for number in numbers
+        for number in NAMES
         if (handler := signal.getsignal(number)) is not signal.SIG_IGN
     }
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for other, handler in previous.items():
-            signal.signal(other, handler if other is signal.SIGINT else signal.SIG_IGN)
-        _leave_lost_terminal()
-        act()
-
     try:
         for number in previous:
-            signal.signal(number, handle)
-        yield received
+            signal.signal(number, taken.handle)
+        yield taken
+    except KeyboardInterrupt:
+        if taken.signal in (None, signal.SIGINT):
+            raise
+        raise SystemExit(128 + taken.signal) from None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -47,6 +48,12 @@ def train(
     """
     terminal = Terminal(stderr=given.json)
     given.check()
+    with given.locked():
+        return _train(terminal, data, given)
+
+
+def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
+    """Train with options that go together, and return the exit status."""
     logs: list[JsonLog | TensorBoardLog] = []
     if given.log_file is not None:
         logs.append(JsonLog(given.log_file, given.log_option))
@@ -60,16 +67,25 @@ def train(
     chosen, course = given.resolved(split.train.image_shape)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()
-    result = old or training.run()
-    ended_by = signals.NAMES[signal.Signals(training.signal)]
-    train_words.report(terminal, course, result, given.out, ended_by)
-    if old is None:
-        training.write_report()
-    if training.interrupted and given.out is not None:
-        terminal.labelled("go on", given.command(data, resume=True))
+    if old is not None:
+        train_words.report(terminal, course, old, given.out, "")
+        if given.json:
+            print_json(old)
+        return 0
+    settings = training.announced()
+    with signals.ending() as training.ending:
+        try:
+            result = training.run(settings)
+            ended_by = signals.NAMES[training.ended_by]
+            train_words.report(terminal, course, result, given.out, ended_by)
+            training.write_report()
+        except KeyboardInterrupt:
+            training.say_what_is_kept()
+            raise
+    training.say_how_to_go_on()
     if given.json:
         print_json(result)
-    return 128 + training.signal if training.interrupted else 0
+    return 128 + training.ended_by if training.interrupted else 0
 
 
 def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
@@ -107,8 +123,9 @@ class _Training:
         self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
-        self.started = self.ended = self.interrupted = False
-        self.signal: int = signal.SIGINT
+        self.started = self.saved = False
+        self.ended = self.interrupted = self.diverged = False
+        self.ending = signals.Ending()
 
     # ---- Before it ----
 
@@ -143,19 +160,15 @@ class _Training:
         self.terminal.labelled("finished", *parts)
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
-        result = train_words.result(
-            self.split, self.course, network, history, {}, 0.0, 0, self.held_out
-        )
+        result = train_words.result(self.split, self.course, network, history, {}, 0, self.held_out)
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
 
     def _data_sha256(self) -> str:
         train = self.split.train
         return Data(train.images, train.labels, True).fingerprint()
 
-    # ---- While it goes ----
-
-    def run(self) -> dict[str, Any]:
-        """Train, and save what was learned however training ends; return what came of it."""
+    def announced(self) -> dict[str, Any]:
+        """Say what is about to be done, and return the arguments that do it."""
         chosen, course = self.chosen, self.course
         train_words.announce(
             self.terminal,
@@ -179,6 +192,12 @@ class _Training:
             "average": chosen.average,
         }
         self.expected = estimate(self.network, self.split.train, settings)
+        return settings
+
+    # ---- While it goes ----
+
+    def run(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Train, and save what was learned however training ends; return what came of it."""
         with ExitStack() as closing:
             for log in self.logs:
                 closing.callback(log.close)
@@ -187,13 +206,13 @@ class _Training:
             except ConvpropError as error:
                 self._failed(error)
                 raise
+            self.ending.release()
             result = train_words.result(
                 self.split,
-                course,
+                self.course,
                 self.network,
                 self.history,
                 self._facts(),
-                self.progress.seconds,
                 self.progress.images,
                 self.held_out,
             )
@@ -204,37 +223,30 @@ class _Training:
     def _fit(self, settings: dict[str, Any]) -> None:
         nothing_learned = False
         self._give_up_others()
-        with signals.first() as received:
-
-            def on_batch(batch: BatchRecord) -> None:
-                self.steps = batch.step
-                self.progress.on_batch(batch)
-                if received:
-                    self.signal = received[0]
-                    raise KeyboardInterrupt
-
-            try:
-                with self.progress, options.written_by("--out"):
-                    history = train_network(
-                        self.network,
-                        self.split.train.images,
-                        self.split.train.labels,
-                        **settings,
-                        checkpoints=self.checkpoints,
-                        resume=self.chosen.resume,
-                        on_start=self._on_start,
-                        on_batch=on_batch,
-                        on_epoch=self._on_epoch,
-                    )
-                self.interrupted, self.ended = history.interrupted, not history.interrupted
-            except TrainingDiverged as error:
-                nothing_learned = error.step == 0
-                raise
-            except OtherTraining as error:
-                raise train_words.refusal(error, self.course.name) from None
-            finally:
-                if self.steps and not nothing_learned:
-                    self._save()
+        self.ending.note_the_first()
+        try:
+            with self.progress, options.written_by("--out"):
+                history = train_network(
+                    self.network,
+                    self.split.train.images,
+                    self.split.train.labels,
+                    **settings,
+                    checkpoints=self.checkpoints,
+                    resume=self.chosen.resume,
+                    on_start=self._on_start,
+                    on_batch=self._on_batch,
+                    on_epoch=self._on_epoch,
+                )
+            self.interrupted, self.ended = history.interrupted, not history.interrupted
+        except TrainingDiverged as error:
+            self.diverged, nothing_learned = True, error.step == 0
+            raise
+        except OtherTraining as error:
+            raise train_words.refusal(error, self.course.name) from None
+        finally:
+            self.ending.hold()
+            if self.steps and not nothing_learned:
+                self._save()
 
     def _failed(self, error: ConvpropError) -> None:
         """Log why training ended; of one that diverged, say what is left."""
@@ -269,6 +281,13 @@ class _Training:
             log.start(history, self._start_facts(history))
         self.started = True
 
+    def _on_batch(self, batch: BatchRecord) -> None:
+        self.steps = batch.step
+        self.progress.on_batch(batch)
+        if self.ending.signal is not None:
+            self.ending.hold()
+            raise KeyboardInterrupt
+
     def _on_epoch(self, epoch: EpochRecord) -> None:
         self.progress.on_epoch(epoch)
         for log in self.logs:
@@ -296,6 +315,29 @@ class _Training:
 
     # ---- After it ----
 
+    @property
+    def ended_by(self) -> signal.Signals:
+        """The signal that interrupted it, if one did."""
+        return self.ending.signal or signal.SIGINT
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether ``--resume`` would go on with it."""
+        return not self.ended and not self.diverged and bool(self.chosen.left())
+
+    def say_how_to_go_on(self) -> None:
+        """Name the command that does, where there is one."""
+        if self.interrupted and self.goes_on:
+            self.terminal.labelled("go on", self.given.command(self.data, resume=True))
+
+    def say_what_is_kept(self) -> None:
+        """Say what is on the disk, where the end was cut off after that was written."""
+        if self.saved:
+            name = signals.NAMES[self.ended_by]
+            self.terminal.labelled("cut off", f"by {name}, with not all measured and reported")
+            self.terminal.labelled("saved", str(self.chosen.out))
+            self.say_how_to_go_on()
+
     def write_report(self) -> None:
         """Write the page that was asked for, and say so."""
         if self.given.report is None:
@@ -308,8 +350,9 @@ class _Training:
                 self.network,
                 self.history,
                 self.split.test,
-                command=self.given.command(self.data, resume=False),
+                command=self.given.command(self.data, resume=self.goes_on),
                 settings=self.settings,
+                resumes=self.goes_on,
             )
         self.terminal.labelled("report", str(self.given.report))
 
@@ -329,12 +372,15 @@ class _Training:
             "data_sha256": self._data_sha256(),
             "version": versions()["convprop"],
         }
-        comment = (
-            f"What {out.name} was trained with. To train it again:\n"
-            f"convprop train --config {settings_file.name}"
-        )
+        command = ["convprop", "train", "--config", str(settings_file), "--out", str(out)]
+        what = "train it again"
+        if self.goes_on:
+            command.append("--resume")
+            what = "go on"
+        comment = f"What {out.name} was trained with. To {what}:\n{shlex.join(command)}"
         text = to_toml(self.settings | {"result": result}, comment)
         with options.written_by("--out"):
             replace_file(settings_file, text.encode(errors="replace"))
         if self.ended:
             self.checkpoints.remove()
+        self.saved = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +19,7 @@ from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
-from convprop.files import check_writable
+from convprop.files import check_writable, locked
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
 
@@ -164,11 +166,6 @@ class TrainOptions:
             for name in ("checkpoint_every", "resume"):
                 if getattr(self, name):
                     raise UsageError(f"{flag_name(name)} must come with --out")
-        if self.checkpoint_every is not None and not self.resume and (left := self.left()):
-            raise UsageError(
-                f"{left[0]} is of a training that has not ended:"
-                " go on with --resume, or remove it to begin anew"
-            )
         written = (
             ("--out", self.out, "--out"),
             ("the settings", self.settings_file, "--out"),
@@ -183,6 +180,24 @@ class TrainOptions:
                 raise UsageError(f"{what} must go to another file than {other}, got {path}")
             with options.written_by(option):
                 check_writable(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings from writing the same files; raise InvalidInput if one does.
+
+        Raises UsageError where an ended one has left checkpoints that would be lost.
+        """
+        with ExitStack() as locks:
+            for option, path in (("--out", self.out), ("--log", self.log)):
+                if path is not None:
+                    with options.written_by(option):
+                        locks.enter_context(locked(path))
+            if self.checkpoint_every is not None and not self.resume and (left := self.left()):
+                raise UsageError(
+                    f"{left[0]} is of a training that has not ended:"
+                    " go on with --resume, or remove it to begin anew"
+                )
+            yield
 
     def checkpoints(self) -> Checkpoints | None:
         """Return where and how often to write checkpoints; without a time, at an interrupt."""

@@ -143,15 +143,15 @@ def result(
     network: Network,
     history: History,
     facts: dict[str, Any],
-    seconds: float,
     images: int,
     validation: int,
 ) -> dict[str, Any]:
     """Measure the network on the test images; return that and all else that JSON reports.
 
-    ``seconds`` and ``images`` are what training took and went through in this process;
-    ``validation`` images were held out.
+    ``images`` are how many training went through in this process; ``validation`` images were
+    held out.
     """
+    seconds = history.seconds
     test = network.evaluate(split.test.images, split.test.labels)
     return {
         "test_accuracy": test.accuracy,
@@ -195,12 +195,13 @@ def report(
 ) -> None:
     """Say how the network does, and where it is; ``ended_by`` is what interrupted it."""
     after = f"after {result['epochs']} of {counted(course.epochs, 'epoch')}"
+    epoch = result["best_epoch"]
+    best = [] if epoch is None else [f"the weights are those of epoch {epoch}"]
     if result["interrupted"]:
         steps = counted(result["steps"], "step")
-        terminal.labelled("stopped", f"by {ended_by} {after} ({steps})")
+        terminal.labelled("stopped", f"by {ended_by} {after} ({steps})", *best)
     elif result["stopped"]:
-        best = f"the weights are those of epoch {result['best_epoch']}"
-        terminal.labelled("stopped", f"early {after}", best)
+        terminal.labelled("stopped", f"early {after}", *best)
     terminal.labelled(
         "test",
         f"accuracy {percent(result['test_accuracy'])}",

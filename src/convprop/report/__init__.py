@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["write_regression_report", "write_report"]
 
+AGAIN = "To do it again"
+"""The heading of the command."""
+
 
 def write_report(
     path: str | PathLike[str],
@@ -30,6 +33,7 @@ def write_report(
     *,
     command: str,
     settings: dict[str, object],
+    resumes: bool = False,
 ) -> None:
     """Write a page about a trained network.
 
@@ -53,6 +57,8 @@ def write_report(
         What makes this training again: a command line, or lines of Python.
     settings : dict
         What to show as the settings, by name.
+    resumes : bool
+        Whether the command goes on with the training, which was interrupted, instead.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def write_report(
     """
     _check(("network", network, Network), ("history", history, History), ("test", test, Dataset))
     # Not before it is asked for: a training without a report does without these.
-    from convprop.report import classification, confusion
+    from convprop.report import classification, confusion, html
     from convprop.report.measure import measure
 
     measured = measure(network, test)
@@ -90,7 +96,9 @@ def write_report(
         classification.calibration_section(measured),
     ]
     figures = classification.key_figures(measured, network, history)
-    _write(path, network, history, test.name, about, figures, sections, command, settings)
+    heading = "To go on with it" if resumes else AGAIN
+    told = html.section("command", heading, html.block(command))
+    _write(path, network, history, test.name, about, figures, sections, told, settings)
 
 
 def write_regression_report(
@@ -161,7 +169,7 @@ def write_regression_report(
     ... )
     """
     _check(("network", network, Network), ("history", history, History))
-    from convprop.report import regression
+    from convprop.report import html, regression
 
     checked = network.as_source(images)
     count = checked.shape[0]
@@ -176,7 +184,8 @@ def write_regression_report(
         regression.largest_errors_section(found, checked, image_names),
     ]
     figures = regression.key_figures(found, network, history)
-    _write(path, network, history, name, about, figures, sections, command, settings)
+    told = html.section("command", AGAIN, html.block(command))
+    _write(path, network, history, name, about, figures, sections, told, settings)
 
 
 def _check(*given: tuple[str, object, type]) -> None:
@@ -193,7 +202,7 @@ def _write(
     about: str,
     figures: str,
     measured: list[Safe],
-    command: str,
+    told: Safe,
     settings: dict[str, object],
 ) -> None:
     """Put what was measured between what every report has."""
@@ -209,13 +218,13 @@ def _write(
             figures,
             sections.course_words(network, history),
             "</header>",
-            html.section("command", "To do it again", html.block(command)),
+            told,
             sections.curves_section(history),
             *measured,
             sections.layer_section(network),
             sections.network_section(network),
             sections.settings_section(settings),
-            sections.origin_section(network),
+            sections.origin_section(network, settings),
         ],
     )
     replace_file(path, page.encode(errors="replace"))

@@ -46,11 +46,13 @@ PICTURE_SIDE = 144
 
 def training_figures(network: Network, history: History, test_images: int) -> list[Pair]:
     """Return the numbers of a training that come after those of what it came to."""
+    # That of the interrupted training before it is not known.
+    time = "time since it went on" if history.resumed else "training time"
     figures: list[Pair] = [
         ("parameters", f"{sum(array.size for array in network.parameters.values()):,}"),
         ("epochs", f"{len(history):,}"),
         ("steps", f"{history.steps:,}"),
-        ("training time", duration(sum(record.seconds for record in history))),
+        (time, duration(history.seconds)),
     ]
     if history.images:
         figures.append(("training images", f"{history.images:,}"))
@@ -184,8 +186,11 @@ def settings_section(settings: dict[str, object]) -> Safe:
     return section("settings", "Settings", definitions(rows, "pairs"))
 
 
-def origin_section(network: Network) -> Safe:
-    """Return what made this: versions, machine, and the hash that a repetition must give."""
+def origin_section(network: Network, settings: dict[str, object]) -> Safe:
+    """Return what made this: versions, machine, and the hash that a repetition must give.
+
+    The network's seed is among them where the settings do not tell one.
+    """
     from convprop import __version__
 
     rows: list[Pair] = [
@@ -197,6 +202,6 @@ def origin_section(network: Network) -> Safe:
         ("processor", processor_name()),
         ("instruction set", engine.isa),
         ("threads", get_num_threads()),
-        ("seed", network.seed),
+        *([] if "seed" in settings else [("seed", network.seed)]),
     ]
     return section("origin", "Weights and versions", definitions(rows, "pairs"))
