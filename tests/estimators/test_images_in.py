@@ -277,3 +277,10 @@ def test_what_X_may_not_be(folder, tmp_path_factory):
         ValueError, "X has 35 features, but ConvNetClassifier is expecting 36 features as input."
     ):
         fitted.predict(np.zeros((2, 35)))
+
+
+def test_a_folder_that_holds_itself_is_gone_through_once(folder):
+    top, images, y = folder
+    fitted = classifier().fit(images, y)
+    (top / "again").symlink_to(top)
+    assert len(fitted.predict(top)) == len(images)
