@@ -1,9 +1,11 @@
 """Presets: their layers, their sizes, what they adapt to, and what digits reaches."""
 
+import numpy as np
 import pytest
 
 import convprop as cp
 from convprop import data, presets
+from convprop.cli.train_settings import preset_for
 from convprop.errors import InvalidInput
 from refusal import refuses
 
@@ -133,3 +135,27 @@ def test_digits_are_learnt(seed):
         batch_size=entry.batch_size,
     )
     assert net.evaluate(split.test.images, split.test.labels).accuracy >= 0.98
+
+
+def test_few_photographs_are_learned_by_the_preset_that_they_get():
+    """Three shapes on noise, 60 images: as few as a first try with somebody's own folder has."""
+    random = np.random.default_rng(1)
+    labels = np.arange(60, dtype=np.int32) % 3
+    images = random.integers(0, 120, (60, 3, 40, 48), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = random.integers(0, 24, 2)
+        shape = (16, 4) if label == 0 else (4, 16) if label == 1 else (9, 9)
+        image[:, row : row + shape[0], column : column + shape[1]] += 100
+    assert preset_for(images.shape[1:]) == "vgg-small"
+    entry = presets.PRESETS["vgg-small"]
+    net = cp.preset("vgg-small", images.shape[1:], 3, seed=0)
+    cp.train(
+        net,
+        images,
+        labels,
+        optimizer=entry.optimizer,
+        schedule=entry.schedule,
+        epochs=25,
+        batch_size=16,
+    )
+    assert net.evaluate(images, labels).accuracy > 0.9

@@ -240,9 +240,10 @@ _ALL = (
         (3, 32, 32),
         10,
         _vgg_small,
-        SGD(0.05, momentum=0.9, weight_decay=5e-4),
+        # Without batch normalisation, SGD at a rate that suits many images fails with few.
+        AdamW(1e-3),
         OneCycle(),
-        128,
+        64,
         15,
     ),
     Preset(

@@ -323,4 +323,7 @@ def test_words_become_values() -> None:
         "average": [None, 0.99],
         "batch_size": [4],
     }
-    assert usual(0.004, 32) == {"learning_rate": [0.0013, 0.004, 0.012], "batch_size": [32, 64]}
+    rates = [0.0013, 0.004, 0.012]
+    assert usual(0.004, 32, 640) == {"learning_rate": rates, "batch_size": [32, 64]}
+    assert usual(0.004, 32, 639) == {"learning_rate": rates, "batch_size": [8, 32]}
+    assert usual(0.004, 2, 10)["batch_size"] == [1, 2]

@@ -346,3 +346,16 @@ def test_several_outputs():
         assert regressor().fit(images, y[:, :1]).predict(images).shape == (60,)
     with refuses(InvalidInput, "y must have 2 outputs, as in the first call, got 1"):
         net.partial_fit(images, y[:, 0])
+
+
+@pytest.mark.parametrize("preset", ["cifar-tutorial", "lenet-theano"])
+def test_a_preset_of_plain_gradient_descent_learns_numbers(preset):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 60, (120, 1, 16, 16), dtype=np.uint8)
+    places = random.integers(0, 13, (120, 2))
+    for image, (row, column) in zip(images, places, strict=True):
+        image[0, row : row + 3, column : column + 3] += 150
+    net = cp.ConvNetRegressor(preset, epochs=20, batch_size=8, random_state=0)
+    assert net.fit(images, places).score(images, places) > 0.6
+    assert isinstance(net._optimizer(), cp.AdamW)
+    assert net.set_params(optimizer="sgd")._optimizer() == cp.SGD()

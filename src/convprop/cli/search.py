@@ -116,7 +116,7 @@ def search(
     )
     settings, course = given.resolved(train.image_shape)
     if not choices:
-        choices = usual(course.optimizer.learning_rate, course.batch_size)
+        choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
     for name in choices.get("preset", [course.name]):
         presets.preset(name, train.image_shape, len(train.class_names))
     parts = folds or 3

@@ -24,6 +24,9 @@ DIVERGED = -1.0
 """The score of a training whose loss was no number any more: below all others."""
 
 Choices = dict[str, list[Any]]
+
+MANY_BATCHES = 20
+"""Of an epoch: with fewer, `usual` tries smaller ones."""
 """What each setting may be, by its name as an option of ``convprop train``."""
 
 
@@ -107,10 +110,15 @@ def _value(name: str, word: str) -> Any:
     raise UsageError(str(invalid(f"--try {name}", f"{rule}{more}", word or "''")))
 
 
-def usual(learning_rate: float, batch_size: int) -> Choices:
-    """Return what to try where nothing is named: rates around a preset's, and larger batches."""
+def usual(learning_rate: float, batch_size: int, images: int) -> Choices:
+    """Return what to try where nothing is named: rates around a preset's, and other batches.
+
+    Larger ones, or where an epoch would have few of them smaller ones.
+    """
     rates = [float(f"{learning_rate * factor:.2g}") for factor in (1 / 3, 1, 3)]
-    return {"learning_rate": rates, "batch_size": [batch_size, 2 * batch_size]}
+    many = images >= MANY_BATCHES * batch_size
+    sizes = [batch_size, 2 * batch_size] if many else [max(batch_size // 4, 1), batch_size]
+    return {"learning_rate": rates, "batch_size": sizes}
 
 
 def combinations(choices: Choices) -> int:
