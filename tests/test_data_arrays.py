@@ -43,6 +43,21 @@ def test_data_format_decides_where_lengths_do_not():
     assert as_images(images, np.float64, data_format="NHWC").shape == (2, 9, 7, 8)
 
 
+def test_one_pixel_is_the_same_in_both_layouts():
+    images = np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1)
+    assert as_images(images, np.float32) is images
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (4, 4, 1), (3, 5, 3), (1, 1, 3), (3, 3, 3)])
+def test_two_readings_with_other_pixels_need_a_data_format(shape):
+    images = np.arange(2 * np.prod(shape)).reshape(2, *shape)
+    rule = "images must come with data_format 'NCHW' or 'NHWC' where both axis 1 and axis 3 may be"
+    with refuses(InvalidInput, f"{rule} the channels (1, 3 or 4), got shape {images.shape}"):
+        as_images(images, np.float32)
+    first, last = (as_images(images, np.float32, data_format=f) for f in ("NCHW", "NHWC"))
+    assert first.shape != last.shape or (first != last).any()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("given_dtype", ["float16", "float32", "float64", ">f4", "longdouble"])
 def test_floats_become_the_dtype(given_dtype, dtype):
@@ -90,8 +105,8 @@ def test_lists_are_taken():
         ),
         (
             np.zeros((2, 3, 5, 4)),
-            "images must have 1, 3 or 4 channels in either axis 1 or axis 3, or come with"
-            " data_format 'NCHW' or 'NHWC', got shape (2, 3, 5, 4)",
+            "images must come with data_format 'NCHW' or 'NHWC' where both axis 1 and axis 3 may"
+            " be the channels (1, 3 or 4), got shape (2, 3, 5, 4)",
         ),
         (
             np.zeros((2, 5, 4), dtype=complex),

@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 import urllib.error
@@ -113,6 +115,56 @@ def test_unreadable_files_are_named_or_skipped(tmp_path):
     assert split.skipped == [str(broken)]
     assert len(split.train) + len(split.test) == 7
     assert 2 not in values(split.train) + values(split.test)
+
+
+def without_permission(monkeypatch, folder):
+    """Let nobody list a folder, as its permissions would to all but root."""
+
+    def refusing(function):
+        def wrapped(path):
+            if str(path) == str(folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path)
+
+        return wrapped
+
+    monkeypatch.setattr(os, "listdir", refusing(os.listdir))
+    monkeypatch.setattr(os, "scandir", refusing(os.scandir))
+
+
+def test_folders_without_permission_are_named_or_skipped(tmp_path, monkeypatch):
+    class_folder(tmp_path)
+    picture(tmp_path / "c" / "5.png", 5)
+    without_permission(monkeypatch, tmp_path / "c")
+    message = f"{tmp_path / 'c'} must be a readable folder, got an error: Permission denied"
+    with refuses(DataError, message):
+        data.load(tmp_path)
+    with refuses(DataError, message):
+        list(data.read_images([tmp_path], (1, 4, 3)))
+    split = data.load(tmp_path, skip_unreadable=True)
+    assert split.train.class_names == ["B", "a"]
+    assert split.skipped == [f"{tmp_path / 'c'}/"]
+    skipped = []
+    [(images, _)] = data.read_images([tmp_path], (1, 4, 3), skipped=skipped)
+    assert len(images) == 8
+    assert skipped == split.skipped
+    without_permission(monkeypatch, tmp_path)
+    with refuses(
+        DataError, f"{tmp_path} must be a readable folder, got an error: Permission denied"
+    ):
+        data.load(tmp_path, skip_unreadable=True)
+
+
+def test_links_to_themselves_are_named_or_skipped(tmp_path):
+    class_folder(tmp_path)
+    loop = tmp_path / "a" / "loop.png"
+    loop.symlink_to("loop.png")
+    rule = "must be a readable image, got an error: Too many levels of symbolic links"
+    with refuses(DataError, f"{loop} {rule}"):
+        data.load(tmp_path)
+    split = data.load(tmp_path, skip_unreadable=True)
+    assert split.skipped == [str(loop)]
+    assert len(split.train) + len(split.test) == 8
 
 
 FORMATS = "PNG, JPEG, BMP, TIFF or WebP"

@@ -231,6 +231,14 @@ def test_foreign_files(tmp_path):
         cp.load(path)
 
 
+def test_what_is_no_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in ("/dev/null", pipe):
+        with refuses(ModelFileError, f"{path}: not a model file: a device, a pipe or a socket"):
+            cp.load(path)
+
+
 def rewritten(path, change, tensors=None) -> None:
     """Save a model whose description ``change`` has altered."""
     network().save(path)

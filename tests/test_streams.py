@@ -219,10 +219,11 @@ def test_broken_files_are_left_out_of_a_stream_when_it_is_loaded(tmp_path):
 
 
 def test_what_is_no_folder_of_images_is_not_streamed():
-    with refuses(
-        DataError, "digits must be a folder of images or of .npy files to be streamed, got another"
-    ):
+    rule = "must be a folder of images or of .npy files to be streamed, got"
+    with refuses(DataError, f"digits {rule} a set that is loaded as a whole"):
         data.load("digits", stream=True)
+    with refuses(DataError, f"some.npz {rule} an .npz file"):
+        data.load("some.npz", stream=True)
 
 
 @pytest.mark.parametrize("rows", [None, np.array([5, 1, 1, 8])])

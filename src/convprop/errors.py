@@ -18,6 +18,9 @@ class InvalidInput(ConvpropError, ValueError):
 class DataError(ConvpropError, ValueError):
     """A data file or folder cannot be used; the message names it."""
 
+    skippable: bool = False
+    """Whether ``skip_unreadable`` leaves it out."""
+
 
 class ModelFileError(ConvpropError, ValueError):
     """A model file is damaged, or describes something this version does not know."""

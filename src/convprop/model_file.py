@@ -142,7 +142,9 @@ def load(path: str | PathLike[str]) -> Network:
 
 
 def _check_header_size(path: Path) -> None:
-    """Refuse, before anything is read, a header that no model of ours has."""
+    """Refuse, before anything is read, what is no file, and a header that no model of ours has."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ModelFileError("not a model file: a device, a pipe or a socket")
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_HEADER:

@@ -127,6 +127,7 @@ NAMES = (
     ("text", "message"),
     [
         ("epoch = 3", f"{{}} must set only {NAMES}, got epoch; did you mean epochs?"),
+        ("bogus = 1", f"{{}} must set only {NAMES}, got bogus"),
         ('config = "x.toml"', f"{{}} must set only {NAMES}, got config"),
         ("epochs = 0", "epochs in {} must be a whole number of at least 1, got 0"),
         ("batch-size = 1.5", "batch-size in {} must be a whole number of at least 1, got 1.5"),

@@ -73,8 +73,8 @@ def test_evaluate_streamed_says_the_same(
             del records[-1][timed]
     assert records[0] == records[1]
     assert cli.run(["evaluate", str(model), str(stripes_file), "--stream"]) == 1
-    rule = f"{stripes_file} must be a folder of images or of .npy files to be streamed, got another"
-    assert capsys.readouterr().err == f"error: {rule}\n"
+    rule = f"{stripes_file} must be a folder of images or of .npy files to be streamed"
+    assert capsys.readouterr().err == f"error: {rule}, got an .npz file\n"
 
 
 def test_evaluate_streamed_holds_no_more_than_some_batches(tmp_path: Path) -> None:
@@ -185,7 +185,8 @@ def test_predict_names_a_file_that_cannot_be_read_or_skips_it(
     arguments = ["predict", str(model), str(bad), str(good)]
     assert cli.run(arguments) == 1
     rule = f"{bad} must be a PNG, JPEG, BMP, TIFF or WebP image, got something else"
-    assert capsys.readouterr() == ("", f"error: {rule}\n")
+    hint = "--skip-unreadable leaves out what cannot be read."
+    assert capsys.readouterr() == ("", f"error: {rule}\n{hint}\n")
     assert cli.run([*arguments, "--skip-unreadable"]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("lying ")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,12 +130,18 @@ def test_several_labels_an_image(
     assert words[::3][:3] == [name for name, _ in ranked[:3]]
     assert words[-1] == file
 
-    assert cli.run([*arguments, "--csv", "--top", "2", "--all-probabilities"]) == 0
+    assert cli.run([*arguments, "--csv", "--top", "2"]) == 0
     head, body = csv.reader(capsys.readouterr().out.splitlines())
-    assert head[3:5] == ["label_2", "probability_2"]
-    assert head[5:] == [f"probability of {name}" for name in net.class_names]
-    assert body[1::2][:2] == [name for name, _ in ranked[:2]]
-    assert [float(cell) for cell in body[5:]] == list(every.values())
+    assert head[3:] == ["label_2", "probability_2"]
+    assert body[1::2] == [name for name, _ in ranked[:2]]
+
+    assert cli.run([*arguments, "--csv", "--all-probabilities"]) == 0
+    head, body = csv.reader(capsys.readouterr().out.splitlines())
+    assert head[3:] == [f"probability of {name}" for name in net.class_names]
+    assert [float(cell) for cell in body[3:]] == list(every.values())
+
+    assert cli.run([*arguments, "--top", "2", "--all-probabilities"]) == 2
+    assert capsys.readouterr().err == "error: --top must not come with --all-probabilities\n"
 
     for option in (["--top", "2"], ["--all-probabilities"]):
         cp.Network([cp.Dense(4)], (1, 8, 8), cp.SquaredError()).save(tmp_path / "net")
@@ -238,4 +245,29 @@ def test_a_pipe_is_not_waited_for(given: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "convprop", "predict", str(tmp_path / "net.safetensors"), given]
     finished = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60)
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr == "error: pipe.png must be a file, got a pipe\n"
+    assert finished.stderr == (
+        "error: pipe.png must be a file, got a pipe\n"
+        "--skip-unreadable leaves out what cannot be read.\n"
+    )
+
+
+def test_what_cannot_be_looked_into_is_named_or_left_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path, stripes_folder: Path
+) -> None:
+    shutil.copytree(stripes_folder / "lying", tmp_path / "lying")
+    loops = [tmp_path / "lying" / "loop.png", tmp_path / "ring"]
+    for loop in loops:
+        loop.symlink_to(loop.name)
+    arguments = ["predict", str(model), str(tmp_path)]
+    assert cli.run(arguments) == 1
+    assert capsys.readouterr().err == (
+        f"error: {loops[0]} must be a readable image, got an error: Too many levels of symbolic"
+        " links\n--skip-unreadable leaves out what cannot be read.\n"
+    )
+    assert cli.run([*arguments, "--skip-unreadable"]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == len(list((stripes_folder / "lying").iterdir()))
+    assert shown.err.splitlines() == [
+        "skipped   2 unreadable files:",
+        *(f"          {loop}" for loop in loops),
+    ]

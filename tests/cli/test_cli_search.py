@@ -219,7 +219,7 @@ NAMES = (
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--try rate=1", f"--try must name one of {NAMES}, got rate; did you mean average?"),
+        ("--try rate=1", f"--try must name one of {NAMES}, got rate; did you mean learning_rate?"),
         ("--try =1", f"--try must name one of {NAMES}, got ''"),
         (
             "--try epochs=3",

@@ -155,7 +155,8 @@ def test_images_are_resized_and_unreadable_ones_listed(
     shown = capsys.readouterr()
     assert shown.out == ""
     expected = f"{damaged} must be a PNG, JPEG, BMP, TIFF or WebP image, got something else"
-    assert shown.err == f"error: {expected}\n"
+    hint = "--skip-unreadable leaves out what cannot be read."
+    assert shown.err == f"error: {expected}\n{hint}\n"
 
     assert cli.run([*wanted, "--skip-unreadable"]) == 0
     shown = capsys.readouterr()
@@ -277,8 +278,8 @@ def test_streamed_images_give_the_same_weights(
     shown = unfolded(capsys.readouterr().out)
     assert re.search(r"^time .*, \d+\.\d\d % waiting for images, ", shown, re.M)
     assert cli.run(["train", "digits", "--stream"]) == 1
-    message = "digits must be a folder of images or of .npy files to be streamed, got another"
-    assert capsys.readouterr() == ("", f"error: {message}\n")
+    rule = "digits must be a folder of images or of .npy files to be streamed"
+    assert capsys.readouterr() == ("", f"error: {rule}, got a set that is loaded as a whole\n")
 
 
 def test_pipes_among_the_data_do_not_block(

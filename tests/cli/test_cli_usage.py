@@ -101,6 +101,11 @@ PRESETS = "digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist, cifar-tutor
         ),
         ("train --epochs", "--epochs must have a value, got none"),
         ("train --optimiser sgd", "Unknown option: --optimiser. Did you mean --optimizer?"),
+        ("train --bogus 1", "Unknown option: --bogus."),
+        (
+            "search digits --batch-size 16",
+            "Unknown option: --batch-size. Did you mean --try batch_size=VALUE,...?",
+        ),
         ("train digits mnist", "one argument too many: mnist"),
         ("predict model.safetensors", "FILES must be given, got none"),
         ("evaluate model.safetensors", "DATA must be given, got none"),

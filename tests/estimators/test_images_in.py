@@ -220,8 +220,8 @@ def test_what_X_may_not_be(folder, tmp_path_factory):
         classifier().fit(np.zeros((2, 1, 1, 6, 6)), [0, 1])
     with refuses(
         InvalidInput,
-        "X must have 1, 3 or 4 channels in either axis 1 or axis 3, or come with data_format"
-        " 'NCHW' or 'NHWC', got shape (2, 3, 6, 3)",
+        "X must come with data_format 'NCHW' or 'NHWC' where both axis 1 and axis 3 may be the"
+        " channels (1, 3 or 4), got shape (2, 3, 6, 3)",
     ):
         classifier().fit(np.zeros((2, 3, 6, 3)), [0, 1])
     with refuses(InvalidInput, "data_format must be None, 'NCHW' or 'NHWC', got 'CHW'"):
@@ -277,3 +277,10 @@ def test_what_X_may_not_be(folder, tmp_path_factory):
         ValueError, "X has 35 features, but ConvNetClassifier is expecting 36 features as input."
     ):
         fitted.predict(np.zeros((2, 35)))
+
+
+def test_a_folder_that_holds_itself_is_gone_through_once(folder):
+    top, images, y = folder
+    fitted = classifier().fit(images, y)
+    (top / "again").symlink_to(top)
+    assert len(fitted.predict(top)) == len(images)

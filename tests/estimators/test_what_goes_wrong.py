@@ -23,6 +23,16 @@ def test_one_class_only():
         auto().fit(np.zeros((5, 4, 4)), [7] * 5)
 
 
+def test_classes_that_have_no_order():
+    rule = "must hold classes of one kind, numbers, strings or booleans, got"
+    with refuses(InvalidInput, f"y {rule} NoneType and str"):
+        auto().fit(np.zeros((2, 4, 4)), ["a", None])
+    with refuses(InvalidInput, f"y {rule} int and str"):
+        auto().fit(np.zeros((2, 4, 4)), np.array(["a", 7], dtype=object))
+    with refuses(InvalidInput, f"classes {rule} NoneType and str"):
+        auto().partial_fit(np.zeros((2, 4, 4)), ["a", "b"], classes=["a", None])
+
+
 def test_one_image_of_a_class():
     images, _ = blobs(10)
     y = ["often"] * 9 + ["once"]

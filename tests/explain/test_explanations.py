@@ -262,3 +262,13 @@ def test_fields_through_dense_layers_and_between_layers(small):
         explain.projective_field(small, "second", 0, 0, on="first")
     with refuses(cp.InvalidInput, "i must be an integer in 0 .. 7, got None"):
         explain.receptive_field(small, "first")
+
+
+def test_what_is_no_network_is_refused(digits):
+    rule = "net must be a Network, got 'digits'"
+    with refuses(cp.InvalidInput, rule):
+        explain.output("digits", digits.test.images[:1], "conv1", 0, 0, 0)
+    with refuses(cp.InvalidInput, rule):
+        explain.receptive_field("digits", "conv1", 0, 0)
+    with refuses(cp.InvalidInput, rule):
+        explain.projective_field("digits", "input", 0, 0, on="conv1")

@@ -28,10 +28,11 @@ from convprop.cli.options import (
 from convprop.cli.predict import predict
 from convprop.cli.profile import profile
 from convprop.cli.search import search
+from convprop.cli.search_settings import SETTINGS
 from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
-from convprop.errors import ConvpropError
+from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
 
 COMMANDS: dict[Callable[..., object], str] = {
@@ -105,7 +106,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _failure("interrupted", EXIT_INTERRUPTED)
     except CycloptsError as error:
-        return _failure(usage_message(error), EXIT_USAGE)
+        return _failure(usage_message(error, SETTINGS), EXIT_USAGE)
     except UsageError as error:
         return _failure(str(error), EXIT_USAGE)
     except MemoryError as error:
@@ -113,7 +114,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         free = f" ({size / 1e9:,.1f} GB are free)" if (size := free_memory()) else ""
         return _failure(asked + free, EXIT_FAILURE)
     except ConvpropError as error:
-        return _failure(str(error), EXIT_FAILURE)
+        # Every command that reads image files has this option.
+        skippable = isinstance(error, DataError) and error.skippable
+        hint = "\n--skip-unreadable leaves out what cannot be read." if skippable else ""
+        return _failure(f"{error}{hint}", EXIT_FAILURE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from cyclopts import (
     MissingArgumentError,
     Parameter,
     Token,
+    UnknownOptionError,
     UnusedCliTokensError,
 )
 
@@ -168,15 +169,44 @@ Size = Annotated[
 def unknown_name(parameter: str, rule: str, names: Iterable[str], received: str) -> str:
     """Return the message for a name that is none of ``names``, with the nearest one."""
     names = list(names)
-    close = difflib.get_close_matches(received, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    near = _nearest(received, names)
+    hint = f"; did you mean {near}?" if near else ""
     return str(invalid(parameter, f"{rule} {', '.join(names)}", received)) + hint
 
 
-def usage_message(error: CycloptsError) -> str:
-    """Say in the package's one message form what is wrong with a command line."""
-    command = " ".join(("convprop", *(error.command_chain or ())))
-    return f"{_fault(error)}\nSee '{command} --help'."
+def _nearest(received: str, names: Iterable[str]) -> str | None:
+    """Return the name that is like ``received``, or has it as one of its words."""
+    word, words = _plain(received), {_plain(name): name for name in names}
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    near = near or [name for name in words if word in name.split("_")]
+    return words[near[0]] if near else None
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("-").replace("-", "_").lower()
+
+
+def usage_message(error: CycloptsError, tried: Collection[str]) -> str:
+    """Say in the package's one message form what is wrong with a command line.
+
+    ``tried`` names what is no option of ``convprop search``, but may be given by its ``--try``.
+    """
+    chain = error.command_chain or ()
+    command = " ".join(("convprop", *chain))
+    if isinstance(error, UnknownOptionError):
+        fault = _unknown_option(error, tried if tuple(chain) == ("search",) else ())
+    else:
+        fault = _fault(error)
+    return f"{fault}\nSee '{command} --help'."
+
+
+def _unknown_option(error: UnknownOptionError, tried: Collection[str]) -> str:
+    received = (error.token.keyword or error.token.value or "").partition("=")[0]
+    names = (name for argument in error.argument_collection for name in argument.names)
+    near = _nearest(received, [*tried, *(name for name in names if name.startswith("-"))])
+    if near in tried:
+        near = f"--try {near}=VALUE,..."
+    return f"Unknown option: {received}." + (f" Did you mean {near}?" if near else "")
 
 
 def _fault(error: CycloptsError) -> str:
@@ -184,7 +214,7 @@ def _fault(error: CycloptsError) -> str:
         return f"one argument too many: {(error.unused_tokens or [''])[0]}"
     argument = error.argument
     if argument is None:
-        # An unknown command or option: cyclopts suggests the nearest one.
+        # An unknown command: cyclopts suggests the nearest one.
         return str(error).replace('"', "")
     if isinstance(error, MissingArgumentError):
         rule = "have a value" if argument.name.startswith("-") else "be given"

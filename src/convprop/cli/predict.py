@@ -69,7 +69,7 @@ def predict(
     top
         So many labels an image, the most probable ones first; 1 if not given.
     all_probabilities
-        The probability of every class.
+        The probability of every class, in the place of --top.
     out
         File to write to, instead of stdout. Its ending, .csv, .json or .jsonl, says how, unless
         an option does.
@@ -79,12 +79,14 @@ def predict(
         One JSON object a line, with the probability of every class, or of the --top ones.
     csv
         Comma-separated values: file, label, probability. What a spreadsheet would take for a
-        formula gets ./ in front of a file and ' in front of a label.
+        formula gets ./ in front of a file and ' in front of a label; --json changes neither.
     skip_unreadable
-        Leave out files that cannot be read, and list them.
+        Leave out files and folders that cannot be read, and list them.
     """
     if json and csv:
         raise UsageError("--json must not come with --csv")
+    if top is not None and all_probabilities:
+        raise UsageError("--top must not come with --all-probabilities")
     if out is not None:
         with written_by("--out"):
             check_writable(out)

@@ -95,7 +95,14 @@ def channels_first(array: Array, data_format: str | None, parameter: str) -> Arr
         )
     if data_format is None:
         first, last = (array.shape[axis] in CHANNEL_COUNTS for axis in (1, 3))
-        if first == last:
+        if first and last and array.shape[1:] != (1, 1, 1):
+            raise invalid(
+                parameter,
+                "come with data_format 'NCHW' or 'NHWC' where both axis 1 and axis 3 may be the"
+                " channels (1, 3 or 4)",
+                f"shape {array.shape}",
+            )
+        if not (first or last):
             raise invalid(
                 parameter,
                 "have 1, 3 or 4 channels in either axis 1 or axis 3, or come with"

@@ -20,6 +20,18 @@ def unusable(path: str | Path, rule: str, received: object) -> DataError:
     return DataError(f"{path} must {rule}, got {received}")
 
 
+def unreadable(path: str | Path, rule: str, received: object) -> DataError:
+    """Return that error of a file or a folder which ``skip_unreadable`` leaves out."""
+    error = unusable(path, rule, received)
+    error.skippable = True
+    return error
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, without the file's name that an OSError has in its text."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Labelled images.
@@ -218,6 +230,15 @@ def _positions(name: str, labels: Array, known: Array) -> NDArray[np.int32]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what ``folder`` holds, hidden names left out, in the byte order of the names."""
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    """Return what ``folder`` holds, hidden names left out, in the byte order of the names.
+
+    Raises
+    ------
+    DataError
+        A folder that may not be read.
+    """
+    try:
+        visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise unusable(folder, "be a readable folder", f"an error: {reason(error)}") from error
     return sorted(visible, key=lambda path: os.fsencode(path.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.arrays import Array
-from convprop.data.dataset import unusable
+from convprop.data.dataset import reason, unreadable
 from convprop.errors import invalid
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ def _opened(path: Path) -> Iterator[Image]:
     """Open a picture that can be taken, and say what is wrong with all others."""
     from PIL import Image, UnidentifiedImageError
 
-    if path.is_fifo():  # To open it would wait for a writer.
-        raise unusable(path, "be a file", "a pipe")
+    with suppress(OSError):  # To open it tells what is wrong.
+        if path.is_fifo():  # To open it would wait for a writer.
+            raise unreadable(path, "be a file", "a pipe")
     too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,17 +103,17 @@ def _opened(path: Path) -> Iterator[Image]:
                     return
         except too_large:
             most = Image.MAX_IMAGE_PIXELS
-            raise unusable(path, f"have at most {most} pixels", "more") from None
+            raise unreadable(path, f"have at most {most} pixels", "more") from None
         except UnidentifiedImageError:
-            raise unusable(path, f"be a {FORMATS_TEXT} image", "something else") from None
+            raise unreadable(path, f"be a {FORMATS_TEXT} image", "something else") from None
         except MemoryError:
             raise
         except Exception as error:  # Damaged bytes make Pillow's decoders raise almost anything.
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise unusable(path, "be a readable image", f"an error: {reason}") from error
+            received = f"an error: {reason(error)}"
+            raise unreadable(path, "be a readable image", received) from error
     if wide:
-        raise unusable(path, "have 8 bits a channel (others fit in an .npz file)", "more")
-    raise unusable(path, "hold one picture", f"{frames} frames")
+        raise unreadable(path, "have 8 bits a channel (others fit in an .npz file)", "more")
+    raise unreadable(path, "hold one picture", f"{frames} frames")
 
 
 def _own_channels(image: Image) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,11 +97,18 @@ class _Reader:
         self.first: _Picture | None = None
 
     def read_classes(self, folder: Path) -> Labelled:
-        return {
-            subfolder.name: self.read_all([p for p in entries(subfolder) if is_image_name(p)])
-            for subfolder in entries(folder)
-            if subfolder.is_dir()
-        }
+        found: Labelled = {}
+        for subfolder in filter(Path.is_dir, entries(folder)):
+            try:
+                paths = [path for path in entries(subfolder) if is_image_name(path)]
+            except DataError as error:
+                if not self.skip_unreadable:
+                    error.skippable = True
+                    raise
+                self.skipped.append(f"{subfolder}{os.sep}")
+                continue
+            found[subfolder.name] = self.read_all(paths)
+        return found
 
     def read_all(self, paths: list[Path]) -> list[_Picture]:
         pictures = []

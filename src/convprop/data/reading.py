@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convprop.data.ahead import ahead
 from convprop.data.arrays import Shape
-from convprop.data.dataset import unusable
+from convprop.data.dataset import reason, unreadable, unusable
 from convprop.data.image_files import MODES, is_image_name, read_file, resized, to_array
 from convprop.errors import DataError, invalid
 
@@ -46,7 +46,7 @@ def read_images(
     resize : bool
         Stretch images of another size instead of refusing them.
     skipped : list of str, optional
-        Receives the files that cannot be read, which are then left out.
+        Receives the files and folders that cannot be read, which are then left out.
     chunk : int
 
     Yields
@@ -64,7 +64,7 @@ def read_images(
     """
     if shape[0] not in MODES:
         raise invalid("input_shape", "have 1, 3 or 4 channels to take image files", shape[0])
-    files = image_paths(paths)
+    files = image_paths(paths, skipped)
     chunks = iter(lambda: list(islice(files, chunk)), [])
     found = False
     read = partial(_read, shape=shape, resize=resize, skip=skipped is not None)
@@ -109,14 +109,17 @@ def _read(files: list[str], shape: Shape, resize: bool, skip: bool) -> _Chunk:
     return part
 
 
-def image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+def image_paths(
+    paths: Iterable[str | os.PathLike[str]], skipped: list[str] | None = None
+) -> Iterator[str]:
     """Return the files that are named; those in folders, and those that a pattern matches, in
-    the byte order of their names.
+    the byte order of their names. ``skipped`` receives folders that cannot be read.
 
     Raises
     ------
     DataError
-        At once: a path that does not exist, or a pattern that nothing matches.
+        At once: a path that does not exist, or a pattern that nothing matches. When it is its
+        turn: a folder that cannot be read, without ``skipped``.
     """
     named: list[str] = []
     for given in paths:
@@ -130,7 +133,7 @@ def image_paths(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
             named += matches
         else:
             raise unusable(path or "''", "be a file or a folder", "neither")
-    return (file for path in named for file in _files(path))
+    return (file for path in named for file in _files(path, skipped))
 
 
 def _matches(pattern: str) -> list[str]:
@@ -148,7 +151,9 @@ def _matches(pattern: str) -> list[str]:
     return matches
 
 
-def _files(path: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+def _files(
+    path: str, skipped: list[str] | None, above: tuple[tuple[int, int], ...] = ()
+) -> Iterator[str]:
     """Yield a file, or the image files of a folder, but no folder within itself."""
     if not os.path.isdir(path):
         yield path
@@ -157,9 +162,24 @@ def _files(path: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     folder = status.st_dev, status.st_ino
     if folder in above:
         return
-    with os.scandir(path) as found:
-        # A name and a flag, since a folder may hold a million.
-        entries = [(entry.name, entry.is_dir()) for entry in found if entry.name[0] != "."]
+    try:
+        with os.scandir(path) as found:
+            # A name and a flag, since a folder may hold a million.
+            entries = [(entry.name, _may_be_folder(entry)) for entry in found]
+    except OSError as error:
+        if skipped is None:
+            rule = "be a readable folder"
+            raise unreadable(path, rule, f"an error: {reason(error)}") from error
+        skipped.append(f"{path}{os.sep}")
+        return
     for name, is_folder in sorted(entries, key=lambda entry: os.fsencode(entry[0])):
-        if is_folder or is_image_name(Path(name)):
-            yield from _files(str(Path(path, name)), (*above, folder))
+        if name[0] != "." and (is_folder or is_image_name(Path(name))):
+            yield from _files(str(Path(path, name)), skipped, (*above, folder))
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself, say: it is taken for a file, and to read that tells what is wrong.
+        return True

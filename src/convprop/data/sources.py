@@ -36,7 +36,8 @@ def load(
     test_fraction : float
         Their share of every class.
     skip_unreadable : bool
-        Leave out image files that cannot be used, and list them in ``Split.skipped``.
+        Leave out image files that cannot be used, and folders of classes that cannot be read;
+        ``Split.skipped`` lists them.
     stream : bool
         Decode the images of a folder when they are asked for, instead of all of them now. Those
         of .npy files are streamed in any case.
@@ -73,9 +74,8 @@ def _load(
     stream: bool,
 ) -> Split:
     name, path = str(source), Path(source)
-    arrays = name in ("digits", "mnist") or path.suffix.lower() == ".npz"
-    if stream and (arrays or (path.is_dir() and idx.is_idx_folder(path))):
-        raise unusable(name, "be a folder of images or of .npy files to be streamed", "another")
+    if stream and (kind := _whole(name, path)):
+        raise unusable(name, "be a folder of images or of .npy files to be streamed", kind)
     if name == "digits":
         return named.load_digits(test_fraction, seed)
     if name == "mnist":
@@ -94,3 +94,12 @@ def _load(
     if not any(entry.is_dir() for entry in entries(path)):
         raise unusable(path, "hold idx files, or one subfolder of images per class", "neither")
     return image_folder.load_folder(path, name, size, test_fraction, seed, skip_unreadable, stream)
+
+
+def _whole(name: str, path: Path) -> str | None:
+    """Say what a source is whose images cannot be streamed; None for others."""
+    if name in ("digits", "mnist"):
+        return "a set that is loaded as a whole"
+    if path.suffix.lower() == ".npz":
+        return "an .npz file"
+    return "a folder of idx files" if path.is_dir() and idx.is_idx_folder(path) else None

@@ -242,6 +242,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         images = as_X(self, X, self.network_.input_shape if going_on else None)
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
+        _distinct("y", labels)  # scikit-learn would sort them, too.
         check_classification_targets(labels)
         if len(labels) != len(images):
             raise invalid("y", f"have one class for each of the {len(images)} images", len(labels))
@@ -283,8 +284,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     def _classes(
         self, labels: NDArray[Any], given: ArrayLike | None, going_on: bool
     ) -> NDArray[Any]:
-        classes = self.classes_ if going_on else np.unique(labels if given is None else given)
-        if going_on and given is not None and not np.array_equal(np.unique(given), classes):
+        named = _distinct("y", labels) if given is None else _distinct("classes", given)
+        classes = self.classes_ if going_on else named
+        if going_on and given is not None and not np.array_equal(named, classes):
             raise invalid("classes", f"be those of the first call, {_names(classes)}", repr(given))
         if len(classes) < 2:
             raise invalid("y", "have at least two classes", f"one class, {_names(classes)}")
@@ -390,6 +392,18 @@ def _positions(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int32]
         stray = labels[int(np.argmin(known))]
         raise invalid("y", f"hold only the classes {_names(classes)}", _names(np.array([stray])))
     return np.searchsorted(classes, labels).astype(np.int32)
+
+
+def _distinct(parameter: str, labels: ArrayLike) -> NDArray[Any]:
+    """Return the classes in ascending order, which not all objects have."""
+    values = np.asarray(labels)
+    try:
+        found: NDArray[Any] = np.unique(values)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in values.flat})
+        rule = "hold classes of one kind, numbers, strings or booleans"
+        raise invalid(parameter, rule, " and ".join(kinds)) from None
+    return found
 
 
 def _names(classes: NDArray[Any]) -> str:

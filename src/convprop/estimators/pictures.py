@@ -23,6 +23,7 @@ from convprop.data.image_files import (
     resized,
     to_array,
 )
+from convprop.data.reading import image_paths
 from convprop.errors import invalid
 
 if TYPE_CHECKING:
@@ -100,18 +101,10 @@ def files_of(folder: str | PathLike[str]) -> list[Path]:
     top = Path(folder)
     if not os.fspath(folder) or not top.is_dir():
         raise unusable("X", "be a folder", repr(os.fspath(folder)))
-    files = list(_walk(top))
+    files = [Path(file) for file in image_paths([top])]
     if not files:
         raise unusable(top, f"hold at least one image ({FORMATS_TEXT})", "none")
     return files
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in entries(folder):
-        if entry.is_dir():
-            yield from _walk(entry)
-        elif is_image_name(entry):
-            yield entry
 
 
 def as_array(

@@ -11,7 +11,7 @@ from convprop.errors import InvalidInput, invalid
 from convprop.explain import conv, dense, pointwise, pool
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
-from convprop.explain.place import Place, check_index, layer_index
+from convprop.explain.place import Place, check_index, check_network, layer_index
 from convprop.layers import Conv, Dense, Pool
 from convprop.network import Network
 from convprop.ops.loss import as_weights
@@ -44,6 +44,7 @@ class Explainer:
         targets: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> None:
+        check_network(net)
         checked = net.as_images(images)
         self.net = net
         self._has_targets = targets is not None
@@ -139,9 +140,12 @@ class Explainer:
 
         Of a Conv the products delta w over the region Q of Eq. 16-20; of a Dense over its
         outputs; of a pool what every window over the unit passes on to it, "share" being 1 for
-        the winner of a max pool, 1 / n of an average and o / x of an L2 one. Where an activation
-        made the input, the last step is its factor f'(x), and the number is the article's
-        delta of the layer before it.
+        the winner of a max pool, 1 / n of an average and o / x of an L2 one.
+
+        Where the layer just before a Conv, a Dense or a pool is an activation, the last step is
+        its factor f'(x), and the number is the article's delta of the layer before that. Flatten,
+        Dropout and Identity are layers of their own: with one of them in between, the
+        activation's factor is not in this number, but in the delta of the activation's input.
 
         Parameters
         ----------

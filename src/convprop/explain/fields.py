@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.errors import invalid
-from convprop.explain.place import check_index, layer_index
+from convprop.explain.place import check_index, check_network, layer_index
 from convprop.layers import Conv, Dense, Flatten, Pool, Shape
 from convprop.network import Network
 
@@ -49,6 +49,7 @@ def receptive_field(
     of : str or int
         An earlier layer, of whose output the region is; "input": of the image.
     """
+    check_network(net)
     last, first = layer_index(net, layer) + 1, _position(net, of)
     if first > last:
         raise invalid("of", f"come before {net.names[last - 1]}", repr(of))
@@ -81,6 +82,7 @@ def projective_field(
     on : str or int
         A later layer, of whose output the region is.
     """
+    check_network(net)
     first, last = _position(net, layer), layer_index(net, on) + 1
     if first > last:
         raise invalid("on", f"come after {net.names[first - 1]}", repr(on))

@@ -93,6 +93,12 @@ class Place:
         return self.layer.native(self.net.shapes[self.index])
 
 
+def check_network(net: object) -> None:
+    """Refuse what is no network, such as a preset's name."""
+    if not isinstance(net, Network):
+        raise invalid("net", "be a Network", f"{net!r:.80}")
+
+
 def layer_index(net: Network, layer: object) -> int:
     """Return the place of a layer that is given by its name, or by its place."""
     if not isinstance(layer, str):
