@@ -39,16 +39,18 @@ def text(explanation: Explanation, rows: int) -> str:
 
 
 def latex(explanation: Explanation, terms: int) -> str:
-    """Return the equation in letters and in numbers."""
+    """Return the equation as one aligned block."""
+    left, *right = latex_lines(explanation, terms)
+    lines = r" \\ ".join(f"&= {line}" for line in right)
+    return rf"\begin{{aligned}} {left} {lines} \end{{aligned}}"
+
+
+def latex_lines(explanation: Explanation, terms: int) -> list[str]:
+    """Return the equation's left side, and its right side in letters, in numbers, and as one."""
     numbers = _numbers(explanation, terms)
     for step in explanation.steps:
         numbers = step.latex.replace("%", numbers)
-    lines = [
-        rf"{explanation.symbol} &= {explanation.formula}",
-        rf"&= {numbers}",
-        rf"&= {_power(explanation.value)}",
-    ]
-    return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+    return [explanation.symbol, explanation.formula, numbers, _power(explanation.value)]
 
 
 def html(explanation: Explanation, rows: int) -> str:
