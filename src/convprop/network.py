@@ -490,6 +490,27 @@ class Network:
         """
         return summaries.summary(self, batch_size, images, optimizer)
 
+    def explore(
+        self, images: ArrayLike, labels: ArrayLike | None = None, *, height: int = 900
+    ) -> Any:
+        """Return the explorer's page for a notebook, where it shows every number of the network.
+
+        A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
+        long as Python runs; training on the page changes a copy of the network.
+
+        Parameters
+        ----------
+        images : array_like
+            (N, C, H, W) or one image (C, H, W), as for ``forward``: what can be chosen.
+        labels : array_like, optional
+            (N,) or one; 0 if not given.
+        height : int
+            Of the frame, in pixels.
+        """
+        from convprop.explorer.notebook import Frame
+
+        return Frame(self, images, labels, height)
+
     def weights_sha256(self) -> str:
         """Return a hash of every parameter's name, shape and bits."""
         import hashlib

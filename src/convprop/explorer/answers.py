@@ -1,0 +1,181 @@
+"""What the page is told, as JSON: a network's layers and maps, and explanations."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop import ops
+from convprop.equations import EQUATIONS
+from convprop.errors import invalid
+from convprop.explain import Explanation
+from convprop.explain.place import check_index
+from convprop.explain.rendering import latex_lines
+from convprop.explorer.session import MOST_STEPS, Session
+from convprop.layers import Activation, Conv, Dense, Pool
+from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS
+
+Array = NDArray[Any]
+Answer = dict[str, Any]
+
+
+def network(session: Session) -> Answer:
+    """Describe the layers, the classes, and what can be asked."""
+    net = session.net
+    return {
+        "input": list(net.input_shape),
+        "layers": [
+            {
+                "name": name,
+                "kind": _family(layer),
+                "words": repr(layer),
+                "shape": list(shape),
+                "settings": {
+                    key: value
+                    for key, value in layer.native(before).items()
+                    if isinstance(value, int | float | str | tuple | bool)
+                },
+                "parameters": {
+                    part: list(size) for part, size in layer.parameter_shapes(before).items()
+                },
+            }
+            for name, layer, shape, before in zip(
+                net.names, net.layers, net.shapes[1:], net.shapes, strict=False
+            )
+        ],
+        "classes": class_names(session),
+        "images": len(session.data),
+        "data": session.data.name,
+        "loss": repr(net.loss),
+        "loss_kind": net.loss.kind,
+        "optimizers": list(OPTIMIZERS),
+        "optimizer": session.optimizer.kind,
+        "learning_rate": session.optimizer.learning_rate,
+        "most_steps": MOST_STEPS,
+        "dtype": net.dtype.name,
+    }
+
+
+def class_names(session: Session) -> list[str]:
+    """Return the names of the classes, their numbers where they have none."""
+    names = session.net.class_names or session.data.class_names
+    return list(names)[: max(session.net.outputs, 2)]
+
+
+def _family(layer: object) -> str:
+    for family in (Conv, Pool, Dense, Activation):
+        if isinstance(layer, family):
+            return family.__name__.lower()
+    return type(layer).__name__.lower()
+
+
+def packed(array: Array) -> Answer:
+    """Return an array as its shape and its little-endian bytes in base64."""
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return {
+        "shape": list(array.shape),
+        "dtype": array.dtype.name,
+        "data": base64.b64encode(array.tobytes()).decode("ascii"),
+    }
+
+
+def maps(session: Session) -> Answer:
+    """Return all maps, deltas, parameters and gradients of the image's pass."""
+    done = session.explainer.done
+    net = session.net
+    return {
+        "label": session.label,
+        "step": session.step,
+        "loss": text(np.float64(done.loss)),
+        "pixels": packed(session.image[0]),
+        "outputs": [packed(done.layers[0].input[0]), *(packed(at.output[0]) for at in done.layers)],
+        "deltas": [packed(done.input_delta[0]), *(packed(at.delta[0]) for at in done.layers)],
+        "parameters": {name: packed(array) for name, array in net.parameters.items()},
+        "gradients": {name: packed(array) for name, array in done.gradients.items()},
+        "prediction": [text(value) for value in prediction(net, done.layers[-1].output)],
+        "moments": [[moment.step, moment.loss] for moment in session.moments],
+    }
+
+
+def prediction(net: Network, outputs: Array) -> list[Any]:
+    """Return what the loss makes of one image's outputs."""
+    return list(net.loss.prediction(outputs.reshape(1, -1))[0])
+
+
+def explanation(found: Explanation) -> Answer:
+    """Return everything that an explanation holds, numbers with all their digits as text."""
+    left, *right = latex_lines(found, 4)
+    names = list(found.terms.dtype.names or ())
+    return {
+        "name": found.name,
+        "source": found.source,
+        "equation": [mathml(f"{left} = {right[0]}"), *(mathml(f"= {line}") for line in right[1:])],
+        "factors": list(found.factors),
+        "columns": {name: [text(value) for value in found.terms[name]] for name in names},
+        "whole": [name for name in names if found.terms.dtype[name].kind != "f"],
+        "running": [text(value) for value in found.running],
+        "start": [found.start[0], text(found.start[1])],
+        "steps": [[step.words, text(step.value)] for step in found.steps],
+        "total": text(found.total),
+        "value": text(found.value),
+        "exact": found.exact,
+        "remark": found.remark,
+    }
+
+
+def routing(session: Session, layer: object, channel: object) -> Answer:
+    """Return what max, average and L2 pooling would make of a pool's input, and how they route.
+
+    The windows are the pool's own, and so are the deltas that come back to it.
+    """
+    net = session.net
+    pools = [name for name, at in zip(net.names, net.layers, strict=True) if isinstance(at, Pool)]
+    if layer not in pools:
+        raise invalid("layer", f"be one of {', '.join(pools) or 'no pools'}", repr(layer))
+    place = net.names.index(layer)
+    settings = net.layers[place].native(net.shapes[place])
+    c = check_index("channel", channel, net.shapes[place][0])
+    went = session.explainer.done.layers[place]
+    o, delta = went.input[:, c : c + 1], went.delta[:, c : c + 1]
+    kinds = {}
+    for kind in ("max", "average", "l2"):
+        options = {name: settings[name] for name in ("size", "stride", "padding")}
+        x, winner = ops.pool.forward(o, kind, **options)
+        kinds[kind] = {
+            "output": packed(x[0]),
+            "delta": packed(ops.pool.input_delta(delta, o, kind, **options)[0]),
+            "winner": None if winner is None else winner.reshape(-1).tolist(),
+        }
+    return {
+        "input": packed(o[0]),
+        "delta": packed(delta[0]),
+        "kind": settings["pool"],
+        "kinds": kinds,
+    }
+
+
+def equations() -> Answer:
+    """Return the article's equations in MathML, and a sentence about each."""
+    return {
+        str(number): {"equation": mathml(one.latex), "sentence": one.sentence}
+        for number, one in EQUATIONS.items()
+    }
+
+
+def mathml(latex: str) -> str:
+    """Return LaTeX as MathML, without the styles that the page's policy keeps out."""
+    from latex2mathml.converter import convert
+
+    found = re.sub(r' style="[^"]*"', "", convert(latex, display="block"))
+    # The converter leaves LaTeX's "\_" in a text as it is.
+    return found.replace("\\_", "_")
+
+
+def text(value: Any) -> str:
+    """Return a number with as many digits as tell it from all others of its type."""
+    return str(value)

@@ -1,0 +1,65 @@
+// Elements in one call, and what is said to all readers.
+
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// An equation that the server has set in MathML.
+export function equation(mathml) {
+  const holder = el("div", { class: "equation", tabindex: "0", role: "region", "aria-label": "Equation" });
+  const parsed = new DOMParser().parseFromString(mathml, "application/xml").documentElement;
+  holder.append(document.importNode(parsed, true));
+  return holder;
+}
+
+let silence = null;
+
+// An error stays until something else is said.
+function tell(words, wrong) {
+  const said = document.getElementById("said");
+  said.textContent = words;
+  said.classList.toggle("wrong", wrong);
+  clearTimeout(silence);
+  if (!wrong) silence = setTimeout(() => { said.textContent = ""; }, 6000);
+}
+
+export const say = (words) => tell(words, false);
+export const failed = (error) => tell(error.message, true);
+
+export function labelled(words, control) {
+  return el("label", {}, words, " ", control);
+}
+
+export function choice(options, chosen, onchange, attributes = {}) {
+  const select = el("select", { ...attributes, onchange: () => onchange(select.value) },
+    options.map(([value, words]) => el("option", { value, selected: String(value) === String(chosen) }, words)));
+  return select;
+}
+
+export function button(words, onclick, attributes = {}) {
+  return el("button", { type: "button", onclick, ...attributes }, words);
+}
+
+// New children; the control that had the focus keeps it, if one of its id is there again.
+export function refill(holder, ...children) {
+  const focused = holder.contains(document.activeElement) ? document.activeElement.id : "";
+  holder.replaceChildren(...children.flat().filter(Boolean));
+  if (focused) document.getElementById(focused)?.focus();
+}

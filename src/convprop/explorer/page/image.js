@@ -1,0 +1,107 @@
+// The image: chosen from the data, uploaded, or drawn; and its label.
+
+import { ask, offline, upload } from "./api.js";
+import { button, choice, el, failed, labelled, refill } from "./dom.js";
+import { integer } from "./controls.js";
+import { mapOf, unpack } from "./numbers.js";
+import { Picture } from "./picture.js";
+import { state } from "./state.js";
+import { extent } from "./strip.js";
+
+const SIDE = 28;
+
+export function image(root, take) {
+  const picture = new Picture({ label: "the image", name: "pixel" });
+  picture.cell = 4;
+  const controls = el("div", { class: "bar" });
+  const said = el("p", { class: "prediction" });
+  const pad = drawing((pixels) => change("draw", { pixels }));
+  root.append(el("div", { class: "thumb" }, picture.canvas), el("div", {}, controls, said), pad);
+
+  async function change(question, body, more = {}) {
+    try {
+      const answer = await ask(question, body);
+      Object.assign(state, more);
+      await take(answer);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  return () => {
+    const { network, maps } = state;
+    const pixels = unpack(maps.pixels);
+    picture.cell = Math.max(Math.floor(84 / Math.max(...pixels.shape.slice(1))), 1);
+    picture.show(mapOf(pixels, 0), { range: extent(pixels.values) });
+    const file = el("input", { id: "file", type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp", disabled: offline });
+    file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then(take, failed));
+    refill(controls,
+      labelled("Image", integer("image-index", state.index, network.images, (index) => change("choose", { index }, { index }))),
+      labelled("Target", choice(network.classes.map((name, n) => [n, name]), maps.label, (label) => change("label", { label: Number(label) }), { id: "target" })),
+      button("Draw", () => pad.toggleAttribute("hidden"), { id: "draw" }),
+      el("label", { class: "upload" }, "Upload", file));
+    const shares = maps.prediction.map(Number);
+    const best = shares.indexOf(Math.max(...shares));
+    said.replaceChildren("Prediction: ", el("b", { id: "prediction" }, network.classes[best] ?? String(best)), ` (${(100 * shares[best]).toFixed(1)}%)`);
+  };
+}
+
+// A pad to draw on, with mouse, finger, pen or keys.
+function drawing(done) {
+  const pixels = Array.from({ length: SIDE }, () => new Array(SIDE).fill(0));
+  const canvas = el("canvas", { width: SIDE * 8, height: SIDE * 8, class: "pad", tabindex: "0", role: "application",
+    "aria-label": "Drawing pad: arrow keys move, space draws" });
+  const pen = canvas.getContext("2d");
+  let cursor = [14, 14];
+  let down = false;
+  let last = null;
+
+  function paint() {
+    for (let i = 0; i < SIDE; i++)
+      for (let j = 0; j < SIDE; j++) {
+        const light = Math.round(255 * pixels[i][j]);
+        pen.fillStyle = `rgb(${light},${light},${light})`;
+        pen.fillRect(j * 8, i * 8, 8, 8);
+      }
+    if (document.activeElement === canvas) {
+      pen.strokeStyle = "#d6600a";
+      pen.strokeRect(cursor[1] * 8 + 0.5, cursor[0] * 8 + 0.5, 7, 7);
+    }
+  }
+
+  // A round brush: what lies within its radius, and half of what lies at its edge.
+  function dab(row, column) {
+    for (let i = 0; i < SIDE; i++)
+      for (let j = 0; j < SIDE; j++) {
+        const light = Math.min(Math.max(1.9 - Math.hypot(i + 0.5 - row, j + 0.5 - column), 0), 1);
+        pixels[i][j] = Math.max(pixels[i][j], light);
+      }
+  }
+
+  function stroke(event) {
+    const box = canvas.getBoundingClientRect();
+    const to = [((event.clientY - box.top) / box.height) * SIDE, ((event.clientX - box.left) / box.width) * SIDE];
+    const from = last ?? to;
+    const steps = Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1]) * 2) || 1;
+    for (let n = 0; n <= steps; n++) dab(from[0] + ((to[0] - from[0]) * n) / steps, from[1] + ((to[1] - from[1]) * n) / steps);
+    last = to;
+    paint();
+  }
+
+  canvas.addEventListener("pointerdown", (event) => { down = true; last = null; canvas.setPointerCapture(event.pointerId); stroke(event); });
+  canvas.addEventListener("pointermove", (event) => down && stroke(event));
+  canvas.addEventListener("pointerup", () => { down = false; done(pixels); });
+  canvas.addEventListener("focus", paint);
+  canvas.addEventListener("blur", paint);
+  canvas.addEventListener("keydown", (event) => {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    if (moves[event.key]) cursor = cursor.map((at, n) => Math.min(Math.max(at + moves[event.key][n], 0), SIDE - 1));
+    else if (event.key === " ") { dab(cursor[0] + 0.5, cursor[1] + 0.5); done(pixels); }
+    else return;
+    event.preventDefault();
+    paint();
+  });
+  const clear = button("Clear", () => { for (const row of pixels) row.fill(0); paint(); done(pixels); }, { id: "clear" });
+  paint();
+  return el("div", { class: "draw", hidden: true }, canvas, clear);
+}

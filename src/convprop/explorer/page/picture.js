@@ -1,0 +1,187 @@
+// A map drawn on a canvas: colours, frames round pixels, and a pixel to point at.
+
+import { full, largest } from "./numbers.js";
+import { el, say } from "./dom.js";
+
+// Blue below zero, orange above: told apart with every kind of colour vision, and by lightness
+// from the middle, which is the page's own background.
+const BELOW = [33, 102, 172];
+const ABOVE = [214, 96, 10];
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+export const middle = () => (dark.matches ? [28, 30, 34] : [250, 250, 248]);
+export const onThemeChange = (redraw) => dark.addEventListener("change", redraw);
+
+export function colour(value, most) {
+  if (Number.isNaN(value)) return [255, 0, 255];
+  const part = Math.min(Math.abs(value) / most, 1) ** 0.75;
+  const end = value < 0 ? BELOW : ABOVE;
+  return middle().map((from, n) => Math.round(from + part * (end[n] - from)));
+}
+
+export function grey(value, low, high) {
+  const part = Math.round(255 * Math.min(Math.max((value - low) / (high - low || 1), 0), 1));
+  return [part, part, part];
+}
+
+// So many values of a row are drawn in a line.
+export const LONG = 20;
+
+// frames: { row, column, height, width, kind } in pixels of the map; kind is a class of style.css.
+export class Picture {
+  constructor({ label, name = "", cell = null, small = false, onpoint = null, scale = null }) {
+    Object.assign(this, { label, name, cell, small, onpoint, scale, frames: [], at: null });
+    this.canvas = el("canvas", { class: small ? "map small" : "map", role: "img", "aria-label": label });
+    this.canvas.picture = this;
+    if (!small) {
+      this.canvas.addEventListener("pointermove", (event) => this.#hover(event));
+      this.canvas.addEventListener("pointerleave", hideTip);
+    }
+    if (onpoint) {
+      this.canvas.tabIndex = 0;
+      this.canvas.setAttribute("role", "application");
+      this.canvas.setAttribute("aria-roledescription", "map; arrow keys move");
+      this.canvas.addEventListener("click", (event) => this.#point(event));
+      this.canvas.addEventListener("keydown", (event) => this.#key(event));
+    }
+  }
+
+  show(map, { frames = [], at = null, most = null, range = null, text = false, margin = [0, 0, 0, 0] } = {}) {
+    Object.assign(this, { map, frames, at, most, range, text, margin });
+    this.draw();
+    return this;
+  }
+
+  draw() {
+    const { map, canvas } = this;
+    if (!map) return;
+    const long = map.height === 1;
+    const [top, bottom, left, right] = this.margin;
+    const inner = long ? Math.min(map.width, LONG) : map.width;
+    const across = inner + left + right;
+    const rows = (long ? Math.ceil(map.width / inner) : map.height) + top + bottom;
+    Object.assign(this, { across, inner });
+    const room = this.small ? 34 : Math.min(260, Math.max(innerWidth - 48, 160));
+    this.side = this.cell ?? Math.max(Math.floor(room / Math.max(across, long ? 1 : rows)), this.small && long ? 4 : 1);
+    const sharp = devicePixelRatio || 1;
+    canvas.width = across * this.side * sharp;
+    canvas.height = rows * this.side * sharp;
+    canvas.style.width = `${across * this.side}px`;
+    canvas.style.height = `${rows * this.side}px`;
+    const pen = canvas.getContext("2d");
+    pen.scale(sharp, sharp);
+    const most = this.most ?? largest(map.values);
+    this.#hatch(pen, across * this.side, rows * this.side);
+    for (let n = 0; n < map.values.length; n++) {
+      const value = Number(map.values[n]);
+      const paint = this.range ? grey(value, ...this.range) : colour(value, most);
+      pen.fillStyle = `rgb(${paint})`;
+      const [row, column] = [Math.floor(n / inner) + top, (n % inner) + left];
+      pen.fillRect(column * this.side, row * this.side, this.side, this.side);
+      if (this.text && this.side >= 26) this.#write(pen, value, row, column, paint);
+    }
+    if (this.side >= 9) this.#grid(pen, across, rows);
+    for (const frame of this.frames) this.#frame(pen, frame);
+    if (this.at && !long) this.#frame(pen, { row: this.at[0], column: this.at[1], height: 1, width: 1, kind: "here" });
+  }
+
+  // What lies round the map is padding.
+  #hatch(pen, width, height) {
+    if (!this.margin.some((side) => side)) return;
+    pen.strokeStyle = dark.matches ? "rgba(255,255,255,.16)" : "rgba(0,0,0,.14)";
+    pen.beginPath();
+    for (let x = -height; x < width; x += 6) pen.moveTo(x, height), pen.lineTo(x + height, 0);
+    pen.stroke();
+  }
+
+  #write(pen, value, row, column, paint) {
+    const light = 0.3 * paint[0] + 0.59 * paint[1] + 0.11 * paint[2] > 128;
+    pen.fillStyle = light ? "#111" : "#fff";
+    pen.font = `${Math.min(this.side / 3.4, 13)}px system-ui`;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    const words = Math.abs(value) >= 1000 || (value !== 0 && Math.abs(value) < 0.001) ? value.toExponential(0) : String(Number(value.toPrecision(2)));
+    pen.fillText(words, (column + 0.5) * this.side, (row + 0.5) * this.side, this.side - 2);
+  }
+
+  #grid(pen, across, rows) {
+    pen.strokeStyle = dark.matches ? "rgba(255,255,255,.12)" : "rgba(0,0,0,.10)";
+    pen.lineWidth = 1;
+    pen.beginPath();
+    for (let column = 1; column < across; column++) pen.moveTo(column * this.side, 0), pen.lineTo(column * this.side, rows * this.side);
+    for (let row = 1; row < rows; row++) pen.moveTo(0, row * this.side), pen.lineTo(across * this.side, row * this.side);
+    pen.stroke();
+  }
+
+  #frame(pen, { row, column, height, width, kind }) {
+    const paints = { here: dark.matches ? "#fff" : "#000", window: "#0b8f5b", region: "#8a3ffc", winner: "#c4008f" };
+    const [x, y] = [(column + this.margin[2]) * this.side, (row + this.margin[0]) * this.side];
+    pen.lineWidth = kind === "here" ? 2.5 : 2;
+    pen.strokeStyle = paints[kind];
+    pen.setLineDash(kind === "region" ? [4, 2] : []);
+    pen.strokeRect(x + 1, y + 1, width * this.side - 2, height * this.side - 2);
+    pen.setLineDash([]);
+  }
+
+  #place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) / box.width) * this.across);
+    const row = Math.floor((event.clientY - box.top) / (box.width / this.across));
+    if (this.map.height === 1) return [0, row * this.inner + column];
+    return [row - this.margin[0], column - this.margin[2]];
+  }
+
+  value(row, column) {
+    return full(Number(this.map.values[row * this.map.width + column]), this.map.dtype);
+  }
+
+  #inside(row, column) {
+    return row >= 0 && column >= 0 && row < this.map.height && column < this.map.width;
+  }
+
+  words(row, column) {
+    return `${this.name || this.label} [${row}, ${column}] = ${this.value(row, column)}`;
+  }
+
+  #hover(event) {
+    const [row, column] = this.#place(event);
+    if (this.#inside(row, column)) showTip(event, this.words(row, column));
+    else hideTip();
+  }
+
+  #point(event) {
+    const [row, column] = this.#place(event);
+    if (this.#inside(row, column)) this.onpoint(row, column);
+  }
+
+  #key(event) {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const move = moves[event.key];
+    if (!move) return;
+    event.preventDefault();
+    const from = this.at ?? [0, 0];
+    const [row, column] = [from[0] + move[0], from[1] + move[1]];
+    if (!this.#inside(row, column)) return;
+    say(this.words(row, column));
+    this.onpoint(row, column);
+  }
+}
+
+const tip = document.getElementById("tip");
+
+function showTip(event, words) {
+  tip.textContent = words;
+  tip.hidden = false;
+  const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
+  tip.style.left = `${Math.max(left, 4)}px`;
+  tip.style.top = `${event.clientY + 18}px`;
+}
+
+function hideTip() {
+  tip.hidden = true;
+}
+
+// A picture with its caption.
+export function captioned(picture, words, ...more) {
+  return el("figure", {}, el("figcaption", {}, words), picture.canvas, ...more);
+}

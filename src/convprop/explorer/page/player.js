@@ -1,0 +1,36 @@
+// Step and play.
+
+import { button } from "./dom.js";
+
+export function player(id, step, { words = "Play", delay = 350 } = {}) {
+  let timer = null;
+  const next = button("Step", () => step(), { id: `${id}-step` });
+  const play = button(words, () => (timer === null ? start() : stop()), { id: `${id}-play`, "aria-pressed": "false" });
+
+  function start() {
+    play.textContent = "Pause";
+    play.setAttribute("aria-pressed", "true");
+    timer = 0;
+    turn();
+  }
+
+  async function turn() {
+    if (timer === null) return;
+    try {
+      await step();
+    } catch {
+      return stop();
+    }
+    if (timer !== null && play.isConnected) timer = setTimeout(turn, delay);
+    else stop();
+  }
+
+  function stop() {
+    clearTimeout(timer);
+    timer = null;
+    play.textContent = words;
+    play.setAttribute("aria-pressed", "false");
+  }
+
+  return { buttons: [next, play], stop };
+}

@@ -1,0 +1,91 @@
+// Training: steps on the data, the loss curve, and the way back in time.
+
+import { ask } from "./api.js";
+import { choice, el, failed, labelled, refill, say, svg } from "./dom.js";
+import { kernelOf, short } from "./numbers.js";
+import { Picture } from "./picture.js";
+import { player } from "./player.js";
+import { state } from "./state.js";
+
+export function training(root, take) {
+  const controls = el("div", { class: "bar" });
+  const words = el("p", { class: "lead" });
+  const chart = el("div", { class: "chart" });
+  const kernels = el("div", { class: "maps large" });
+  const time = el("input", { id: "time", type: "range", min: 0, max: 0, value: 0, onchange: () => back(Number(time.value)) });
+  let settings = null;
+  let losses = [];
+  const play = player("training", step, { delay: 60 });
+  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time)), el("h3", {}, "The first layer's kernels"), kernels);
+
+  async function step() {
+    try {
+      const answer = await ask("train", { steps: settings.steps, optimizer: settings.optimizer, learning_rate: settings.rate });
+      losses = losses.filter(([at]) => at <= answer.step - answer.losses.length);
+      answer.losses.forEach((loss, n) => losses.push([answer.step - answer.losses.length + n + 1, loss]));
+      await take(answer);
+      say(`Step ${answer.step}, loss ${short(answer.losses.at(-1))}`);
+    } catch (error) {
+      failed(error);
+      throw error;
+    }
+  }
+
+  async function back(index) {
+    play.stop();
+    try {
+      const answer = await ask("back", { step: state.maps.moments[index][0] });
+      await take(answer);
+      say(`The network as it was after step ${answer.step}`);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  return () => {
+    const { network, maps } = state;
+    settings ??= { optimizer: network.optimizer, rate: network.learning_rate, steps: 1 };
+    refill(controls,
+      ...play.buttons,
+      labelled("Steps at a time", choice([1, 2, 5, 10, 20].map((n) => [n, n]), settings.steps, (value) => { settings.steps = Number(value); }, { id: "speed" })),
+      labelled("Optimizer", choice(network.optimizers.map((name) => [name, name]), settings.optimizer, (value) => { settings.optimizer = value; }, { id: "optimizer" })),
+      labelled("Learning rate", el("input", { id: "rate", type: "number", step: "any", min: 0, value: settings.rate, onchange: (event) => { settings.rate = Number(event.target.value); } })),
+    );
+    words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)), ".");
+    time.max = maps.moments.length - 1;
+    const at = maps.moments.findLastIndex(([moment]) => moment <= maps.step);
+    time.value = at;
+    time.setAttribute("aria-valuetext", `step ${maps.step}`);
+    chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1), maps.step));
+    const first = network.layers.find((layer) => layer.kind === "conv");
+    if (!first) return;
+    const weights = maps.parameters[`${first.name}.weight`];
+    const count = Math.min(weights.shape[0], 32);
+    while (kernels.children.length < count) {
+      const picture = new Picture({ label: `kernel ${kernels.children.length}`, name: "w" });
+      picture.cell = 12;
+      kernels.append(picture.canvas);
+    }
+    for (let k = 0; k < count; k++) kernels.children[k].picture.show(kernelOf(weights, k, 0));
+  };
+}
+
+function curve(points, step) {
+  const [width, height, left, below] = [640, 200, 46, 24];
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Loss by step: ${points.length} values` });
+  if (!points.length) return el("p", {}, "Take a step: the loss of every batch appears here.");
+  const last = Math.max(points.at(-1)[0], 1);
+  const most = Math.max(...points.map(([, loss]) => loss)) * 1.05 || 1;
+  const x = (at) => left + ((width - left - 8) * at) / last;
+  const y = (loss) => 8 + (height - below - 8) * (1 - loss / most);
+  for (const part of [0, 0.5, 1]) {
+    drawing.append(
+      svg("line", { x1: left, x2: width - 8, y1: y(most * part), y2: y(most * part), class: "rule" }),
+      svg("text", { x: left - 6, y: y(most * part) + 4, "text-anchor": "end" }, short(most * part)));
+  }
+  drawing.append(
+    svg("polyline", { points: points.map(([at, loss]) => `${x(at)},${y(loss)}`).join(" "), class: "line" }),
+    svg("line", { x1: x(step), x2: x(step), y1: 8, y2: height - below, class: "now" }),
+    svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `step ${last}`));
+  return drawing;
+}

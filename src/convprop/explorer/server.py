@@ -1,0 +1,279 @@
+"""The server of the page: its files, and answers to its questions."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+import anyio
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from convprop.errors import DataError, InvalidInput, TrainingDiverged, invalid
+from convprop.explorer import answers
+from convprop.explorer.arithmetic import arithmetic
+from convprop.explorer.session import Session, optimizer_named
+from convprop.explorer.upload import decoded
+
+MOST_SESSIONS = 64
+"""Pages at a time; the one that has been silent longest gives way."""
+HEARTBEAT = 5.0
+"""Seconds between two signs of life to a page."""
+
+CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+
+Question = Callable[[Session, dict[str, Any]], dict[str, Any]]
+
+
+class Held:
+    """A session, and the lock that lets one request at a time have it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.lock = threading.Lock()
+
+
+@dataclass
+class Explorer:
+    """The application.
+
+    Attributes
+    ----------
+    make : callable
+        Gives a page its session.
+    pages : int
+        How many are open.
+    last_seen : float or None
+        When the last page was closed, by time.monotonic(); None while there is one, and before
+        the first.
+    """
+
+    make: Callable[[], Session]
+    pages: int = 0
+    last_seen: float | None = None
+    ends: bool = False
+    _held: OrderedDict[str, Held] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        # All files of the page, by name: no path of a request ever reaches the disk.
+        folder = files("convprop.explorer") / "page"
+        self._files = {
+            entry.name: (entry.read_bytes(), CONTENT_TYPES[entry.name.rpartition(".")[2]])
+            for entry in folder.iterdir()
+            if entry.is_file()
+        }
+
+    def app(self) -> Starlette:
+        """Return the ASGI application, to be put behind a Guard."""
+        app = Starlette(
+            routes=[
+                Route("/", self.page, methods=["GET"]),
+                Route("/page/{name:str}", self.page, methods=["GET"]),
+                Route("/open", self.open, methods=["POST"]),
+                Route("/sessions/{session:str}/alive", self.alive, methods=["GET"]),
+                Route("/sessions/{session:str}/upload", self.upload, methods=["POST"]),
+                Route("/sessions/{session:str}/{question:str}", self.ask, methods=["POST"]),
+            ]
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    async def page(self, request: Request) -> Response:
+        """Give one of the page's files."""
+        found = self._files.get(request.path_params.get("name", "index.html"))
+        if found is None:
+            return _error(404, "no such file")
+        return Response(found[0], media_type=found[1])
+
+    async def open(self, request: Request) -> Response:
+        """Make a session and describe its network."""
+        held = Held(await run_in_threadpool(self.make))
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            self._held[name] = held
+            while len(self._held) > MOST_SESSIONS:
+                self._held.popitem(last=False)
+        return JSONResponse({"session": name} | answers.network(held.session))
+
+    async def alive(self, request: Request) -> Response:
+        """Send a sign of life now and then, for as long as the page is there."""
+        if self._find(request) is None:
+            return _gone()
+        return StreamingResponse(self._beats(), media_type="text/event-stream")
+
+    async def _beats(self) -> AsyncIterator[bytes]:
+        self.pages += 1
+        self.last_seen = None
+        try:
+            while not self.ends:
+                yield b": alive\n\n"
+                for _ in range(int(HEARTBEAT * 4)):
+                    if not self.ends:
+                        await anyio.sleep(0.25)
+        finally:
+            self.pages -= 1
+            if not self.pages:
+                self.last_seen = time.monotonic()
+
+    async def upload(self, request: Request) -> Response:
+        """Take the bytes of a picture as the image."""
+        held = self._find(request)
+        if held is None:
+            return _gone()
+        body = await request.body()
+        return await run_in_threadpool(self._answer, held, _uploaded, {"bytes": body})
+
+    async def ask(self, request: Request) -> Response:
+        """Answer a question about a session."""
+        held = self._find(request)
+        question = QUESTIONS.get(request.path_params["question"])
+        if held is None:
+            return _gone()
+        if question is None:
+            return _error(404, "no such question")
+        try:
+            body = json.loads(await request.body() or b"{}", parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            return _error(400, "the request must be JSON")
+        except ClientDisconnect:
+            return _error(400, "the request ended early")
+        if not isinstance(body, dict):
+            return _error(400, "the request must be a JSON object")
+        return await run_in_threadpool(self._answer, held, question, body)
+
+    def _find(self, request: Request) -> Held | None:
+        name = request.path_params["session"]
+        with self._lock:
+            held = self._held.get(name)
+            if held is not None:
+                self._held.move_to_end(name)
+            return held
+
+    @staticmethod
+    def _answer(held: Held, question: Question, body: dict[str, Any]) -> Response:
+        with held.lock:
+            try:
+                return JSONResponse(question(held.session, body))
+            except (InvalidInput, DataError) as error:
+                return _error(400, str(error))
+            except TrainingDiverged as error:
+                return _error(409, str(error))
+
+
+def _error(status: int, words: str) -> Response:
+    return JSONResponse({"error": words}, status)
+
+
+def _gone() -> Response:
+    return _error(410, "this page's network is no longer kept; reload the page")
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def _maps(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    return answers.maps(session)
+
+
+def _choose(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    session.choose(body.get("index"))
+    return answers.maps(session)
+
+
+def _label(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    session.label_as(body.get("label"))
+    return answers.maps(session)
+
+
+def _draw(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    rows = body.get("pixels")
+    try:
+        pixels = np.array(rows, dtype=np.float32)
+    except (TypeError, ValueError):
+        pixels = np.empty(0, np.float32)
+    if pixels.ndim != 2 or not 1 <= pixels.size <= 128 * 128 or not np.isfinite(pixels).all():
+        raise invalid("pixels", "be rows of at most 128 x 128 numbers of 0 ... 1", "others")
+    session.draw(pixels[np.newaxis])
+    return answers.maps(session)
+
+
+def _uploaded(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    channels, *size = session.net.input_shape
+    session.draw(decoded(body["bytes"], channels, (size[0], size[1])))
+    return answers.maps(session)
+
+
+def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    asked = session.explainer
+    questions: dict[str, Callable[..., Any]] = {
+        "output": asked.output,
+        "weight_gradient": asked.weight_gradient,
+        "bias_gradient": asked.bias_gradient,
+        "delta": asked.delta,
+        "loss": asked.loss,
+    }
+    number, at = body.get("number"), body.get("at", [])
+    if number not in questions:
+        raise invalid("number", f"be one of {', '.join(questions)}", repr(number))
+    if not isinstance(at, list) or len(at) > 4 or (number == "loss") != (not at):
+        raise invalid("at", "be a list of up to four indices", repr(at))
+    layer = [] if number == "loss" else [body.get("layer")]
+    if number == "bias_gradient":
+        at = at[:1]
+    return answers.explanation(questions[number](*layer, *at))
+
+
+def _routing(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    return answers.routing(session, body.get("layer"), body.get("channel"))
+
+
+def _arithmetic(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    return arithmetic(body)
+
+
+def _equations(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    return answers.equations()
+
+
+def _train(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    optimizer = optimizer_named(body.get("optimizer"), body.get("learning_rate"))
+    losses = session.train(body.get("steps"), optimizer)
+    return answers.maps(session) | {"losses": losses}
+
+
+def _back(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    session.go_back(body.get("step"))
+    return answers.maps(session)
+
+
+QUESTIONS: dict[str, Question] = {
+    "maps": _maps,
+    "choose": _choose,
+    "label": _label,
+    "draw": _draw,
+    "explain": _explain,
+    "routing": _routing,
+    "arithmetic": _arithmetic,
+    "equations": _equations,
+    "train": _train,
+    "back": _back,
+}
+"""What a page can ask by POST, each with a JSON object, answered by another one."""

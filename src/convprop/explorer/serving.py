@@ -1,0 +1,135 @@
+"""From a port to a running server, and to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from convprop.errors import invalid
+from convprop.explorer.guard import Guard
+from convprop.explorer.server import Explorer
+from convprop.explorer.session import Session
+
+GRACE = 8.0
+"""Seconds that the server waits for a page after the last one has gone: a reload takes one."""
+MOST_CONNECTIONS = 512
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at the address; port 0 is any free one.
+
+    Raises
+    ------
+    InvalidInput
+        The address cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(found[0], socket.SOCK_STREAM)
+    except OSError as error:
+        raise invalid("host", "be an address of this machine", f"{host}: {error}") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(found[4])
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        reason = f"{host}:{port}: {error.strerror or error}"
+        raise invalid("host and port", "be free", reason) from None
+    return listening
+
+
+class Serving:
+    """A server for the sessions that ``make`` gives.
+
+    Parameters
+    ----------
+    make : callable
+        Gives each page its Session.
+    host, port : str and int
+        Where to listen.
+    stays : bool
+        Go on when the last page has gone.
+    framed : bool
+        For the frame of a notebook: the token is part of every address, and other pages may show
+        this one. Without it the token is exchanged for a cookie, and no page may.
+
+    Attributes
+    ----------
+    url : str
+        What opens the page.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Session],
+        host: str,
+        port: int,
+        *,
+        framed: bool = False,
+        stays: bool = False,
+    ) -> None:
+        import uvicorn
+
+        self._socket = bound(host, port)
+        name = f"[{host}]" if ":" in host else host
+        self.port: int = self._socket.getsockname()[1]
+        names = {f"{name}:{self.port}"}
+        if host == "127.0.0.1":
+            names.add(f"localhost:{self.port}")
+        self._explorer = Explorer(make)
+        self._stays = stays
+        guard = Guard(self._explorer.app(), tuple(sorted(names)), framed=framed)
+        self.url = f"http://{name}:{self.port}{guard.entrance}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                guard,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=2,
+                limit_concurrency=MOST_CONNECTIONS,
+            )
+        )
+
+    def run(self, ready: Callable[[], Any] = lambda: None) -> bool:
+        """Serve until Ctrl-C, SIGTERM, or until the last page has gone.
+
+        Parameters
+        ----------
+        ready : callable
+            Called once requests are answered.
+
+        Returns
+        -------
+        bool
+            Whether it was the last page that ended it.
+        """
+        return asyncio.run(self._run(ready))
+
+    async def _run(self, ready: Callable[[], Any]) -> bool:
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        alone = False
+        if not serving.done():
+            await asyncio.to_thread(ready)
+        while not serving.done():
+            await asyncio.sleep(0.2)
+            gone = self._explorer.last_seen
+            if self._server.should_exit:
+                self._explorer.ends = True
+            elif not self._stays and gone is not None and time.monotonic() - gone > GRACE:
+                alone = self._explorer.ends = self._server.should_exit = True
+        await serving
+        return alone
+
+    def stop(self) -> None:
+        """End the server from another thread."""
+        self._explorer.ends = self._server.should_exit = True

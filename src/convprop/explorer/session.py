@@ -1,0 +1,200 @@
+"""What one page looks at: a network of its own, an image, and the training between two looks."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop.data.dataset import Dataset
+from convprop.data.image_files import resize_images
+from convprop.errors import TrainingDiverged, invalid
+from convprop.explain import Explainer
+from convprop.geometry import is_integer
+from convprop.network import Network
+from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
+from convprop.training import train
+
+Array = NDArray[Any]
+
+BATCH_SIZE = 32
+MOST_STEPS = 20
+"""Of one request: what keeps the answer within a tenth of a second."""
+MOST_MOMENTS = 120
+"""Copies of the weights that the way back in time keeps."""
+MOST_MOMENT_BYTES = 32 << 20
+
+
+@dataclass
+class Moment:
+    """The network after some steps, to go back to."""
+
+    step: int
+    loss: float
+    weights: list[Array]
+    optimizer: Optimizer
+    state: OptimizerState
+
+
+class Session:
+    """One page's network, image and training.
+
+    Parameters
+    ----------
+    net : Network
+        Copied.
+    data : Dataset
+        Its images can be chosen, and are trained on.
+    optimizer : Optimizer
+        What training begins with.
+    """
+
+    def __init__(self, net: Network, data: Dataset, optimizer: Optimizer) -> None:
+        self.net = copy.deepcopy(net)
+        self.data = data
+        self.optimizer = optimizer
+        self.state = OptimizerState()
+        self.step = 0
+        self.moments: list[Moment] = []
+        self._pass: Explainer | None = None
+        self.choose(0)
+        self._remember(self.explainer.done.loss)
+
+    # ---- The image ----
+
+    def choose(self, index: object) -> None:
+        """Take an image of the data, and its label."""
+        if not is_integer(index, 0) or int(index) >= len(self.data):
+            raise invalid("index", f"be an integer in 0 .. {len(self.data) - 1}", repr(index))
+        row = int(index)
+        self._take(self.data.images[row : row + 1], int(self.data.labels[row]))
+
+    def draw(self, pixels: Array) -> None:
+        """Take pixels (C, H, W) of 0 ... 1, drawn or uploaded, stretched to the network's size.
+
+        0 is what the data's smallest pixel is, 1 what its largest is. The label stays.
+        """
+        images = resize_images(pixels[np.newaxis].astype(np.float32), self.net.input_shape[1:])
+        channels = self.net.input_shape[0]
+        if images.shape[1] != channels:
+            grey = images.mean(axis=1, keepdims=True)
+            images = np.repeat(grey, channels, axis=1)
+        low, high = self.range
+        scaled = low + np.clip(images, 0, 1) * (high - low)
+        dtype = self.data.images.dtype
+        if dtype == np.uint8:
+            scaled = np.rint(scaled)
+        self._take(np.ascontiguousarray(scaled.astype(dtype)), self.label)
+
+    def label_as(self, label: object) -> None:
+        """Take another label for the image: the target of its loss."""
+        most = max(self.net.outputs, 2) - 1
+        if not is_integer(label, 0) or int(label) > most:
+            raise invalid("label", f"be an integer in 0 .. {most}", repr(label))
+        self._take(self.image, int(label))
+
+    def _take(self, image: Array, label: int) -> None:
+        self.image, self.label = image, label
+        self._pass = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest pixel of the first images."""
+        some = self.data.images[:256]
+        return float(some.min()), float(some.max())
+
+    @property
+    def explainer(self) -> Explainer:
+        """The image's pass through the network as it is now."""
+        if self._pass is None:
+            self._pass = Explainer(self.net, self.image, np.array([self.label], np.int32))
+        return self._pass
+
+    # ---- Training ----
+
+    def train(self, steps: object, optimizer: Optimizer) -> list[float]:
+        """Take some steps on the data, a batch each; return each batch's loss.
+
+        Raises
+        ------
+        InvalidInput
+            Steps that are no integer in 1 .. MOST_STEPS.
+        TrainingDiverged
+            The network is as it was before.
+        """
+        if not is_integer(steps, 1) or int(steps) > MOST_STEPS:
+            raise invalid("steps", f"be an integer in 1 .. {MOST_STEPS}", repr(steps))
+        if type(optimizer) is not type(self.optimizer):
+            self.state = OptimizerState()
+        self.optimizer = optimizer
+        self.moments = [moment for moment in self.moments if moment.step <= self.step]
+        self._pass = None
+        began = self.step
+        try:
+            losses = [self._one_step() for _ in range(int(steps))]
+        except TrainingDiverged:
+            # What the optimizer has gathered by then is as infinite as the loss.
+            self.go_back(began)
+            raise
+        self._remember(losses[-1])
+        return losses
+
+    def _one_step(self) -> float:
+        """Train on the next batch; return its loss."""
+        rows = self._rows()
+        targets = np.eye(max(self.net.outputs, 2), dtype=np.float32)[self.data.labels[rows]]
+        history = train(
+            self.net,
+            self.data.images[rows],
+            targets[:, -self.net.outputs :],
+            optimizer=self.optimizer,
+            epochs=1,
+            batch_size=len(rows),
+            shuffle=False,
+            state=self.state,
+        )
+        self.step += 1
+        return history[0].loss
+
+    def _rows(self) -> NDArray[np.int64]:
+        """Return the next batch's rows: each epoch a new order, by seed and number alone."""
+        size = min(BATCH_SIZE, len(self.data))
+        per_epoch = len(self.data) // size
+        epoch, batch = divmod(self.step, per_epoch)
+        order = np.random.default_rng((self.net.seed, epoch)).permutation(len(self.data))
+        return np.sort(order[batch * size : (batch + 1) * size])
+
+    def _remember(self, loss: float) -> None:
+        weights = [array.copy() for array in self.net.parameters.values()]
+        self.moments.append(
+            Moment(self.step, loss, weights, self.optimizer, copy.deepcopy(self.state))
+        )
+        each = sum(array.nbytes for array in weights) * (1 + self.optimizer.slots)
+        most = max(min(MOST_MOMENTS, MOST_MOMENT_BYTES // max(each, 1)), 4)
+        if len(self.moments) > most:
+            # The first and the last stay, and of those between every other one.
+            self.moments = [*self.moments[:-1:2], self.moments[-1]]
+
+    def go_back(self, step: object) -> int:
+        """Be as after the remembered step nearest to ``step``; return which one that is."""
+        if not is_integer(step, 0):
+            raise invalid("step", "be an integer of at least 0", repr(step))
+        moment = min(self.moments, key=lambda moment: abs(moment.step - int(step)))
+        for live, array in zip(self.net.parameters.values(), moment.weights, strict=True):
+            live[...] = array
+        self.state = copy.deepcopy(moment.state)
+        self.optimizer, self.step = moment.optimizer, moment.step
+        self._pass = None
+        return moment.step
+
+
+def optimizer_named(kind: object, learning_rate: object) -> Optimizer:
+    """Return an optimizer by its kind, with that learning rate."""
+    if not isinstance(kind, str) or kind not in OPTIMIZERS:
+        raise invalid("optimizer", f"be one of {', '.join(OPTIMIZERS)}", repr(kind))
+    if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float):
+        raise invalid("learning_rate", "be a number", repr(learning_rate))
+    return OPTIMIZERS[kind](learning_rate=learning_rate)

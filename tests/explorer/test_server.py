@@ -1,0 +1,594 @@
+"""The explorer's server: what it answers, what it refuses, and that nothing brings it down."""
+
+import base64
+import contextlib
+import gc
+import http.client
+import io
+import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from server import Client, running, small_data, small_network
+
+import convprop as cp
+from convprop.explain import Explainer
+from convprop.explorer import guard
+from convprop.explorer import server as served
+
+
+@pytest.fixture(scope="module")
+def stranger():
+    """A client that has not entered."""
+    with running() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(stranger):
+    """A client that has."""
+    known = object.__new__(Client)
+    known.__dict__.update(stranger.__dict__)
+    return known.enter()
+
+
+def array(packed):
+    """Return an array that came as shape and bytes."""
+    return np.frombuffer(base64.b64decode(packed["data"]), packed["dtype"]).reshape(packed["shape"])
+
+
+# ---- Who may come in ----
+
+
+def test_the_token_is_exchanged_for_a_cookie(stranger):
+    answer = stranger.ask("GET", stranger.entrance)
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    token = stranger.entrance.partition("=")[2]
+    assert token not in answer.headers["set-cookie"]
+    assert len(token) >= 32
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/page/main.js", "/open", "/sessions/x/maps", "/?token=", "/?token=wrong", "/?x=1"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_without_the_token_nothing_is_answered(stranger, method, path):
+    assert stranger.ask(method, path, b"{}" if method == "POST" else None).status == 401
+
+
+@pytest.mark.parametrize(
+    "cookie", ["convprop-{port}=wrong", "other=1", "=;;=", "a" * 5000, "convprop-{port}="]
+)
+def test_a_wrong_cookie_is_no_cookie(stranger, cookie):
+    headers = {"Cookie": cookie.format(port=stranger.port)}
+    assert stranger.ask("GET", "/", headers=headers).status == 401
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:{port}.evil",
+     "[::1]:{port}", "", "127.0.0.1:{port} ", "LOCALHOST:{port}"],
+)  # fmt: skip
+def test_another_host_is_refused_even_with_the_cookie(client, host):
+    if host.endswith(" "):
+        host = host.strip() + "\t."
+    assert 400 <= client.ask("GET", "/", host=host.format(port=client.port)).status < 500
+
+
+def test_localhost_is_this_host(client):
+    assert client.ask("GET", "/", host=f"localhost:{client.port}").status == 200
+
+
+def test_two_hosts_are_refused(client):
+    answer = client.ask("GET", "/", headers={"host": "evil.example"})
+    assert answer.status in (400, 421)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://127.0.0.1:{port}"},
+        {"Origin": "http://127.0.0.1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_requests_of_other_pages_are_refused(client, headers):
+    sent = {name: value.format(port=client.port) for name, value in headers.items()}
+    for method, path in (("POST", "/open"), ("GET", "/"), ("GET", client.entrance)):
+        assert client.ask(method, path, headers=sent).status == 403
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"])
+def test_other_methods_are_refused(client, method):
+    assert client.ask(method, "/").status == 405
+
+
+def test_every_answer_has_the_headers_that_keep_it_here(client, stranger):
+    answers = [client.ask("GET", "/"), stranger.ask("GET", "/"), client.ask("GET", "/nothing")]
+    answers += [client.ask("POST", "/open"), client.ask("GET", "/", host="evil.example")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self';")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/page/../server.py", "/page/..%2fserver.py", "/page/%2e%2e/server.py", "/page//etc/passwd",
+     "/page/", "/etc/passwd", "/page/main.js/", "/page/main.js%00.css", "/page/\\..\\server.py",
+     "/sessions/../../x/maps", "//etc/passwd", "/page/index.html/../../guard.py"],
+)  # fmt: skip
+def test_no_path_reaches_a_file(client, path):
+    answer = client.ask("GET", path)
+    assert answer.status in (404, 405)
+    assert b"import" not in answer.body
+    assert b"root:" not in answer.body
+
+
+def test_the_page_asks_for_nothing_from_elsewhere():
+    folder = Path(served.__file__).parent / "page"
+    for file in folder.iterdir():
+        words = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"https?://|//cdn|@import", words), file.name
+
+
+# ---- What is asked ----
+
+
+def test_the_page_and_all_its_modules_are_there(client):
+    page = client.ask("GET", "/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    names = {"main.js", "style.css", "icon.svg"}
+    assert names <= set(re.findall(r'"page/([\w.]+)"', page.body.decode()))
+    seen = set()
+    while names:
+        name = names.pop()
+        seen.add(name)
+        answer = client.ask("GET", f"/page/{name}")
+        assert answer.status == 200
+        names |= set(re.findall(r'from "\./([\w.]+)"', answer.body.decode())) - seen
+    assert len(seen) > 12
+
+
+def test_maps_are_those_of_the_engine(client):
+    session = client.open()
+    answer = client.post(f"{session}/choose", {"index": 7}).json()
+    data = small_data()
+    done = Explainer(small_network(), data.images[7:8], data.labels[7:8]).done
+    assert answer["label"] == data.labels[7]
+    assert float(answer["loss"]) == done.loss
+    assert np.array_equal(array(answer["pixels"]), data.images[7])
+    assert np.array_equal(array(answer["outputs"][0]), done.layers[0].input[0])
+    for place, layer in enumerate(done.layers, start=1):
+        assert np.array_equal(array(answer["outputs"][place]), layer.output[0])
+        assert np.array_equal(array(answer["deltas"][place]), layer.delta[0])
+    for name, gradient in done.gradients.items():
+        assert np.array_equal(array(answer["gradients"][name]), gradient)
+
+
+@pytest.mark.parametrize(
+    ("question", "ask"),
+    [
+        (
+            {"number": "output", "layer": "conv1", "at": [1, 2, 3]},
+            lambda e: e.output("conv1", 1, 2, 3),
+        ),
+        (
+            {"number": "weight_gradient", "layer": "conv2", "at": [3, 2, 1, 0]},
+            lambda e: e.weight_gradient("conv2", 3, 2, 1, 0),
+        ),
+        (
+            {"number": "bias_gradient", "layer": "conv2", "at": [3]},
+            lambda e: e.bias_gradient("conv2", 3),
+        ),
+        (
+            {"number": "delta", "layer": "conv2", "at": [2, 1, 3]},
+            lambda e: e.delta("conv2", 2, 1, 3),
+        ),
+        (
+            {"number": "delta", "layer": "max_pool1", "at": [2, 1, 3]},
+            lambda e: e.delta("max_pool1", 2, 1, 3),
+        ),
+        ({"number": "loss"}, lambda e: e.loss()),
+    ],
+)
+def test_explanations_hold_every_digit(client, question, ask):
+    session = client.open()
+    answer = client.post(f"{session}/explain", question).json()
+    data = small_data()
+    found = ask(Explainer(small_network(), data.images[:1], data.labels[:1]))
+    assert np.float32(answer["value"]) == found.value
+    assert answer["exact"]
+    for name, cells in answer["columns"].items():
+        kind = found.terms.dtype[name].type
+        assert [kind(cell) for cell in cells] == list(found.terms[name])
+    assert all(line.startswith("<math") for line in answer["equation"])
+    assert "style=" not in "".join(answer["equation"])
+
+
+def test_training_lowers_the_loss_and_the_way_back_restores_every_bit(client):
+    session = client.open()
+    settings = {"steps": 20, "optimizer": "adam", "learning_rate": 0.01}
+    first = client.post(f"{session}/maps", {}).json()
+    losses = []
+    for _ in range(4):
+        answer = client.post(f"{session}/train", settings).json()
+        losses += answer["losses"]
+    assert answer["step"] == 80
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+    forty = client.post(f"{session}/back", {"step": 40}).json()
+    assert forty["step"] == 40
+    again = client.post(f"{session}/train", settings).json()
+    assert again["losses"] == losses[40:60]
+    start = client.post(f"{session}/back", {"step": 0}).json()
+    for name in ("outputs", "deltas", "parameters", "gradients", "loss"):
+        assert start[name] == first[name]
+
+
+def test_sessions_do_not_see_one_another(client):
+    one, other = client.open(), client.open()
+    before = client.post(f"{other}/maps", {}).json()
+    client.post(f"{one}/train", {"steps": 5, "optimizer": "sgd", "learning_rate": 0.1})
+    assert client.post(f"{other}/maps", {}).json() == before
+
+
+def test_a_drawn_digit_is_the_image(client):
+    session = client.open()
+    pixels = np.zeros((28, 28))
+    pixels[4:24, 12:16] = 1
+    answer = client.post(f"{session}/draw", {"pixels": pixels.tolist()}).json()
+    image = array(answer["pixels"])
+    assert image.shape == (1, 8, 8)
+    # A stroke of 4 pixels of 28 is little more than one of 8, here half in each of two.
+    assert image.max() == 9
+    assert image[0, :, 0].max() == 0
+
+
+def test_an_uploaded_picture_is_the_image(client):
+    session = client.open()
+    file = io.BytesIO()
+    Image.fromarray(np.full((300, 200, 3), 255, np.uint8)).save(file, "JPEG")
+    answer = client.ask("POST", f"{session}/upload", file.getvalue()).json()
+    assert (array(answer["pixels"]) == 16).all()
+
+
+def test_routing_is_that_of_the_operations(client):
+    session = client.open()
+    answer = client.post(f"{session}/routing", {"layer": "max_pool1", "channel": 1}).json()
+    o, delta = array(answer["input"])[np.newaxis], array(answer["delta"])[np.newaxis]
+    assert answer["kind"] == "max"
+    for kind in ("max", "average", "l2"):
+        x, _ = cp.ops.pool.forward(o, kind, 2)
+        assert np.array_equal(array(answer["kinds"][kind]["output"]), x[0])
+        routed = cp.ops.pool.input_delta(delta, o, kind, 2)
+        assert np.array_equal(array(answer["kinds"][kind]["delta"]), routed[0])
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_arithmetic_is_worked_out(client, transposed):
+    session = client.open()
+    asked = {"input": 6, "kernel": 3, "stride": 2, "padding": 1, "dilation": 1}
+    answer = client.post(f"{session}/arithmetic", asked | {"transposed": transposed}).json()
+    assert answer["size"] == array(answer["output"]).shape[1] == (11 if transposed else 3)
+    o, w = array(answer["input"])[np.newaxis], array(answer["kernel"])[np.newaxis]
+    if not transposed:
+        out = cp.ops.conv.forward(o, w, None, stride=2, padding=1)
+        assert np.array_equal(out[0], array(answer["output"]))
+    assert "<mfrac>" in answer["equation"] or transposed
+
+
+def test_the_equations_of_the_article_are_all_there(client):
+    answer = client.post(f"{client.open()}/equations", {}).json()
+    assert {str(number) for number in range(1, 23)} <= set(answer)
+
+
+# ---- What goes wrong ----
+
+
+@pytest.mark.parametrize(
+    ("question", "body", "message"),
+    [
+        ("choose", {"index": 200}, "index must be an integer in 0 .. 199, got 200"),
+        ("choose", {"index": "0"}, "index must be an integer in 0 .. 199, got '0'"),
+        ("choose", {}, "index must be an integer in 0 .. 199, got None"),
+        ("label", {"label": 10}, "label must be an integer in 0 .. 9, got 10"),
+        (
+            "train",
+            {"steps": 21, "optimizer": "sgd", "learning_rate": 1},
+            "steps must be an integer in 1 .. 20, got 21",
+        ),
+        (
+            "train",
+            {"steps": 1, "optimizer": "lbfgs", "learning_rate": 1},
+            "optimizer must be one of sgd, adam, adamw, rmsprop, adadelta, got 'lbfgs'",
+        ),
+        (
+            "train",
+            {"steps": 1, "optimizer": "sgd", "learning_rate": "fast"},
+            "learning_rate must be a number, got 'fast'",
+        ),
+        (
+            "train",
+            {"steps": 1, "optimizer": "sgd", "learning_rate": -1},
+            "learning_rate must be a positive number, got -1",
+        ),
+        ("back", {"step": -1}, "step must be an integer of at least 0, got -1"),
+        (
+            "explain",
+            {"number": "input"},
+            "number must be one of output, weight_gradient, "
+            "bias_gradient, delta, loss, got 'input'",
+        ),
+        (
+            "explain",
+            {"number": "output", "layer": "conv9", "at": [0]},
+            "layer must be one of "
+            "conv1, relu1, max_pool1, conv2, tanh1, flatten1, dense1, got 'conv9'",
+        ),
+        (
+            "explain",
+            {"number": "output", "layer": "conv1", "at": [0, 9, 0]},
+            "i must be an integer in 0 .. 7, got 9",
+        ),
+        (
+            "explain",
+            {"number": "output", "layer": "conv1", "at": {"k": 1}},
+            "at must be a list of up to four indices, got {'k': 1}",
+        ),
+        (
+            "draw",
+            {"pixels": [[1, 2], [3]]},
+            "pixels must be rows of at most 128 x 128 numbers of 0 ... 1, got others",
+        ),
+        (
+            "draw",
+            {"pixels": "x"},
+            "pixels must be rows of at most 128 x 128 numbers of 0 ... 1, got others",
+        ),
+        (
+            "routing",
+            {"layer": "conv1", "channel": 0},
+            "layer must be one of max_pool1, got 'conv1'",
+        ),
+        (
+            "routing",
+            {"layer": ["max_pool1"], "channel": 0},
+            "layer must be one of max_pool1, got ['max_pool1']",
+        ),
+        ("arithmetic", {"input": 17}, "input must be an integer in 1 .. 16, got 17"),
+        (
+            "arithmetic",
+            {"input": 2, "kernel": 5, "stride": 1, "padding": 0, "dilation": 1},
+            "window must fit into its padded input of 2x2, got 5x5",
+        ),
+    ],
+)
+def test_a_wrong_question_gets_one_clear_error(client, question, body, message):
+    answer = client.post(f"{client.open()}/{question}", body)
+    assert (answer.status, answer.json()["error"]) == (400, message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"1", b"{", b"\xff\xfe", b"[" * 100000, b'{"steps": NaN}', b'{"a": ' * 5000],
+)
+def test_garbage_is_refused(client, body):
+    answer = client.ask("POST", f"{client.open()}/train", body)
+    assert answer.status == 400
+    assert "error" in answer.json()
+
+
+def test_an_unknown_question_and_an_unknown_session(client):
+    assert client.post(f"{client.open()}/delete", {}).status == 404
+    assert client.post("/sessions/x/maps", {}).status == 410
+
+
+def test_a_training_that_diverges_says_so_and_goes_on(client):
+    session = client.open()
+    wild = {"steps": 20, "optimizer": "sgd", "learning_rate": 1e38}
+    answer = client.post(f"{session}/train", wild)
+    assert answer.status == 409
+    assert "the loss became" in answer.json()["error"] or "not finite" in answer.json()["error"]
+    # As it was before, and ready for more.
+    tame = {"steps": 1, "optimizer": "sgd", "learning_rate": 0.01}
+    again = client.post(f"{session}/train", tame).json()
+    other = client.post(f"{client.open()}/train", tame).json()
+    assert (again["step"], again["losses"]) == (1, other["losses"])
+
+
+def large_png(side):
+    """A PNG of side x side grey pixels in a few thousand bytes."""
+    file = io.BytesIO()
+    Image.new("L", (side, side)).save(file, "PNG", compress_level=9)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("bomb", "at most 24000000 pixels"), ("text", "PNG, JPEG, WebP or BMP"),
+     ("gif", "PNG, JPEG, WebP or BMP"), ("cut", "must be readable"), ("empty", "PNG, JPEG")],
+)  # fmt: skip
+def test_pictures_that_are_none_are_refused(client, name, words):
+    gif = io.BytesIO()
+    Image.new("L", (8, 8)).save(gif, "GIF")
+    bodies = {"text": b"hello", "gif": gif.getvalue(), "cut": large_png(900)[:300], "empty": b""}
+    body = large_png(20000) if name == "bomb" else bodies[name]
+    assert len(body) < guard.MOST_BYTES
+    started = time.perf_counter()
+    answer = client.ask("POST", f"{client.open()}/upload", body)
+    assert answer.status == 400
+    assert words in answer.json()["error"]
+    assert time.perf_counter() - started < 5
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(client):
+    path = f"{client.open()}/upload"
+    said = client.ask("POST", path, headers={"Content-Length": str(guard.MOST_BYTES + 1)})
+    assert said.status == 413
+    for length in ("-1", "1e3", "9" * 40):
+        assert client.ask("POST", path, headers={"Content-Length": length}).status in (400, 413)
+    # In pieces whose sum nobody has said before.
+    with socket.create_connection(("127.0.0.1", client.port)) as raw:
+        raw.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: {client.host}\r\nCookie: {client.cookie}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+        try:
+            for _ in range(12):
+                raw.sendall(piece)
+        except OSError:
+            pass  # It has hung up, which is an answer too.
+        raw.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert raw.recv(100).startswith(b"HTTP/1.1 413")
+    assert client.ask("GET", "/").status == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+        b"GET " + b"/" * 90000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"POST /open HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(client, raw):
+    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        try:
+            answer = connection.recv(200)
+        except ConnectionResetError:
+            answer = b""
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert client.ask("GET", "/").status == 200
+
+
+def test_fifty_pages_at_once_all_get_their_answers(client):
+    settings = {"steps": 2, "optimizer": "adam", "learning_rate": 0.01}
+
+    def page(_):
+        session = client.open()
+        statuses = [client.post(f"{session}/train", settings).status]
+        statuses.append(client.post(f"{session}/maps", {}).status)
+        question = {"number": "delta", "layer": "conv2", "at": [0, 1, 1]}
+        statuses.append(client.post(f"{session}/explain", question).status)
+        statuses.append(client.ask("GET", "/page/main.js").status)
+        return statuses, client.post(f"{session}/train", settings).json()["losses"]
+
+    with ThreadPoolExecutor(50) as threads:
+        found = list(threads.map(page, range(50)))
+    assert [statuses for statuses, _ in found] == [[200] * 4] * 50
+    # Every page trains its own network, by the same seed: all have the same losses.
+    assert {tuple(losses) for _, losses in found} == {tuple(found[0][1])}
+
+
+def test_more_pages_than_are_kept_let_the_oldest_go(client):
+    sessions = [client.open() for _ in range(served.MOST_SESSIONS + 1)]
+    assert client.post(f"{sessions[0]}/maps", {}).status == 410
+    assert client.post(f"{sessions[-1]}/maps", {}).status == 200
+
+
+def test_memory_does_not_grow_with_requests(client):
+    session = client.open()
+
+    def ask():
+        for _ in range(150):
+            client.post(
+                f"{session}/explain", {"number": "output", "layer": "conv1", "at": [0, 0, 0]}
+            )
+            client.ask("GET", "/page/main.js")
+        gc.collect()
+        return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+    ask()
+    before = ask()
+    assert ask() - before < 4000  # kB
+
+
+# ---- The end ----
+
+
+def alive(client, session):
+    """Begin to listen for signs of life."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
+    connection.request(
+        "GET", f"{session}/alive", headers={"Host": client.host, "Cookie": client.cookie}
+    )
+    answer = connection.getresponse()
+    assert answer.readline() == b": alive\n"
+    return connection
+
+
+def test_the_server_ends_when_the_last_page_has_gone(monkeypatch):
+    monkeypatch.setattr("convprop.explorer.serving.GRACE", 0.5)
+    with running() as client:
+        session = client.enter().open()
+        pages = [alive(client, session), alive(client, session)]
+        pages[0].sock.close()
+        pages[0].close()
+        time.sleep(1.5)
+        assert client.ask("GET", "/").status == 200
+        pages[1].sock.close()
+        pages[1].close()
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            try:
+                client.ask("GET", "/")
+            except OSError:
+                return
+            time.sleep(0.1)
+        pytest.fail("the server is still there")
+
+
+def test_a_server_ends_with_a_page_open():
+    with running() as client:
+        page = alive(client, client.enter().open())
+    page.close()
+
+
+def test_a_frame_needs_no_cookie_and_its_token_in_every_path():
+    with running(framed=True, stays=True) as client:
+        assert client.ask("GET", client.entrance).status == 200
+        assert client.ask("GET", f"{client.entrance}page/main.js").status == 200
+        assert client.ask("POST", f"{client.entrance}open", b"{}").status == 200
+        for path in ("/", "/page/main.js", "/wrong/", "/open"):
+            assert client.ask("GET", path).status == 401
+        evil = {"Origin": "http://evil.example"}
+        assert client.ask("POST", f"{client.entrance}open", b"{}", headers=evil).status == 403
+
+
+def test_a_notebook_shows_a_frame():
+    data = small_data()
+    shown = small_network().explore(data.images[:5], data.labels[:5])
+    try:
+        client = Client(shown._serving)
+        assert shown.url in shown._repr_html_()
+        assert client.ask("GET", client.entrance).status == 200
+        answer = client.ask("POST", f"{client.entrance}open", b"{}").json()
+        assert answer["images"] == 5
+    finally:
+        shown.close()
