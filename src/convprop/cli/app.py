@@ -14,6 +14,7 @@ from rich.text import Text
 from convprop import __version__, _startup
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
+from convprop.cli.explore import explore
 from convprop.cli.find_rate import find_rate
 from convprop.cli.inspect import inspect as inspect_command
 from convprop.cli.model import evaluate, summary
@@ -37,6 +38,7 @@ from convprop.memory import free_memory
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
+    explore: "convprop explore lenet5.safetensors mnist",
     evaluate: "convprop evaluate lenet5.safetensors mnist",
     predict: "convprop predict lenet5.safetensors scans/ --out digits.csv",
     search: "convprop search mnist --try learning_rate=0.001,0.003 --out best.toml",

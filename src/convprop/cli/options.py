@@ -55,6 +55,11 @@ def thread_count(_: Any, tokens: Sequence[Token]) -> int:
     return _whole(tokens[0].value, range(1, MOST_THREADS + 1), rule)
 
 
+def port_number(_: Any, tokens: Sequence[Token]) -> int:
+    """Read where a server listens; 0 is any free port."""
+    return _whole(tokens[0].value, range(65536), "be a whole number from 0 to 65535")
+
+
 def seed_number(_: Any, tokens: Sequence[Token]) -> int:
     """Read a key of the engine's random streams, which has 64 bits."""
     return _whole(tokens[0].value, range(2**64), "be a whole number from 0 to 2**64 - 1")

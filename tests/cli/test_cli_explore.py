@@ -1,0 +1,140 @@
+"""``convprop explore``: the address, who is answered, and the end."""
+
+import contextlib
+import http.client
+import re
+import signal
+import socket
+import subprocess
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from runs import run, start
+
+from convprop.cli import app as cli
+
+
+@pytest.fixture
+def explorer():
+    """Start commands, and end what is left of them."""
+    started = []
+
+    def begin(*arguments):
+        pipe = subprocess.PIPE
+        process = start("explore", "--no-browser", *arguments, stdout=pipe, stderr=pipe)
+        started.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def status(url, path=None, host=None):
+    """Ask for a path, or for what the address says."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    headers = {} if host is None else {"Host": host}
+    with contextlib.closing(connection):
+        connection.request("GET", path or f"{parts.path}?{parts.query}", headers=headers)
+        return connection.getresponse().status
+
+
+def free_port():
+    """Return a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_address_is_all_that_is_printed(explorer):
+    port = free_port()
+    process, address = explorer("--port", port)
+    assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=[\w-]{{32,}}", address)
+    assert status(address) == 303
+    assert status(address, "/") == 401
+    assert status(address, "/?token=x") == 401
+    assert status(address, host="evil.example") == 421
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "")
+    assert err.splitlines() == ["training  digits for 12 epochs", "Ended."]
+    with pytest.raises(ConnectionRefusedError):
+        status(address)
+
+
+@pytest.mark.slow
+def test_the_page_is_there_within_five_seconds(explorer):
+    def seconds():
+        began = time.perf_counter()
+        assert status(explorer()[1]) == 303
+        return time.perf_counter() - began
+
+    # Whatever else runs can only add to it.
+    assert any(seconds() < 5 for _ in range(3))
+
+
+@pytest.mark.slow
+def test_a_model_and_its_data(explorer, model, stripes_file):
+    _, address = explorer(model, stripes_file)
+    assert status(address) == 303
+
+
+def test_a_model_of_another_shape_than_its_data(model, capsys):
+    assert cli.run(["explore", str(model), "mnist-nowhere", "--no-browser"]) == 1
+    assert "mnist-nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["lenet5", "mlp", "cifar-tutorial"])
+def test_a_preset_alone_has_the_digits_in_its_size(explorer, preset):
+    assert status(explorer(preset)[1]) == 303
+
+
+@pytest.mark.slow
+def test_sigterm_ends_it(explorer):
+    process, _ = explorer()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 143 or process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "192.0.2.1"], "--host 192.0.2.1 must come with --allow-remote (see --help)"),
+        (["--host", "0.0.0.0", "--allow-remote"],
+         "--host must be the address that browsers will use, not every address"),
+        (["--port", "65536"], "--port must be a whole number from 0 to 65535, got 65536"),
+        (["--port", "http"], "--port must be a whole number from 0 to 65535, got http"),
+        (["lenet6"], "MODEL must be a file or one of"),
+    ],
+)  # fmt: skip
+def test_what_it_refuses(arguments, message, capsys):
+    assert cli.run(["explore", "--no-browser", *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        found = run("explore", "--no-browser", "--port", port)
+    assert found.returncode == 1
+    reason = f"host and port must be free, got 127.0.0.1:{port}: Address already in use"
+    assert reason in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.slow
+def test_another_address_says_what_it_means(explorer):
+    process, address = explorer("--host", "127.0.0.2", "--allow-remote")
+    assert address.startswith("http://127.0.0.2:")
+    assert status(address) == 303
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert "without encryption" in err
