@@ -79,6 +79,7 @@ def test_every_engine_finds_the_recorded_bits(monkeypatch: pytest.MonkeyPatch):
         assert (row.threads, row.found, row.differing) == ([1, 2, 3, 7], row.recorded, [])
 
 
+@pytest.mark.slow
 @unfused
 @pytest.mark.parametrize("isa", ISAS)
 def test_200_steps_with_every_number_of_threads(isa: str):

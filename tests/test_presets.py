@@ -137,6 +137,7 @@ def test_digits_are_learnt(seed):
     assert net.evaluate(split.test.images, split.test.labels).accuracy >= 0.98
 
 
+@pytest.mark.slow
 def test_few_photographs_are_learned_by_the_preset_that_they_get():
     """Three shapes on noise, 60 images: as few as a first try with somebody's own folder has."""
     random = np.random.default_rng(1)

@@ -10,6 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import convprop
 from convprop._native import engine
 
@@ -99,6 +101,7 @@ def test_benchmark_help():
     assert "--only" in result.stdout
 
 
+@pytest.mark.slow
 def test_benchmark_prints_one_json_object_a_line():
     script = str(ROOT / "benchmarks" / "run.py")
     options = ("--only", "lenet5", "--mode", "predict", "--threads", "1", "--repeats", "1")

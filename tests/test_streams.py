@@ -300,6 +300,7 @@ print(peak_memory() - before, split.train.images.shape)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     grown = []
     for count in (200, 800):

@@ -87,6 +87,7 @@ def test_the_peak_of_memory_is_what_was_said(like_mnist: Path, options: str) -> 
     )
 
 
+@pytest.mark.slow
 def test_the_peak_is_what_was_said_for_many_classes(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     images = {
@@ -103,6 +104,7 @@ def test_the_peak_is_what_was_said_for_many_classes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_peak_is_what_was_said_for_large_photographs_in_a_stream(tmp_path: Path) -> None:
     for name, grey in (("dark", 20), ("light", 230)):
         (tmp_path / name).mkdir()

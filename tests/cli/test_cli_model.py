@@ -77,6 +77,7 @@ def test_evaluate_streamed_says_the_same(
     assert capsys.readouterr().err == f"error: {rule}, got an .npz file\n"
 
 
+@pytest.mark.slow
 def test_evaluate_streamed_holds_no_more_than_some_batches(tmp_path: Path) -> None:
     for name in ("dark", "light"):
         (tmp_path / "data" / name).mkdir(parents=True)

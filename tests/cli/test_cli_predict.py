@@ -211,6 +211,7 @@ def test_lines_are_written_while_images_are_read(
     assert len(shown.out.splitlines()) == 1 + 128
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, model: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "0.png")
     for n in range(1, 3000):

@@ -71,6 +71,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
 
+@pytest.mark.slow
 def test_a_ctrl_c_that_is_leaned_on_counts_once(tmp_path: Path, stripes_file: Path) -> None:
     out, report = tmp_path / "model.safetensors", tmp_path / "report.html"
     files = ("--out", str(out), "--report", str(report))

@@ -64,6 +64,7 @@ def end(process: subprocess.Popen[str], how: signal.Signals, out: Path, after: i
     return output
 
 
+@pytest.mark.slow
 def test_a_training_ended_in_every_way_ends_with_the_same_weights(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
 ) -> None:

@@ -282,6 +282,7 @@ def test_streamed_images_give_the_same_weights(
     assert capsys.readouterr() == ("", f"error: {rule}, got a set that is loaded as a whole\n")
 
 
+@pytest.mark.slow
 def test_pipes_among_the_data_do_not_block(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_folder: Path
 ) -> None:

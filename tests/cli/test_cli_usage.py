@@ -234,7 +234,16 @@ def test_what_does_not_fit_in_memory_is_said_with_both_sizes() -> None:
     assert 0 < free < 4.1
 
 
-@pytest.mark.parametrize("line", ["train --epochs 1", "summary lenet5", "check"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check",
+        *(
+            pytest.param(line, marks=pytest.mark.slow)
+            for line in ("train --epochs 1", "summary lenet5")
+        ),
+    ],
+)
 def test_a_wrong_instruction_set_is_one_line(line: str) -> None:
     result = run(*line.split(), env=os.environ | {"CONVPROP_ISA": "bogus"})
     supported = ", ".join(_cpu.supported_isas())
@@ -244,7 +253,16 @@ def test_a_wrong_instruction_set_is_one_line(line: str) -> None:
     assert run("train", "--help", env=os.environ | {"CONVPROP_ISA": "bogus"}).returncode == 0
 
 
-@pytest.mark.parametrize("line", ["train --epochs 1", "summary lenet5", "check"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check",
+        *(
+            pytest.param(line, marks=pytest.mark.slow)
+            for line in ("train --epochs 1", "summary lenet5")
+        ),
+    ],
+)
 def test_a_wrong_number_of_threads_in_the_environment_is_one_line(line: str) -> None:
     environment = os.environ | {"CONVPROP_NUM_THREADS": "all"}
     result = run(*line.split(), env=environment)

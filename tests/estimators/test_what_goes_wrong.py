@@ -70,6 +70,7 @@ def test_targets_that_are_all_equal():
     assert np.abs(fitted.predict(images) - 7.0).max() < 3.0
 
 
+@pytest.mark.slow
 def test_ten_thousand_classes():
     X = np.random.default_rng(0).random((20_000, 2, 2), dtype="float32")
     y = np.repeat(np.arange(10_000), 2) * 3
@@ -262,6 +263,7 @@ print(resident() - before, threads() - started, threading.active_count())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("ends", ["well", "fails"])
 def test_memory_and_threads_come_back(ends):

@@ -60,6 +60,7 @@ def test_cross_validation_of_images_and_of_paths(tmp_path):
     assert cross_val_score(regressor(**FITTING), images, np.arange(60) % 3, cv=3).min() > 0.5
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes():
     images, y = blobs()
     grid = {

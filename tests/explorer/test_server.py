@@ -512,6 +512,7 @@ def test_more_pages_than_are_kept_let_the_oldest_go(client):
     assert client.post(f"{sessions[-1]}/maps", {}).status == 200
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_requests(client):
     session = client.open()
 
@@ -543,6 +544,7 @@ def alive(client, session):
     return connection
 
 
+@pytest.mark.slow
 def test_the_server_ends_when_the_last_page_has_gone(monkeypatch):
     monkeypatch.setattr("convprop.explorer.serving.GRACE", 0.5)
     with running() as client:
