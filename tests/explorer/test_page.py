@@ -198,6 +198,12 @@ def test_delta(browser, client):
         assert added_up((columns["δ"], columns["w"])) == found.value
         page.page.check("#flipped")
         page.page.wait_for_selector("figcaption:has-text('rotated by 180°')")
+        # The rotated kernel on the padded deltas: its last weight lies where the pixel's own is.
+        frames = "document.querySelector(\"[aria-label='deltas of the output']\").picture.frames"
+        page.page.wait_for_function(f"() => {frames}.some(frame => frame.kind === 'window')")
+        window = page.page.evaluate(f"{frames}.find(frame => frame.kind === 'window')")
+        assert (window["row"], window["column"]) == (2, 3)
+        assert (window["height"], window["width"]) == (3, 3)
 
 
 def test_pooling(browser, client):
@@ -315,6 +321,15 @@ def test_training_lowers_the_loss_and_back_in_time_restores_the_maps(browser, cl
             "() => document.querySelector('#view .lead').innerText.startsWith('Step 0 ')"
         )
         assert page.page.evaluate(look) == first
+
+
+def test_a_map_of_the_network_can_be_chosen(browser, client):
+    with Page(browser, client) as page:
+        page.page.click(".layer[data-layer=conv2] canvas[data-map='3']")
+        page.wait_for("x[k=3, i=0, j=0] of conv2")
+        page.view("gradient")
+        page.page.click(".layer[data-layer=max_pool1]")
+        page.page.wait_for_selector("body[data-ready=pooling]")
 
 
 def test_the_network_shows_outputs_deltas_and_gradients(browser, client):

@@ -50,9 +50,19 @@ export function delta(root) {
     return [...mine.map((at) => one(at, "region")), ...(place === null || Number(k[place]) !== output ? [] : [one(place, "winner")])];
   }
 
+  // Where the rotated kernel lies on the padded deltas; with a stride it has gaps, and no frame.
+  function sliding() {
+    const layer = layerOf();
+    const { kernel_size: size, stride, dilation, padding } = layer.settings;
+    if (layer.kind !== "conv" || !state.flipped || stride.some((step) => step > 1)) return [];
+    const [height, width] = [0, 1].map((axis) => (size[axis] - 1) * dilation[axis] + 1);
+    const [, i, j] = state.input;
+    return [{ row: i + padding[0] - height + 1 + margin[0], column: j + padding[2] - width + 1 + margin[1], height, width, kind: "window" }];
+  }
+
   let margin = [0, 0];
   function mark(place) {
-    deltas.frames = frames(place);
+    deltas.frames = [...sliding(), ...frames(place)];
     deltas.draw();
     kernel.frames = [];
     if (!kernel.map || kernel.canvas.parentElement.hidden) return;

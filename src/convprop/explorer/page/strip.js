@@ -23,11 +23,12 @@ export function strip(root) {
       const maps = el("div", { class: "maps" });
       const column = el("button", {
         type: "button", class: "layer", title: layer.words, "data-layer": layer.name,
-        onclick: () => set(place ? { layer: layer.name, view: viewFor(layer.kind) } : { layer: state.network.layers[0].name }),
+        onclick: (event) => set(chosen(event.target, layer, place)),
       }, el("b", {}, layer.name), el("span", {}, layer.shape.join("×")), maps);
       const count = layer.shape.length === 3 ? layer.shape[0] : 1;
       for (let c = 0; c < Math.min(count, ALL); c++) {
         const picture = new Picture({ label: `${layer.name} map ${c}`, small: true });
+        picture.canvas.dataset.map = c;
         pictures.push({ picture, layer, place, c });
         maps.append(picture.canvas);
       }
@@ -58,6 +59,13 @@ export function strip(root) {
       picture.show(mapOf(array, c), { range });
     }
   };
+}
+
+// What a click on a layer, or on one of its maps, asks for.
+function chosen(target, layer, place) {
+  if (!place) return { layer: state.network.layers[0].name };
+  const map = target.dataset.map === undefined ? {} : { out: [Number(target.dataset.map), state.out[1], state.out[2]] };
+  return { layer: layer.name, view: viewFor(layer.kind), ...map };
 }
 
 // The view that is open, if it can show such a layer.
