@@ -4,9 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from by_hand import add, fma, sum_of_images
 
 import convprop as cp
+from by_hand import add, fma, sum_of_images
 from cases import CONVOLUTIONS, DENSES, LOSSES, POOLINGS
 from convprop.explain import Explainer, Explanation
 
