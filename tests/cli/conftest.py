@@ -1,5 +1,6 @@
 """What every test of the command line needs."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,12 @@ from PIL import Image
 from runs import QUICK, stripes
 
 from convprop.cli import app as cli
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hang_up_is_heard() -> None:
+    """Undo what nohup does to this process, and so to those that it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 
 import convprop as cp
 from convprop.data.dataset import Dataset
-from convprop.explorer.serving import Serving
+from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 
 
@@ -102,7 +102,8 @@ def small_data() -> Dataset:
 def running(**options: Any) -> Iterator[Client]:
     """Serve the small network until the block ends."""
     net, data = small_network(), small_data()
-    serving = Serving(lambda: Session(net, data, cp.Adam(0.01)), "127.0.0.1", 0, **options)
+    listening = bound("127.0.0.1", 0)
+    serving = Serving(lambda: Session(net, data, cp.Adam(0.01)), listening, **options)
     ready = threading.Event()
     thread = threading.Thread(target=lambda: serving.run(ready.set))
     thread.start()

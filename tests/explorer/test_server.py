@@ -352,7 +352,27 @@ def test_the_equations_of_the_article_are_all_there(client):
         (
             "explain",
             {"number": "output", "layer": "conv1", "at": {"k": 1}},
-            "at must be a list of up to four indices, got {'k': 1}",
+            "at must be a list of 1 to 3 indices, got {'k': 1}",
+        ),
+        (
+            "explain",
+            {"number": "output", "layer": "conv1", "at": [0, 0, 0, 0]},
+            "at must be a list of 1 to 3 indices, got [0, 0, 0, 0]",
+        ),
+        (
+            "explain",
+            {"number": []},
+            "number must be one of output, weight_gradient, bias_gradient, delta, loss, got []",
+        ),
+        (
+            "train",
+            {"steps": 1, "optimizer": "sgd", "learning_rate": 10**400},
+            "learning_rate must be a finite number, got a larger one",
+        ),
+        (
+            "draw",
+            {"pixels": [[10**400]]},
+            "pixels must be rows of at most 128 x 128 numbers of 0 ... 1, got others",
         ),
         (
             "draw",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
-from convprop.explorer.serving import Serving
+from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
 from convprop.optimizers import Optimizer
@@ -72,26 +73,28 @@ def explore(
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     use_threads(threads)
-    net, images, optimizer = chosen(model, data, seed, terminal)
-    serving = Serving(lambda: Session(net, images, optimizer), host, port)
-    if host != HOME:
-        terminal.print(
-            f"The page answers other machines at {host}, without encryption. Whoever has the "
-            "address below can train this network and send it pictures, and nothing else.",
-        )
+    # Before the training, which a port that is taken would make useless.
+    with closing(bound(host, port)) as listening:
+        net, images, optimizer = chosen(model, data, seed, terminal)
+        serving = Serving(lambda: Session(net, images, optimizer), listening)
+        if host != HOME:
+            terminal.print(
+                f"The page answers other machines at {host}, without encryption. Whoever has the "
+                "address below can train this network and send it pictures, and nothing else.",
+            )
 
-    def ready() -> None:
-        print(serving.url, flush=True)
-        if not no_browser:
-            terminal.print("Ctrl-C ends it, and so does closing the last page.")
-            webbrowser.open(serving.url)
+        def ready() -> None:
+            print(serving.url, flush=True)
+            if not no_browser:
+                terminal.print("Ctrl-C ends it, and so does closing the last page.")
+                webbrowser.open(serving.url)
 
-    try:
-        if serving.run(ready):
-            terminal.print("The last page was closed.")
-    except KeyboardInterrupt:
-        # By then all requests have been answered: this is how it is meant to end.
-        terminal.print("Ended.")
+        try:
+            if serving.run(ready):
+                terminal.print("The last page was closed.")
+        except KeyboardInterrupt:
+            # By then all requests have been answered: this is how it is meant to end.
+            terminal.print("Ended.")
 
 
 def chosen(

@@ -175,7 +175,7 @@ EQUATIONS: dict[int | str, Equation] = {
     ),
     "max routing": Equation(
         pooling.max_routing,
-        r"\delta_{i,j} = \sum_{B \ni (i,j)} \delta_B [(i,j) = \arg\max_B o]",
+        r"\delta_{i,j} = \sum_{B \ni (i,j)} \delta_B [(i,j) = \text{arg max}_B \, o]",
         "The delta goes to the winning unit alone.",
     ),
     "average": Equation(

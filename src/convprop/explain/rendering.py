@@ -141,10 +141,18 @@ def _numbers(explanation: Explanation, count: int) -> str:
     start, value = explanation.start
     opening, between, closing = explanation.brackets
     parts = [_power(value)] if start else []
-    head, tail = _shown(len(explanation.terms), count)
-    last = len(explanation.terms)
-    for place in (*range(head), *([None] if head + tail < last else []), *range(last - tail, last)):
-        if place is None:
+    # Products that are 0 show nothing.
+    shown = np.flatnonzero(explanation.terms["value"]) if "+" in between else None
+    if shown is None or not len(shown):
+        shown = np.arange(len(explanation.terms))
+    head, tail = _shown(len(shown), count)
+    places = [
+        *shown[:head],
+        *([] if head + tail == len(shown) else [-1]),
+        *shown[len(shown) - tail :],
+    ]
+    for place in places:
+        if place < 0:
             parts.append(r"\cdots")
             continue
         term = explanation.terms[place]

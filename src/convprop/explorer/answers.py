@@ -98,6 +98,8 @@ def maps(session: Session) -> Answer:
         "parameters": {name: packed(array) for name, array in net.parameters.items()},
         "gradients": {name: packed(array) for name, array in done.gradients.items()},
         "prediction": [text(value) for value in prediction(net, done.layers[-1].output)],
+        "predicted": int(net.classes_of(done.layers[-1].output.reshape(1, -1))[0]),
+        "own": session.own,
         "moments": [[moment.step, moment.loss] for moment in session.moments],
     }
 
@@ -112,7 +114,8 @@ def explanation(found: Explanation) -> Answer:
     left, *right = latex_lines(found, 4)
     names = list(found.terms.dtype.names or ())
     return {
-        "name": found.name,
+        # The page shows one image at a time.
+        "name": found.name.replace(", image 0", "").replace("E of image 0", "E"),
         "source": found.source,
         "equation": [mathml(f"{left} = {right[0]}"), *(mathml(f"= {line}") for line in right[1:])],
         "factors": list(found.factors),
@@ -172,8 +175,11 @@ def mathml(latex: str) -> str:
     from latex2mathml.converter import convert
 
     found = re.sub(r' style="[^"]*"', "", convert(latex, display="block"))
-    # The converter leaves LaTeX's "\_" in a text as it is.
-    return found.replace("\\_", "_")
+    # The converter leaves LaTeX's "\_" in a text as it is, and raises primes, which fonts do too.
+    raised = r"(?:<mrow>)?<mi>&#x02032;</mi>(?:</mrow>)?"
+    return re.sub(rf"<msup><mi>(\w)</mi>{raised}</msup>", r"<mi>\1′</mi>", found).replace(
+        "\\_", "_"
+    )
 
 
 def text(value: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convprop.data.dataset import Dataset
-from convprop.explorer.serving import Serving
+from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
 from convprop.optimizers import Adam
@@ -41,7 +41,7 @@ class Frame:
         first = session.net
         self._height = height
         self._serving = Serving(
-            lambda: Session(first, data, Adam()), "127.0.0.1", 0, framed=True, stays=True
+            lambda: Session(first, data, Adam()), bound("127.0.0.1", 0), framed=True, stays=True
         )
         self.url = self._serving.url
         self._thread = threading.Thread(target=self._serving.run, daemon=True)

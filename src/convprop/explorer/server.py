@@ -28,6 +28,8 @@ from convprop.explorer.upload import decoded
 
 MOST_SESSIONS = 64
 """Pages at a time; the one that has been silent longest gives way."""
+MOST_LEFT = 4
+"""Sessions that are kept although their page has gone: it may only have lost its connection."""
 HEARTBEAT = 5.0
 """Seconds between two signs of life to a page."""
 
@@ -42,11 +44,12 @@ Question = Callable[[Session, dict[str, Any]], dict[str, Any]]
 
 
 class Held:
-    """A session, and the lock that lets one request at a time have it."""
+    """A session, the lock that lets one request at a time have it, and who still looks at it."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.lock = threading.Lock()
+        self.pages = 0
 
 
 @dataclass
@@ -109,17 +112,23 @@ class Explorer:
         with self._lock:
             self._held[name] = held
             while len(self._held) > MOST_SESSIONS:
-                self._held.popitem(last=False)
+                left = (name for name, one in self._held.items() if not one.pages)
+                self._held.pop(next(left, next(iter(self._held))))
+        if not self.pages:
+            # Until it tells that it is alive, for which it has some seconds.
+            self.last_seen = time.monotonic()
         return JSONResponse({"session": name} | answers.network(held.session))
 
     async def alive(self, request: Request) -> Response:
         """Send a sign of life now and then, for as long as the page is there."""
-        if self._find(request) is None:
+        held = self._find(request)
+        if held is None:
             return _gone()
-        return StreamingResponse(self._beats(), media_type="text/event-stream")
+        return StreamingResponse(self._beats(held), media_type="text/event-stream")
 
-    async def _beats(self) -> AsyncIterator[bytes]:
+    async def _beats(self, held: Held) -> AsyncIterator[bytes]:
         self.pages += 1
+        held.pages += 1
         self.last_seen = None
         try:
             while not self.ends:
@@ -129,15 +138,23 @@ class Explorer:
                         await anyio.sleep(0.25)
         finally:
             self.pages -= 1
+            held.pages -= 1
             if not self.pages:
                 self.last_seen = time.monotonic()
+            with self._lock:
+                left = [name for name, one in self._held.items() if not one.pages]
+                for name in left[: max(len(left) - MOST_LEFT, 0)]:
+                    del self._held[name]
 
     async def upload(self, request: Request) -> Response:
         """Take the bytes of a picture as the image."""
         held = self._find(request)
         if held is None:
             return _gone()
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return _error(400, "the request ended early")
         return await run_in_threadpool(self._answer, held, _uploaded, {"bytes": body})
 
     async def ask(self, request: Request) -> Response:
@@ -207,7 +224,7 @@ def _draw(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     rows = body.get("pixels")
     try:
         pixels = np.array(rows, dtype=np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pixels = np.empty(0, np.float32)
     if pixels.ndim != 2 or not 1 <= pixels.size <= 128 * 128 or not np.isfinite(pixels).all():
         raise invalid("pixels", "be rows of at most 128 x 128 numbers of 0 ... 1", "others")
@@ -221,6 +238,16 @@ def _uploaded(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     return answers.maps(session)
 
 
+INDICES = {
+    "output": (1, 3),
+    "weight_gradient": (2, 4),
+    "bias_gradient": (1, 1),
+    "delta": (1, 3),
+    "loss": (0, 0),
+}
+"""The fewest and the most indices of a number."""
+
+
 def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     asked = session.explainer
     questions: dict[str, Callable[..., Any]] = {
@@ -231,13 +258,12 @@ def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
         "loss": asked.loss,
     }
     number, at = body.get("number"), body.get("at", [])
-    if number not in questions:
+    if not isinstance(number, str) or number not in questions:
         raise invalid("number", f"be one of {', '.join(questions)}", repr(number))
-    if not isinstance(at, list) or len(at) > 4 or (number == "loss") != (not at):
-        raise invalid("at", "be a list of up to four indices", repr(at))
+    least, most = INDICES[number]
+    if not isinstance(at, list) or not least <= len(at) <= most:
+        raise invalid("at", f"be a list of {least} to {most} indices", repr(at))
     layer = [] if number == "loss" else [body.get("layer")]
-    if number == "bias_gradient":
-        at = at[:1]
     return answers.explanation(questions[number](*layer, *at))
 
 

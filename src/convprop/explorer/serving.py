@@ -49,8 +49,8 @@ class Serving:
     ----------
     make : callable
         Gives each page its Session.
-    host, port : str and int
-        Where to listen.
+    listening : socket.socket
+        From ``bound``.
     stays : bool
         Go on when the last page has gone.
     framed : bool
@@ -66,17 +66,17 @@ class Serving:
     def __init__(
         self,
         make: Callable[[], Session],
-        host: str,
-        port: int,
+        listening: socket.socket,
         *,
         framed: bool = False,
         stays: bool = False,
     ) -> None:
         import uvicorn
 
-        self._socket = bound(host, port)
+        self._socket = listening
+        host: str = listening.getsockname()[0]
         name = f"[{host}]" if ":" in host else host
-        self.port: int = self._socket.getsockname()[1]
+        self.port: int = listening.getsockname()[1]
         names = {f"{name}:{self.port}"}
         if host == "127.0.0.1":
             names.add(f"localhost:{self.port}")

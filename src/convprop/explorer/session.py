@@ -70,6 +70,7 @@ class Session:
         if not is_integer(index, 0) or int(index) >= len(self.data):
             raise invalid("index", f"be an integer in 0 .. {len(self.data) - 1}", repr(index))
         row = int(index)
+        self.own = False
         self._take(self.data.images[row : row + 1], int(self.data.labels[row]))
 
     def draw(self, pixels: Array) -> None:
@@ -87,6 +88,7 @@ class Session:
         dtype = self.data.images.dtype
         if dtype == np.uint8:
             scaled = np.rint(scaled)
+        self.own = True
         self._take(np.ascontiguousarray(scaled.astype(dtype)), self.label)
 
     def label_as(self, label: object) -> None:
@@ -197,4 +199,7 @@ def optimizer_named(kind: object, learning_rate: object) -> Optimizer:
         raise invalid("optimizer", f"be one of {', '.join(OPTIMIZERS)}", repr(kind))
     if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float):
         raise invalid("learning_rate", "be a number", repr(learning_rate))
-    return OPTIMIZERS[kind](learning_rate=learning_rate)
+    try:
+        return OPTIMIZERS[kind](learning_rate=learning_rate)
+    except OverflowError:
+        raise invalid("learning_rate", "be a finite number", "a larger one") from None

@@ -8,12 +8,16 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.image_files import flattened, to_array
+from convprop.data.image_files import flattened, is_wide, to_array
 from convprop.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MOST_PIXELS = 24_000_000
 """Of a photograph; what a small file can be blown up to otherwise has no limit."""
+
+
+class _Wide(Exception):
+    """More than 8 bits a channel."""
 
 
 def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -30,6 +34,8 @@ def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.flo
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if is_wide(image):
+                    raise _Wide
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise Image.DecompressionBombError
@@ -41,6 +47,8 @@ def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.flo
         except UnidentifiedImageError:
             kinds = "PNG, JPEG, WebP or BMP"
             raise DataError(f"the picture must be {kinds}, got something else") from None
+        except _Wide:
+            raise DataError("the picture must have 8 bits a channel, got more") from None
         except Image.DecompressionBombError:
             rule = f"have at most {MOST_PIXELS} pixels"
             raise DataError(f"the picture must {rule}, got more") from None

@@ -12,7 +12,9 @@ const KEPT = ["explain", "routing", "arithmetic", "equations"];
 let moment = 0;
 
 async function post(path, body, type = "application/json") {
-  const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } });
+  const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } }).catch(() => {
+    throw new Error("Nobody answers: convprop explore has ended. Start it again, and open its new address.");
+  });
   const answer = await response.json().catch(() => ({ error: `${response.status}: ${response.statusText}` }));
   if (!response.ok) throw new Error(answer.error);
   return answer;

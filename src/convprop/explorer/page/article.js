@@ -2,24 +2,24 @@
 
 import { ask } from "./api.js";
 import { button, el, equation, failed } from "./dom.js";
-import { set, state } from "./state.js";
+import { layersOf, set, state } from "./state.js";
 
 // A section: its title, what it says, its equations, and the view that shows it.
 const SECTIONS = [
   ["One kernel, many places", [
     "A convolutional layer has a small kernel of weights and lays it on its input. What lies on top of one another is multiplied, and the products are added up: that is one output. Then the kernel moves on by a pixel and does the same with the same weights. This is weight sharing: the layer learns one small pattern, and looks for it everywhere.",
-  ], [1], ["See the window move", { view: "forward", flipped: false }]],
+  ], [1], ["See the window move", { view: "forward", flipped: false, at: "first" }]],
   ["Correlation and convolution", [
     "Mathematicians call something else a convolution: there the kernel's indices run against the image's, so that the first weight meets the last pixel of the window.",
     "That is the correlation again with a kernel turned by 180°. Nothing is gained by it in a network, where the weights are learned: turned or not, training finds them. But the derivation below turns kernels and deltas, and the word convolution then says which way.",
-  ], [2, 3], ["Turn the kernel", { view: "forward", flipped: true }]],
+  ], [2, 3], ["Turn the kernel", { view: "forward", flipped: true, at: "first" }]],
   ["Channels and kernels", [
     "An image has channels, and the maps between layers are channels too. A kernel has a window of weights for each, and all products go into one sum, with one bias. Each kernel of a layer makes a map of its own.",
-  ], [4, 5], ["Go through the channels", { view: "forward" }]],
+  ], [4, 5], ["Go through the channels", { view: "forward", flipped: false, at: "deep" }]],
   ["Forward", [
     "So this is what a layer does, written as a convolution with the turned kernel and, since two turns undo each other, as the plain sum of products.",
     "Behind it comes an activation, value by value. Of it the way back needs only the slope.",
-  ], [6, 7, 8], ["Add an output up", { view: "forward" }]],
+  ], [6, 7, 8], ["Add an output up", { view: "forward", flipped: false, at: "first" }]],
   ["The error", [
     "One number E says how wrong the outputs are. Everything that follows asks how E changes when something else does: first an output, then a weight, then an input.",
   ], [9], ["Look at E and the first deltas", { view: "loss" }]],
@@ -27,21 +27,21 @@ const SECTIONS = [
     "The weight was used at every place of the window. So it moved every output of the map, and each of them moved E. The chain rule adds all these ways up: at each place, what the output did to E, which is its delta, times what the weight did to the output.",
     "What the weight did to an output is easy. The output is a sum of products, and of these only one holds the weight: its derivative is the pixel that lay under it.",
     "Put together: walk over the map, multiply each delta with the pixel that the weight met there, and add up.",
-  ], [10, 11, 12, 13], ["Collect a weight's products", { view: "gradient", flipped: false }]],
+  ], [10, 11, 12, 13], ["Collect a weight's products", { view: "gradient", flipped: false, at: "first" }]],
   ["Why that is a convolution", [
     "Look at which pixels one weight meets while the window slides: a block as large as the output map. The weight beside it meets the block beside that one. So the whole gradient comes from sliding a window as large as the output over the input, one place for each weight, with the deltas as its kernel: the same sum of products as forward, with the deltas in the weights' place.",
     "A sum with plus signs is a correlation. To call it a convolution, the kernel must be turned first, because a convolution turns it once more while sliding. Here the kernel is the map of deltas. That is why the gradient of the weights is the convolution of the input with the flipped deltas.",
-  ], [14], ["Slide the deltas over the input", { view: "gradient", flipped: true }]],
+  ], [14], ["Slide the deltas over the input", { view: "gradient", flipped: true, at: "first" }]],
   ["What a pixel did", [
     "A pixel of the input went into several outputs: all those whose window lay over it. They form a region Q, a rectangle in the output map. E changes with the pixel by way of each of them.",
     "The weight between the pixel and an output of Q is the one that lay over the pixel when the window was there. As one goes down and to the right in Q, this weight goes up and to the left in the kernel.",
-  ], [15, 16, 17], ["Find the region Q", { view: "delta", flipped: false }]],
+  ], [15, 16, 17], ["Find the region Q", { view: "delta", flipped: false, at: "deep" }]],
   ["The slope, and the next delta", [
     "If the pixel is itself the output of an activation, one more factor turns what arrives there into the delta of the layer before: the slope f′ at its sum. Then that layer can do all of this again.",
-  ], [18, 19, 20], ["Add a delta up", { view: "delta", flipped: false }]],
+  ], [18, 19, 20], ["Add a delta up", { view: "delta", flipped: false, at: "behind" }]],
   ["The rotated kernel", [
-    "Since the weights run against the region, all deltas at once are the correlation of the output's deltas with the kernel turned by 180°, or, as the turn is in the word, their convolution with the kernel as it is. At the edges the region is cut off; zeros round the deltas do the same.",
-  ], [21, 22], ["Rotate the kernel", { view: "delta", flipped: true }]],
+    "Since the weights run against the region, all deltas at once come from sliding the kernel, turned by 180°, over the output's deltas and adding up what lies on top of one another. At the edges the region is cut off; zeros round the deltas do the same. In Eq. 22 the star stands for this sliding: the turn is written out, and not made a second time.",
+  ], [21, 22], ["Rotate the kernel", { view: "delta", flipped: true, at: "deep" }]],
   ["Pooling", [
     "A pool makes one value of a window. Max keeps the largest, and remembers who won: on the way back the whole delta goes to the winner, and the others, which could have changed a little without any effect, get nothing. Average gives every unit an equal share. L2 takes the root of the sum of squares, and returns to each unit its share of that length.",
   ], ["max", "max routing", "average", "average routing", "l2", "l2 routing"], ["Compare the three", { view: "pooling" }]],
@@ -49,6 +49,17 @@ const SECTIONS = [
     "With every gradient known, each weight moves a little against its own. That is gradient descent; doing it over and over, on a few images at a time, is training.",
   ], [], ["Train", { view: "training" }]],
 ];
+
+// The layers that sections speak of: the first convolution, one of several channels, and what an
+// activation comes before.
+const LAYERS = {
+  first: () => layersOf("conv")[0],
+  deep: () => layersOf("conv").find((layer) => layer.parameters.weight[1] > 1) ?? layersOf("conv")[0],
+  behind: () => {
+    const behind = (layer) => layer.place > 0 && state.network.layers[layer.place - 1].kind === "activation";
+    return layersOf("conv").find(behind) ?? layersOf("pool").find(behind) ?? layersOf().find(behind);
+  },
+};
 
 // `views` builds any other view; the one that the section in sight speaks of is shown beside it.
 export function article(root, take, views) {
@@ -58,7 +69,7 @@ export function article(root, take, views) {
   let shown = null;
 
   async function show(place) {
-    const [, , , [words, { view, flipped }]] = SECTIONS[place];
+    const [, , , [words, { view, flipped, at }]] = SECTIONS[place];
     if (shown === place) return;
     shown = place;
     for (const section of text.querySelectorAll("article")) section.classList.toggle("shown", section.id === `section-${place + 1}`);
@@ -68,7 +79,8 @@ export function article(root, take, views) {
     }
     const [holder, update] = built.get(view);
     panel.replaceChildren(el("h2", {}, words), holder);
-    if (flipped !== undefined && flipped !== state.flipped) await set({ flipped });
+    const layer = LAYERS[at]?.()?.name ?? state.layer;
+    if (layer !== state.layer || (flipped ?? state.flipped) !== state.flipped) await set({ layer, flipped: flipped ?? state.flipped });
     else await update(state);
   }
 
@@ -91,14 +103,21 @@ export function article(root, take, views) {
       if (entered.length && panel.isConnected && wide.matches) show(Math.min(...entered)).catch(failed);
     }, { rootMargin: "-30% 0px -60% 0px" });
     for (const section of text.querySelectorAll("article")) watch.observe(section);
-    await show(0);
+    // The last section may never come as far up.
+    const end = text.appendChild(el("div"));
+    new IntersectionObserver(([seen]) => {
+      if (seen.isIntersecting && panel.isConnected && wide.matches) show(SECTIONS.length - 1).catch(failed);
+    }).observe(end);
   }
 
   let building = null;
   return async () => {
     building ??= build().catch((error) => { building = null; failed(error); });
     await building;
-    if (shown !== null) await built.get(SECTIONS[shown][3][1].view)[1](state);
+    if (!building) return;
+    // Not while building: to show a section may change the layer, which comes back to here.
+    if (shown === null) return show(0);
+    await built.get(SECTIONS[shown][3][1].view)[1](state);
   };
 }
 

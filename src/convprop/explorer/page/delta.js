@@ -64,13 +64,15 @@ export function delta(root) {
   function mark(place) {
     deltas.frames = [...sliding(), ...frames(place)];
     deltas.draw();
-    kernel.frames = [];
     if (!kernel.map || kernel.canvas.parentElement.hidden) return;
-    if (place !== null && Number(found.columns.k[place]) === output) {
-      let [row, column] = [Number(found.columns.m[place]), Number(found.columns.n[place])];
-      if (state.flipped) [row, column] = [kernel.map.height - 1 - row, kernel.map.width - 1 - column];
-      kernel.frames = [{ row, column, height: 1, width: 1, kind: "winner" }];
-    }
+    // The weights that the region Q has seen the pixel through.
+    const { k, m, n } = found.columns;
+    const weight = (at, kind) => {
+      const [row, column] = [Number(m[at]), Number(n[at])];
+      const turn = state.flipped && !layerOf().settings.flip_kernel;
+      return { row: turn ? kernel.map.height - 1 - row : row, column: turn ? kernel.map.width - 1 - column : column, height: 1, width: 1, kind };
+    };
+    kernel.frames = k.map((_, at) => at).filter((at) => Number(k[at]) === output).map((at) => weight(at, at === place ? "winner" : "region"));
     kernel.draw();
   }
 
@@ -112,7 +114,7 @@ export function delta(root) {
       ...play.buttons,
     );
     words.replaceChildren(!convolves ? WORDS[layer.kind] ?? WORDS.other : state.flipped
-      ? "Turn the kernel by 180° and put zeros round the deltas: then all input deltas at once are what the rotated kernel gives as it slides over the padded δ, a convolution in the old sense (Eq. 22)."
+      ? "Turn the kernel by 180° and put zeros round the deltas: then all input deltas at once are what the rotated kernel (the small squares) gives as it slides over the padded δ. That is Eq. 21 and 22."
       : "An input pixel has gone into every output whose window lay over it: the region Q. What it did to E is the sum, over Q and over all output maps, of each output's delta times the weight through which it saw the pixel (Eq. 16 to 20).");
     const chosen = row ? { frames: place(c, before) } : { at: [i, j] };
     input.show(mapOf(before, c), { ...chosen, range: layer.place === 0 ? extent(before.values) : null });
@@ -130,7 +132,9 @@ export function delta(root) {
     const map = mapOf(after, convolves ? output : rowAfter ? 0 : c);
     margin = [0, 0];
     deltas.show(convolves && state.flipped ? padded(map, layer) : map);
+    const [over] = sliding();
+    if (over) deltas.overlay = { map: turned(window), row: over.row, column: over.column, step: layer.settings.dilation };
     mark(null);
-    show(found);
+    show({ ...found, source: convolves && state.flipped ? `Eq. 22, the same sum as ${found.source}` : found.source });
   };
 }

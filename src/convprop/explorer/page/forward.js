@@ -116,6 +116,6 @@ export function forward(root) {
       const values = Float64Array.from(found.columns.value.slice(channel * size, (channel + 1) * size), Number);
       products.show({ height: window.height, width: window.width, values, dtype: "float64" }, { text: true });
     }
-    show(found);
+    show({ ...found, source: convolves && state.flipped ? "Eq. 6, the same sum as Eq. 7" : found.source });
   };
 }

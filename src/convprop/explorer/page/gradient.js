@@ -43,6 +43,13 @@ export function gradient(root) {
     };
   }
 
+  // The deltas as the convolution lays them on the input, having turned them back.
+  function overlay(layer, k) {
+    if (!state.flipped) return null;
+    const { row, column } = region(layer, state.weight);
+    return { map: mapOf(deltaOf(layer), k), row, column, step: layer.settings.stride };
+  }
+
   function mark(place) {
     const layer = layerOf("conv");
     const at = (row, column) => ({ row: Number(row), column: Number(column), height: 1, width: 1, kind: "winner" });
@@ -57,6 +64,7 @@ export function gradient(root) {
 
   return async () => {
     const layer = layerOf("conv");
+    root.classList.toggle("empty", !layer);
     if (!layer) return words.replaceChildren("This network has no convolution.");
     if (layer.name !== state.layer) return set({ layer: layer.name });
     const [k, c, m, n] = state.weight;
@@ -71,12 +79,12 @@ export function gradient(root) {
       ...play.buttons,
     );
     words.replaceChildren(state.flipped
-      ? "Now let the deltas be the kernel: a window as large as the output slides over the input, one place for each weight. Under it lies just what the weight has met. A convolution turns its kernel by 180° while it slides; so that the deltas lie the right way round in the end, they are flipped first. That is Eq. 14."
+      ? "Now let the deltas be the kernel: a window as large as the output slides over the input, one place for each weight. Under it lies just what the weight has met. A convolution turns its kernel by 180° while it slides; so that the deltas lie the right way round in the end, they are flipped first: the small squares are the deltas, turned back. Step slides them on. That is Eq. 14."
       : "One weight is used at every place of the window. At each it has met a pixel, and at each there is a delta, what the output there did to E. Their products, added up, are the weight's gradient: Eq. 13.");
     weight.cell = result.cell = Math.min(Math.floor(180 / Math.max(...weights.shape.slice(2))), 44);
     weight.show(kernelOf(weights, k, c), { at: [m, n], text: true });
     result.show(kernelOf(state.maps.gradients[`${layer.name}.weight`], k, c), { at: [m, n], text: true });
-    input.show(mapOf(inputOf(layer), channel), { frames: [region(layer, state.weight)], margin: paddingOf(layer), range: layer.place === 0 ? extent(inputOf(layer).values) : null });
+    input.show(mapOf(inputOf(layer), channel), { frames: [region(layer, state.weight)], margin: paddingOf(layer), overlay: overlay(layer, k), range: layer.place === 0 ? extent(inputOf(layer).values) : null });
     const deltas = mapOf(deltaOf(layer), k);
     delta.label = state.flipped ? "deltas, flipped" : "deltas of the output";
     delta.show(state.flipped ? turned(deltas) : deltas);
@@ -91,6 +99,6 @@ export function gradient(root) {
     if (asked !== now()) return;
     found = answer;
     products.show({ height: layer.shape[1], width: layer.shape[2], values: Float64Array.from(found.columns.value, Number), dtype: "float64" });
-    show(found);
+    show({ ...found, source: state.flipped ? "Eq. 14, the same sum as Eq. 13" : found.source });
   };
 }

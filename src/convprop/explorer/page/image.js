@@ -1,9 +1,9 @@
 // The image: chosen from the data, uploaded, or drawn; and its label.
 
 import { ask, offline, upload } from "./api.js";
-import { button, choice, el, failed, labelled, refill } from "./dom.js";
+import { button, choice, el, failed, labelled, refill, say } from "./dom.js";
 import { integer } from "./controls.js";
-import { mapOf, unpack } from "./numbers.js";
+import { mapOf, short, unpack } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { state } from "./state.js";
 import { extent } from "./strip.js";
@@ -32,18 +32,26 @@ export function image(root, take) {
     const { network, maps } = state;
     const pixels = unpack(maps.pixels);
     picture.cell = Math.max(Math.floor(84 / Math.max(...pixels.shape.slice(1))), 1);
-    picture.show(mapOf(pixels, 0), { range: extent(pixels.values) });
+    picture.show(mapOf(pixels, 0), { range: extent(pixels.values), rgb: pixels.shape[0] === 3 ? pixels.values : null });
     const file = el("input", { id: "file", type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp", disabled: offline });
-    file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then(take, failed));
+    file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then(take).then(() => say("The picture is taken"), failed));
     refill(controls,
       labelled("Image", integer("image-index", state.index, network.images, (index) => change("choose", { index }, { index }))),
       labelled("Target", choice(network.classes.map((name, n) => [n, name]), maps.label, (label) => change("label", { label: Number(label) }), { id: "target" })),
       button("Draw", () => pad.toggleAttribute("hidden"), { id: "draw" }),
       el("label", { class: "upload" }, "Upload", file));
-    const shares = maps.prediction.map(Number);
-    const best = shares.indexOf(Math.max(...shares));
-    said.replaceChildren("Prediction: ", el("b", { id: "prediction" }, network.classes[best] ?? String(best)), ` (${(100 * shares[best]).toFixed(1)}%)`);
+    const best = maps.predicted;
+    said.replaceChildren("Prediction: ", el("b", { id: "prediction" }, network.classes[best] ?? String(best)), sure(network, maps, best),
+      maps.own ? ` — your picture, against the target ${network.classes[maps.label]}` : "");
   };
+}
+
+// How sure the network is of a class, as far as its loss gives probabilities.
+function sure(network, maps, best) {
+  const shares = maps.prediction.map(Number);
+  if (network.loss_kind === "squared_error") return ` (output ${short(shares[Math.min(best, shares.length - 1)])})`;
+  const share = shares.length > 1 ? shares[best] : best ? shares[0] : 1 - shares[0];
+  return ` (${(100 * share).toFixed(1)}%)`;
 }
 
 // A pad to draw on, with mouse, finger, pen or keys.

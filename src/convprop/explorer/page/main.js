@@ -1,7 +1,7 @@
 // The page put together.
 
 import { ask, open } from "./api.js";
-import { el, failed, say } from "./dom.js";
+import { el, failed } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
 import { article } from "./article.js";
 import { delta } from "./delta.js";
@@ -40,14 +40,14 @@ export async function take(answer) {
 function views(tabs, root) {
   const built = new Map();
   for (const [name, title] of VIEWS) {
-    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => set({ view: name }) }, title));
+    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => set({ view: name, flipped: false }) }, title));
   }
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const at = VIEWS.findIndex(([name]) => name === state.view);
     const next = VIEWS[(at + step + VIEWS.length) % VIEWS.length][0];
-    set({ view: next }).then(() => document.getElementById(`tab-${next}`).focus());
+    set({ view: next, flipped: false }).then(() => document.getElementById(`tab-${next}`).focus());
   });
   return async () => {
     const [name, , build] = VIEWS.find(([one]) => one === state.view) ?? VIEWS[0];
@@ -70,6 +70,10 @@ async function start() {
   try {
     state.network = await open();
     Object.assign(state, readAddress());
+    const middle = ([, height = 1, width = 1]) => [0, height >> 1, width >> 1];
+    if (!location.hash.includes("out=")) state.out = middle(state.network.layers[0].shape);
+    if (!location.hash.includes("input=")) state.input = middle(state.network.input);
+    state.index = Math.min(Math.max(state.index, 0), state.network.images - 1);
     const parts = [
       image(document.getElementById("image"), take),
       strip(document.getElementById("network")),
@@ -83,7 +87,6 @@ async function start() {
     await take(await (state.index ? ask("choose", { index: state.index }) : ask("maps")));
     addEventListener("hashchange", () => set(readAddress()).catch(failed));
     onThemeChange(() => set({}).catch(failed));
-    say("Ready");
   } catch (error) {
     failed(error);
   }

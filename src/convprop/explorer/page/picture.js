@@ -46,8 +46,8 @@ export class Picture {
     }
   }
 
-  show(map, { frames = [], at = null, most = null, range = null, text = false, margin = [0, 0, 0, 0] } = {}) {
-    Object.assign(this, { map, frames, at, most, range, text, margin });
+  show(map, { frames = [], at = null, most = null, range = null, text = false, margin = [0, 0, 0, 0], rgb = null, overlay = null } = {}) {
+    Object.assign(this, { map, frames, at, most, range, text, margin, rgb, overlay });
     this.draw();
     return this;
   }
@@ -74,15 +74,30 @@ export class Picture {
     this.#hatch(pen, across * this.side, rows * this.side);
     for (let n = 0; n < map.values.length; n++) {
       const value = Number(map.values[n]);
-      const paint = this.range ? grey(value, ...this.range) : colour(value, most);
+      const paint = this.rgb ? [0, 1, 2].map((c) => grey(Number(this.rgb[c * map.values.length + n]), ...this.range)[0])
+        : this.range ? grey(value, ...this.range) : colour(value, most);
       pen.fillStyle = `rgb(${paint})`;
       const [row, column] = [Math.floor(n / inner) + top, (n % inner) + left];
       pen.fillRect(column * this.side, row * this.side, this.side, this.side);
       if (this.text && this.side >= 26) this.#write(pen, value, row, column, paint);
     }
     if (this.side >= 9) this.#grid(pen, across, rows);
+    if (this.overlay) this.#lay(pen);
     for (const frame of this.frames) this.#frame(pen, frame);
     if (this.at && !long) this.#frame(pen, { row: this.at[0], column: this.at[1], height: 1, width: 1, kind: "here" });
+  }
+
+  // Another map laid over this one: a square in the middle of each pixel that it meets.
+  #lay(pen) {
+    const { map, row, column, step } = this.overlay;
+    const most = largest(map.values);
+    const side = Math.max(this.side * 0.5, 2);
+    for (let n = 0; n < map.values.length; n++) {
+      const [i, j] = [row + Math.floor(n / map.width) * step[0] + this.margin[0], column + (n % map.width) * step[1] + this.margin[2]];
+      const [x, y] = [(j + 0.5) * this.side - side / 2, (i + 0.5) * this.side - side / 2];
+      pen.fillStyle = `rgb(${colour(Number(map.values[n]), most)})`;
+      pen.fillRect(x, y, side, side);
+    }
   }
 
   // What lies round the map is padding.

@@ -30,6 +30,7 @@ export function pooling(root) {
 
   return async () => {
     const layer = layerOf("pool");
+    root.classList.toggle("empty", !layer);
     if (!layer) return words.replaceChildren("This network has no pooling layer.");
     if (layer.name !== state.layer) return set({ layer: layer.name });
     const [c, i, j] = state.input;

@@ -29,7 +29,7 @@ export function address() {
   const words = new URLSearchParams();
   for (const name of Object.keys(DEFAULTS)) {
     const value = state[name];
-    if (String(value) !== String(DEFAULTS[name])) words.set(name, String(value));
+    if (LISTS.includes(name) || String(value) !== String(DEFAULTS[name])) words.set(name, String(value));
   }
   return `#${words}`;
 }

@@ -12,7 +12,7 @@ const MODES = [["output", "outputs"], ["delta", "deltas"], ["gradient", "weight 
 export function strip(root) {
   const mode = choice(MODES, state.mode, (value) => set({ mode: value }), { id: "mode" });
   const row = el("div", { class: "layers" });
-  root.append(el("div", { class: "bar" }, labelled("Maps show", mode)), row);
+  root.append(el("div", { class: "bar" }, labelled("Maps show", mode), legend()), row);
   let pictures = [];
 
   function build() {
@@ -73,6 +73,11 @@ function viewFor(kind) {
   const shown = { gradient: ["conv"], pooling: ["pool"] }[state.view];
   if (!shown || shown.includes(kind)) return state.view;
   return kind === "pool" ? "pooling" : "forward";
+}
+
+function legend() {
+  return el("span", { class: "legend" }, el("i", { class: "below" }), " below zero ", el("i", { class: "above" }),
+    " above; every map has its own scale. Point at a number to see it in full.");
 }
 
 export function extent(values) {

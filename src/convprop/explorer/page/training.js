@@ -1,7 +1,7 @@
 // Training: steps on the data, the loss curve, and the way back in time.
 
 import { ask } from "./api.js";
-import { choice, el, failed, labelled, refill, say, svg } from "./dom.js";
+import { choice, el, failed, labelled, say, svg } from "./dom.js";
 import { kernelOf, short } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { player } from "./player.js";
@@ -42,15 +42,20 @@ export function training(root, take) {
     }
   }
 
-  return () => {
-    const { network, maps } = state;
-    settings ??= { optimizer: network.optimizer, rate: network.learning_rate, steps: 1 };
-    refill(controls,
+  // Once: while training plays, somebody may be typing here.
+  function build(network) {
+    settings = { optimizer: network.optimizer, rate: network.learning_rate, steps: 1 };
+    controls.append(
       ...play.buttons,
       labelled("Steps at a time", choice([1, 2, 5, 10, 20].map((n) => [n, n]), settings.steps, (value) => { settings.steps = Number(value); }, { id: "speed" })),
       labelled("Optimizer", choice(network.optimizers.map((name) => [name, name]), settings.optimizer, (value) => { settings.optimizer = value; }, { id: "optimizer" })),
       labelled("Learning rate", el("input", { id: "rate", type: "number", step: "any", min: 0, value: settings.rate, onchange: (event) => { settings.rate = Number(event.target.value); } })),
     );
+  }
+
+  return () => {
+    const { network, maps } = state;
+    if (!settings) build(network);
     words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)), ".");
     time.max = maps.moments.length - 1;
     const at = maps.moments.findLastIndex(([moment]) => moment <= maps.step);
