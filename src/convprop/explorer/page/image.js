@@ -34,7 +34,10 @@ export function image(root, take) {
     picture.cell = Math.max(Math.floor(84 / Math.max(...pixels.shape.slice(1))), 1);
     picture.show(mapOf(pixels, 0), { range: extent(pixels.values), rgb: pixels.shape[0] === 3 ? pixels.values : null });
     const file = el("input", { id: "file", type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp", disabled: offline });
-    file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then(take).then(() => say("The picture is taken"), failed));
+    file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then((answer) => {
+      say("The picture is taken");
+      return take(answer);
+    }).catch(failed));
     refill(controls,
       labelled("Image", integer("image-index", state.index, network.images, (index) => change("choose", { index }, { index }))),
       labelled("Target", choice(network.classes.map((name, n) => [n, name]), maps.label, (label) => change("label", { label: Number(label) }), { id: "target" })),
