@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -121,3 +122,12 @@ def assert_accessible(page: Page) -> None:
     for box in (div for div in page.all("div") if div.get("tabindex")):
         assert box["role"] == "region"
         assert box["aria-label"]
+
+
+def read_page(path: Path) -> Page:
+    """Return a page that needs nothing else and that everybody can read."""
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+    assert_self_contained(html, page)
+    assert_accessible(page)
+    return page

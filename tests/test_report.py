@@ -18,7 +18,7 @@ from convprop.report import write_report
 from convprop.report.chart import Axis, axis_for, thinned
 from convprop.report.svg import DARK, LIGHT
 from convprop.training import EpochRecord, History
-from pages import Page, assert_accessible, assert_self_contained
+from pages import Page, assert_accessible, assert_self_contained, read_page
 from refusal import refuses
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -35,11 +35,7 @@ def blurred(count, classes, shape, seed=0):
 
 def page_of(path, network, history, test, **settings):
     write_report(path, network, history, test, command="convprop train x", settings=settings)
-    html = path.read_text(encoding="utf-8")
-    page = Page(html)
-    assert_self_contained(html, page)
-    assert_accessible(page)
-    return page
+    return read_page(path)
 
 
 @pytest.fixture(scope="module")

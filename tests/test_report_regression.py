@@ -9,7 +9,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 import convprop as cp
 from convprop.report import write_regression_report
 from convprop.training import History
-from pages import Page, assert_accessible, assert_self_contained
+from pages import read_page
 from refusal import refuses
 
 OFFSET, SCALE = np.array([100.0, 0.0]), np.array([40.0, 2000.0])
@@ -28,11 +28,7 @@ def pictures(count, seed):
 def page_of(path, network, history, images, targets, **options):
     options = {"command": "python x.py", "settings": {"data": "y"}} | options
     write_regression_report(path, network, history, images, targets, **options)
-    html = path.read_text(encoding="utf-8")
-    page = Page(html)
-    assert_self_contained(html, page)
-    assert_accessible(page)
-    return page
+    return read_page(path)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,12 @@ SHUFFLE_STREAM = 0x53485546 << 32
 """The engine's random stream that orders epoch 0; epoch e has the e-th after it."""
 
 
+def order_of(seed: int, epoch: int, count: int) -> Indices:
+    """Return the order of an epoch: that of random bits, equal ones as they were."""
+    bits = engine.random_bits(seed, SHUFFLE_STREAM + epoch, count)
+    return np.argsort(bits, kind="stable")
+
+
 @dataclass
 class Data:
     """Checked images and targets, and which of their rows are meant (None: all)."""
@@ -85,8 +91,7 @@ class Batches:
         """Return an epoch's rows, by the order of random bits; equal ones as they were."""
         if not self.course.shuffle:
             return self.rows
-        bits = engine.random_bits(self.course.seed, SHUFFLE_STREAM + epoch, len(self.rows))
-        shuffled = self.rows[np.argsort(bits, kind="stable")]
+        shuffled = self.rows[order_of(self.course.seed, epoch, len(self.rows))]
         return _balanced(shuffled, self.data.targets) if self.course.balanced else shuffled
 
     def weight(self, rows: Indices) -> float:

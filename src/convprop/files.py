@@ -30,6 +30,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[Callable[[bytes], None]]:
     with _explained(path):
         target, temporary = _places(path)
         _remove_abandoned(target)
+        # Closed below, before it is renamed or removed.
         file = open(temporary, "xb")  # noqa: SIM115
 
     def write(content: bytes) -> None:

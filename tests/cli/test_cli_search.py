@@ -278,6 +278,8 @@ def test_the_rounds_are_scikit_learn_s(
     candidates: int, epochs: int, rounds: list[tuple[int, int]], tmp_path: Path
 ) -> None:
     from sklearn.base import BaseEstimator, ClassifierMixin
+
+    # Without this import the next one fails.
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingGridSearchCV
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def packed(array: Array) -> Answer:
 
 
 def maps(session: Session) -> Answer:
-    """Return all maps, deltas, parameters and gradients of the image's pass."""
+    """Return all maps and deltas of the image's pass, and kernels with their gradients."""
     done = session.explainer.done
     net = session.net
     return {
@@ -95,13 +96,18 @@ def maps(session: Session) -> Answer:
         "pixels": packed(session.image[0]),
         "outputs": [packed(done.layers[0].input[0]), *(packed(at.output[0]) for at in done.layers)],
         "deltas": [packed(done.input_delta[0]), *(packed(at.delta[0]) for at in done.layers)],
-        "parameters": {name: packed(array) for name, array in net.parameters.items()},
-        "gradients": {name: packed(array) for name, array in done.gradients.items()},
+        "parameters": _kernels(net.parameters),
+        "gradients": _kernels(done.gradients),
         "prediction": [text(value) for value in prediction(net, done.layers[-1].output)],
         "predicted": int(net.classes_of(done.layers[-1].output.reshape(1, -1))[0]),
         "own": session.own,
         "moments": [[moment.step, moment.loss] for moment in session.moments],
     }
+
+
+def _kernels(named: Mapping[str, Array]) -> Answer:
+    """Return the arrays that are drawn: those of dense layers would be nearly all of the answer."""
+    return {name: packed(array) for name, array in named.items() if array.ndim == 4}
 
 
 def prediction(net: Network, outputs: Array) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.batches import order_of
 from convprop.data.dataset import Dataset
 from convprop.data.image_files import resize_images
 from convprop.errors import TrainingDiverged, invalid
@@ -60,6 +61,7 @@ class Session:
         self.step = 0
         self.moments: list[Moment] = []
         self._pass: Explainer | None = None
+        self._order: tuple[int, NDArray[np.int64]] | None = None
         self.choose(0)
         self._remember(self.explainer.done.loss)
 
@@ -162,12 +164,13 @@ class Session:
         return history[0].loss
 
     def _rows(self) -> NDArray[np.int64]:
-        """Return the next batch's rows: each epoch a new order, by seed and number alone."""
+        """Return the next batch's rows, in the order that ``train`` gives an epoch."""
         size = min(BATCH_SIZE, len(self.data))
         per_epoch = len(self.data) // size
         epoch, batch = divmod(self.step, per_epoch)
-        order = np.random.default_rng((self.net.seed, epoch)).permutation(len(self.data))
-        return np.sort(order[batch * size : (batch + 1) * size])
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, order_of(self.net.seed, epoch, len(self.data)))
+        return self._order[1][batch * size : (batch + 1) * size]
 
     def _remember(self, loss: float) -> None:
         weights = [array.copy() for array in self.net.parameters.values()]

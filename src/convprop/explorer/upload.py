@@ -16,10 +16,6 @@ MOST_PIXELS = 24_000_000
 """Of a photograph; what a small file can be blown up to otherwise has no limit."""
 
 
-class _Wide(Exception):
-    """More than 8 bits a channel."""
-
-
 def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a picture's pixels as (C, H, W) of 0 ... 1, no larger than is needed for ``size``.
 
@@ -35,7 +31,7 @@ def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.flo
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if is_wide(image):
-                    raise _Wide
+                    raise DataError("the picture must have 8 bits a channel, got more")
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise Image.DecompressionBombError
@@ -47,12 +43,10 @@ def decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.flo
         except UnidentifiedImageError:
             kinds = "PNG, JPEG, WebP or BMP"
             raise DataError(f"the picture must be {kinds}, got something else") from None
-        except _Wide:
-            raise DataError("the picture must have 8 bits a channel, got more") from None
         except Image.DecompressionBombError:
             rule = f"have at most {MOST_PIXELS} pixels"
             raise DataError(f"the picture must {rule}, got more") from None
-        except MemoryError:
+        except (DataError, MemoryError):
             raise
         except Exception as error:  # Damaged bytes make Pillow's decoders raise almost anything.
             raise DataError(f"the picture must be readable, got an error: {error}") from None
