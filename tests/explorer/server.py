@@ -87,7 +87,8 @@ def small_network() -> cp.Network:
         cp.Flatten(),
         cp.Dense(10),
     ]
-    net = cp.Network(layers, (1, 8, 8), seed=2)
+    loss = cp.SoftmaxCrossEntropy(label_smoothing=0.1)
+    net = cp.Network(layers, (1, 8, 8), loss=loss, seed=2)
     net.normalisation = [5.0], [0.2]
     return net
 
@@ -99,9 +100,11 @@ def small_data() -> Dataset:
 
 
 @contextmanager
-def running(**options: Any) -> Iterator[Client]:
-    """Serve the small network until the block ends."""
-    net, data = small_network(), small_data()
+def running(
+    net: cp.Network | None = None, data: Dataset | None = None, **options: Any
+) -> Iterator[Client]:
+    """Serve a network, the small one if none is given, until the block ends."""
+    net, data = net or small_network(), data or small_data()
     listening = bound("127.0.0.1", 0)
     serving = Serving(lambda: Session(net, data, cp.Adam(0.01)), listening, **options)
     ready = threading.Event()

@@ -9,18 +9,25 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from server import running, small_data, small_network
 
+import convprop as cp
 from browser import assert_fits, chromium
 from by_hand import fma
-from convprop.explain import Explainer
+from convprop import ops
+from convprop.data.image_files import resize_images
+from convprop.explain import Explainer, receptive_field
 
 pytestmark = pytest.mark.slow
 
-VIEWS = ["forward", "gradient", "delta", "pooling", "loss", "training", "arithmetic", "article"]
+VIEWS = ["forward", "sharing", "gradient", "delta", "pooling", "loss", "training", "arithmetic"]
+VIEWS += ["article"]
 WIDTHS = (390, 800, 1440)
 
 
@@ -44,20 +51,24 @@ class Page:
             viewport={"width": width, "height": 900}, accept_downloads=True, **options
         )
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self.page = self.context.new_page()
         self.said, self.requested = [], []
+        self.client = client
+        started = time.perf_counter()
+        self.open(client.entrance)
+        self.seconds = time.perf_counter() - started
+        if address:
+            # Another tab: it has the cookie, and nothing else.
+            self.open(f"/{address}")
+
+    def open(self, path):
+        """Open a tab."""
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(15000)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.requested.append(request.url))
-        self.client = client
-        self.started = time.perf_counter()
-        self.page.goto(f"http://{client.host}{client.entrance}")
-        if address:
-            self.page.wait_for_selector("body[data-ready]")
-            self.page.goto(f"http://{client.host}/{address}")
-            self.page.reload()
+        self.page.goto(f"http://{self.client.host}{path}")
         self.page.wait_for_selector("body[data-ready]")
-        self.seconds = time.perf_counter() - self.started
 
     def __enter__(self):
         return self
@@ -97,6 +108,44 @@ class Page:
             arg=name,
         )
 
+    def routed(self):
+        """Return what each kind of pool makes of the unit's window, and gives back to the unit."""
+        return [
+            [np.float32(number) for number in numbers]
+            for numbers in self.page.evaluate(
+                "[...document.querySelectorAll('#view .routed')]"
+                ".map(said => [...said.querySelectorAll('b')].map(b => b.title))"
+            )
+        ]
+
+    def picture(self, label):
+        """Return what a figure shows: its map's values, its frames, what is laid over it."""
+        return self.page.evaluate(
+            """label => {
+              const { map, frames, overlay } = document
+                .querySelector(`#view canvas[aria-label='${label}']`).picture;
+              return { values: [...map.values].map(Number), frames, overlay:
+                overlay && { ...overlay, values: [...overlay.map.values].map(Number) } };
+            }""",
+            label,
+        )
+
+    def enter(self, selector, value):
+        """Type a number into a field."""
+        self.page.fill(selector, str(value))
+        self.page.press(selector, "Enter")
+
+    def train(self, times, steps=20):
+        """Train so many times so many steps."""
+        self.view("training")
+        self.page.select_option("#speed", str(steps))
+        for _ in range(times):
+            step = self.page.inner_text("#view .lead")
+            self.page.click("#training-step")
+            self.page.wait_for_function(
+                "old => document.querySelector('#view .lead').innerText !== old", arg=step
+            )
+
     def point(self, label, row, column):
         """Click on a map's pixel."""
         canvas = self.page.locator(f"#view canvas[aria-label='{label}']")
@@ -135,6 +184,13 @@ def test_forward(browser, client):
         page.wait_for("x[k=0, i=2, j=5]")
         found = engine().output("conv1", 0, 2, 5)
         columns = page.columns()
+        # The kernel lies over the input, where its window is.
+        over = page.picture("input map")["overlay"]
+        assert (over["row"], over["column"]) == (1, 4)
+        kernel = small_network().parameters["conv1.weight"][0, 0]
+        assert np.array_equal(np.float32(over["values"]), kernel.reshape(-1))
+        products = page.picture("products under the window")["values"]
+        assert products == [float(product) for product in columns["product"]]
         assert page.heading()[1] == found.value
         bias = page.page.get_attribute(".terms .start td:last-child", "title")
         assert added_up((columns["w"], columns["o"]), bias) == found.value
@@ -153,7 +209,17 @@ def test_forward(browser, client):
         after = page.page.evaluate("document.querySelector('[aria-label=kernel]').toDataURL()")
         assert before != after
         page.page.select_option("#layer", "conv2")
-        page.wait_for("x[k=2, i=1, j=1] of conv2")
+        page.wait_for("x[k=0, i=1, j=1] of conv2")
+        # What an output of the second convolution sees of the image, through the pool.
+        region = receptive_field(small_network(), "conv2", 1, 1)
+        label = "the image, and what the output sees of it"
+        [frame] = page.picture(label)["frames"]
+        assert frame["row"] == region.rows[0]
+        assert frame["row"] + frame["height"] == region.rows[-1] + 1
+        assert frame["width"] == len(region.columns) == 7
+        strip = "document.querySelector('.layer[data-layer=max_pool1] canvas').picture.frames"
+        [frame] = page.page.evaluate(strip)
+        assert (frame["row"], frame["height"]) == (1, 3)
         page.page.select_option("#layer", "max_pool1")
         page.page.wait_for_function(
             "() => document.querySelector('.source').textContent.includes('max')"
@@ -188,18 +254,66 @@ def test_weight_gradient(browser, client):
         page.wait_for("dE/dw[k=0, c=0, m=2, n=2]")
 
 
+def test_shared_weights_have_one_colour(browser, client):
+    with Page(browser, client).view("sharing") as page:
+        page.point("kernel in colours", 1, 2)
+        page.page.wait_for_selector("#view .terms h3:has-text('w[k=0, c=0, m=1, n=2]')")
+        strokes = page.page.evaluate(
+            "[...document.querySelectorAll('.units line')].map(line => line.getAttribute('stroke'))"
+        )
+        # Four units see nine others each, through nine weights.
+        assert sorted(Counter(strokes).values()) == [4] * 9
+        assert page.page.locator(".units line.mine").count() == 4
+        rows = page.page.evaluate(
+            "[...document.querySelectorAll('#view .terms tbody tr')]"
+            ".map(row => [...row.cells].map(cell => cell.title || cell.textContent))"
+        )
+        done = engine().done.layers[0]
+        weight = small_network().parameters["conv1.weight"][0, 0, 1, 2]
+        for output, pixel, w, o, product in rows:
+            (i, j), (row, column) = (map(int, at.split(", ")) for at in (output, pixel))
+            assert (row, column) == (i + 0, j + 1)
+            assert np.float32(w) == weight
+            assert np.float32(o) == done.input[0, 0, row, column]
+            assert float(product) == float(np.float32(w)) * float(np.float32(o))
+        # The same colours on the way back.
+        page.page.check("#back")
+        page.page.wait_for_selector("#view [data-gradient]")
+        gradient = page.page.get_attribute("#view [data-gradient]", "data-gradient")
+        assert np.float32(gradient) == engine().done.gradients["conv1.weight"][0, 0, 1, 2]
+        deltas = page.page.locator("#view .terms tbody td:nth-child(3)")
+        shown = [np.float32(deltas.nth(n).get_attribute("title")) for n in range(4)]
+        assert np.array_equal(shown, done.delta[0, 0, 4:6, 4:6].reshape(-1))
+        # A line chooses its weight, too.
+        page.page.locator(".units line:not(.mine)").first.dispatch_event("click")
+        page.page.wait_for_selector("#view .terms h3:not(:has-text('m=1, n=2'))")
+
+
 def test_delta(browser, client):
     with Page(browser, client).view("delta") as page:
         page.page.select_option("#layer", "conv2")
-        page.wait_for("dE/do[c=0, i=3, j=3]")
+        page.wait_for("dE/do[c=0, i=2, j=2]")
         page.point("input map", 2, 3)
         page.wait_for("dE/do[c=0, i=2, j=3]")
         found = engine().delta("conv2", 0, 2, 3)
         columns = page.columns()
         assert page.heading()[1] == found.value
         assert added_up((columns["δ"], columns["w"])) == found.value
+        # The products of the map of deltas that is shown, where their weights are.
+        label = "products of deltas and weights"
+        products = page.picture(label)["values"]
+        mine = {
+            3 * int(m) + int(n): float(product)
+            for k, m, n, product in zip(
+                *(columns[name] for name in ("k", "m", "n", "product")), strict=True
+            )
+            if k == "0"
+        }
+        assert products == [mine.get(place, 0) for place in range(9)]
         page.page.check("#flipped")
         page.page.wait_for_selector("figcaption:has-text('rotated by 180°')")
+        page.page.wait_for_timeout(200)
+        assert page.picture(label)["values"] == products[::-1]
         # The rotated kernel on the padded deltas: its last weight lies where the pixel's own is.
         frames = "document.querySelector(\"[aria-label='deltas of the output']\").picture.frames"
         page.page.wait_for_function(f"() => {frames}.some(frame => frame.kind === 'window')")
@@ -213,11 +327,20 @@ def test_pooling(browser, client):
         page.point("input of the pool", 3, 4)
         page.wait_for("delta[c=0, i=3, j=4]")
         assert page.heading()[1] == engine().delta("max_pool1", 0, 3, 4).value
+        for kind, said in zip(("max", "average", "l2"), page.routed(), strict=True):
+            o, delta = (
+                a[:, :1] for a in (engine().done.layers[2].input, engine().done.layers[2].delta)
+            )
+            x, _ = ops.pool.forward(o, kind, size=2)
+            back = ops.pool.input_delta(delta, o, kind, size=2)
+            assert said == [x[0, 0, 1, 2], back[0, 0, 3, 4]]
+        page.page.click("#unit-step")
+        page.wait_for("delta[c=0, i=3, j=5]")
         titles = page.page.locator(".kind h3").all_inner_texts()
         assert [title.split(":")[0] for title in titles] == ["Max", "Average", "L2"]
         assert page.page.locator(".kind.own h3").inner_text().startswith("Max")
         winners = page.page.evaluate(
-            "document.querySelector(\"#view canvas[aria-label='input of the pool']\")"
+            "document.querySelector(\"#view canvas[aria-label='max routing']\")"
             ".picture.frames.filter(f => f.kind === 'winner').map(f => [f.row, f.column])"
         )
         o = engine().done.layers[2].input[0, 0]
@@ -238,6 +361,10 @@ def test_loss(browser, client):
         probabilities = page.page.locator(".bars .number:nth-child(3)")
         shares = [float(probabilities.nth(k).get_attribute("title")) for k in range(10)]
         assert sum(shares) == pytest.approx(1, abs=1e-6)
+        targets = page.page.locator(".bars .number:nth-child(4)")
+        shown = [np.float32(targets.nth(k).get_attribute("title")) for k in range(10)]
+        assert shown == [np.float32(t) for t in columns["t"]]
+        assert "Label smoothing takes 0.1 of the target" in page.page.inner_text("#view .lead")
 
 
 def test_every_digit_is_shown_where_one_points(browser, client):
@@ -253,14 +380,7 @@ def test_every_digit_is_shown_where_one_points(browser, client):
 
 def test_drawing_a_digit_changes_the_prediction(browser, client):
     with Page(browser, client) as page:
-        page.view("training")
-        page.page.select_option("#speed", "20")
-        for _ in range(4):
-            step = page.page.inner_text("#view .lead")
-            page.page.click("#training-step")
-            page.page.wait_for_function(
-                "old => document.querySelector('#view .lead').innerText !== old", arg=step
-            )
+        page.train(4)
         page.page.click("#draw")
         pad = page.page.locator("canvas.pad")
         box = pad.bounding_box()
@@ -281,8 +401,6 @@ def test_drawing_a_digit_changes_the_prediction(browser, client):
 
 
 def test_an_uploaded_picture_is_taken(browser, client, tmp_path):
-    from PIL import Image
-
     path = tmp_path / "white.png"
     Image.new("L", (30, 30), 255).save(path)
     with Page(browser, client) as page:
@@ -317,12 +435,111 @@ def test_training_lowers_the_loss_and_back_in_time_restores_the_maps(browser, cl
         assert page.page.evaluate(look) != first
         page.page.evaluate(
             "const time = document.getElementById('time'); time.value = 0;"
-            "time.dispatchEvent(new Event('change'))"
+            "time.dispatchEvent(new Event('input'))"
         )
         page.page.wait_for_function(
             "() => document.querySelector('#view .lead').innerText.startsWith('Step 0 ')"
         )
         assert page.page.evaluate(look) == first
+
+
+def test_the_loss_is_read_off_the_curve(browser, client):
+    with Page(browser, client) as page:
+        page.train(1, 5)
+        chart = page.page.locator("#view .chart svg")
+        box = chart.bounding_box()
+        chart.hover(position={"x": box["width"] - 6, "y": box["height"] / 2})
+        step, value = re.fullmatch(r"step (\d+): loss (\S+)", page.page.inner_text("#tip")).groups()
+        assert step == "5"
+        assert len(value) > 8  # all digits
+        assert page.page.inner_text("output[for=time]") == "step 5 of 5"
+
+
+def test_the_slider_is_followed_while_it_moves(browser, client):
+    with Page(browser, client) as page:
+        page.train(5, 1)
+        page.page.evaluate(
+            """() => {
+              const time = document.getElementById('time');
+              for (const value of [4, 3, 2, 1, 3]) {
+                time.value = value;
+                time.dispatchEvent(new Event('input'));
+              }
+            }"""
+        )
+        page.page.wait_for_function(
+            "() => document.querySelector('output[for=time]').innerText === 'step 3 of 5'"
+        )
+        page.page.wait_for_timeout(300)
+        assert page.page.inner_text("output[for=time]") == "step 3 of 5"
+
+
+def test_an_image_is_chosen_by_its_looks(browser, client):
+    with Page(browser, client) as page:
+        page.page.click("#choose")
+        page.page.select_option("#only", "7")
+        page.page.wait_for_selector(".gallery .grid button[aria-label$=', 7']")
+        page.page.wait_for_selector(
+            ".gallery .grid button:not([aria-label$=', 7'])", state="detached"
+        )
+        sevens = np.flatnonzero(small_data().labels == 7)
+        shown = page.page.locator(".gallery .grid button")
+        assert shown.count() == len(sevens) < 40
+        shown.nth(2).click()
+        page.page.wait_for_function(f"() => location.hash.includes('index={sevens[2]}')")
+        assert page.page.locator(".gallery").is_hidden()
+        assert page.page.input_value("#target") == "7"
+        page.page.click("#choose")
+        page.page.select_option("#only", "")
+        page.page.wait_for_selector(".gallery .legend:has-text('1 to 40 of 200')")
+        page.page.click("#after")
+        page.page.wait_for_selector(".gallery .legend:has-text('41 to 80 of 200')")
+
+
+def test_a_finger_draws(browser, client):
+    with Page(browser, client, 390, has_touch=True, is_mobile=True) as page:
+        page.page.click("#draw")
+        box = page.page.locator("canvas.pad").bounding_box()
+        touch = page.context.new_cdp_session(page.page)
+        before = page.page.inner_text(".prediction")
+        scrolled = page.page.evaluate("scrollY")
+
+        def send(kind, *at):
+            points = [{"x": box["x"] + x, "y": box["y"] + y} for x, y in at]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        send("touchStart", (110, 20))
+        for y in range(30, 210, 20):
+            send("touchMove", (110, y))
+        send("touchEnd")
+        page.page.wait_for_function(
+            "old => document.querySelector('.prediction').innerText !== old", arg=before
+        )
+        assert "your picture" in page.page.inner_text(".prediction")
+        # A finger that draws does not scroll.
+        assert page.page.evaluate("scrollY") == scrolled
+        lit = page.page.evaluate(
+            "document.querySelector('#image canvas').picture.map.values.filter(v => v > 4).length"
+        )
+        assert lit >= 6
+
+
+def test_a_reload_goes_on_with_the_same_network(browser, client):
+    with Page(browser, client) as page:
+        page.train(1)
+        page.page.click("#draw")
+        page.page.locator("canvas.pad").press("Space")
+        page.page.wait_for_selector(".prediction:has-text('your picture')")
+        look = "[...document.querySelectorAll('.layer canvas')].map(c => c.toDataURL()).join()"
+        before = page.page.evaluate(look)
+        page.page.reload()
+        page.page.wait_for_selector("body[data-ready=training]")
+        assert "Step 20 " in page.page.inner_text("#view .lead")
+        assert page.page.evaluate(look) == before
+        # Another tab has a network of its own.
+        page.open("/")
+        page.view("training")
+        assert "Step 0 " in page.page.inner_text("#view .lead")
 
 
 def test_a_map_of_the_network_can_be_chosen(browser, client):
@@ -350,10 +567,8 @@ def test_the_network_shows_outputs_deltas_and_gradients(browser, client):
 @pytest.mark.parametrize("transposed", [False, True])
 def test_arithmetic(browser, client, transposed):
     with Page(browser, client).view("arithmetic") as page:
-        page.page.fill("#a-input", "5")
-        page.page.press("#a-input", "Enter")
-        page.page.fill("#a-stride", "2")
-        page.page.press("#a-stride", "Enter")
+        page.enter("#a-input", 5)
+        page.enter("#a-stride", 2)
         if transposed:
             page.page.check("#a-transposed")
         size = 11 if transposed else 2
@@ -362,8 +577,16 @@ def test_arithmetic(browser, client, transposed):
         )
         output = page.page.locator("#view canvas[aria-label=output]")
         assert output.evaluate("canvas => canvas.picture.map.width") == size
-        page.page.fill("#a-kernel", "9")
-        page.page.press("#a-kernel", "Enter")
+        # A pixel of the small map has a window in the large one, by stride.
+        small, large = ("input", "output") if transposed else ("output", "input")
+        page.point(small, 1, 1)
+        page.page.wait_for_function("() => location.hash.includes('place=1%2C1')")
+        taps = page.picture(large)["frames"]
+        assert (taps[0]["row"], taps[0]["column"]) == (2, 2)
+        assert len(taps) == 9
+        page.page.click("#place-step")
+        page.page.wait_for_function("() => !location.hash.includes('place=1%2C1')")
+        page.enter("#a-kernel", 9)
         if not transposed:
             page.page.wait_for_selector(".said.wrong")
             assert "window must fit" in page.page.inner_text("#said")
@@ -374,33 +597,89 @@ def test_the_article_goes_through_all_equations_beside_live_figures(browser, cli
     with Page(browser, client).view("article") as page:
         numbers = page.page.locator("[data-equation] .eq-number").all_inner_texts()
         assert [text for text in numbers if text] == [f"({n})" for n in range(1, 23)]
-        page.page.click("#show-7")
+        page.page.click("#show-10")
         page.page.wait_for_selector(".live [data-live=gradient] .terms h3")
-        assert "flipped by 180°" in page.page.inner_text(".live")
-        page.page.click("#show-8")
+        page.page.wait_for_selector(".live figcaption:has-text('flipped by 180°')")
+        page.page.click("#next-10")
         page.page.wait_for_selector(".live [data-live=delta] .terms h3")
-        page.page.locator("#section-11").scroll_into_view_if_needed()
-        page.page.evaluate("document.getElementById('section-11').scrollIntoView()")
+        assert page.page.evaluate("document.querySelector('article.shown').id") == "section-11"
+        page.page.evaluate("document.getElementById('section-14').scrollIntoView()")
         page.page.wait_for_selector(".live [data-live=pooling]")
+
+
+def test_the_article_is_gone_through_from_start_to_end(browser, client):
+    with Page(browser, client).view("article") as page:
+        count = page.page.locator("#view article").count()
+        for section in range(1, count + 1):
+            page.page.wait_for_selector(f"#section-{section}.shown")
+            # Its figure is there, and stays that of this section.
+            page.page.wait_for_selector(".live [data-live] .lead:not(:empty)")
+            page.page.wait_for_timeout(120)
+            assert page.page.evaluate("document.querySelector('article.shown').id") == (
+                f"section-{section}"
+            )
+            if section < count:
+                page.page.click(f"#next-{section}")
+
+
+def test_on_a_phone_the_figure_stands_in_its_section(browser, client):
+    with Page(browser, client, 390).view("article") as page:
+        page.page.click("#show-9")
+        page.page.wait_for_selector("#section-9 .live [data-live=gradient] .terms h3")
+        assert_fits(page.page)
+
+
+# Fields whose values a link holds, by view.
+CHANGED = {
+    "forward": {"#k": 2},
+    "sharing": {"#k": 1},
+    "gradient": {"#k": 2},
+    "delta": {"#k": 1},
+    "pooling": {"#c": 2},
+    "arithmetic": {"#a-input": 9, "#a-stride": 2, "#a-padding": 1},
+}
+ALL_PICTURES = (
+    "[...document.querySelectorAll('#view canvas')].map(canvas => canvas.toDataURL()).join()"
+)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_a_link_that_restores_it(browser, client, view):
     with Page(browser, client) as page:
-        page.page.fill("#image-index", "5")
-        page.page.press("#image-index", "Enter")
+        page.enter("#image-index", 5)
         page.page.wait_for_function("() => location.hash.includes('index=5')")
+        page.page.select_option("#target", "3")
+        page.page.wait_for_function("() => location.hash.includes('target=3')")
         page.view(view)
+        for selector, value in CHANGED.get(view, {}).items():
+            page.enter(selector, value)
+            page.page.wait_for_timeout(150)
+        if view == "article":
+            page.page.click("#next-1")
+            page.page.wait_for_selector("#section-2.shown")
         page.page.click("#link")
         address = page.page.evaluate("navigator.clipboard.readText()")
         said = page.page.inner_text("#view")
+        pictures = page.page.evaluate(ALL_PICTURES)
         hash_ = address[address.index("#") :] if "#" in address else ""
     with Page(browser, client, address=hash_) as page:
         page.page.wait_for_selector(f"body[data-ready={view}]")
-        if view != "article":
-            page.page.wait_for_function(
-                "said => document.getElementById('view').innerText === said", arg=said
-            )
+        page.page.wait_for_function(
+            "said => document.getElementById('view').innerText === said", arg=said
+        )
+        assert page.page.input_value("#target") == "3"
+        page.page.wait_for_function(f"pictures => {ALL_PICTURES} === pictures", arg=pictures)
+
+
+def test_an_address_that_is_changed_in_place_is_followed(browser, client):
+    with Page(browser, client) as page:
+        page.page.evaluate("location.hash = '#view=delta&layer=conv2&index=9&input=1,2,2'")
+        page.wait_for("dE/do[c=1, i=2, j=2]")
+        assert page.heading()[1] == engine(9).delta("conv2", 1, 2, 2).value
+        # What is not there is moved to what is.
+        page.page.evaluate("location.hash = '#view=nothing&layer=none&index=1000&out=99,99,99'")
+        page.wait_for("x[k=2, i=7, j=7] of conv1")
+        assert page.page.input_value("#image-index") == "199"
 
 
 def test_a_saved_page_opens_without_a_server(browser, client, tmp_path):
@@ -422,8 +701,27 @@ def test_a_saved_page_opens_without_a_server(browser, client, tmp_path):
     alone.goto(path.as_uri())
     alone.wait_for_selector("body[data-ready=gradient]")
     assert alone.inner_text("#view") == said
+    # What lies around it has been saved with it: other weights, all views, all sections.
+    canvas = alone.locator("#view canvas[aria-label=kernel]")
+    side = canvas.evaluate("canvas => canvas.picture.side")
+    canvas.click(position={"x": 2.5 * side, "y": 0.5 * side})
+    alone.wait_for_selector(".terms h3:has-text('m=0, n=2')")
+    for view in VIEWS:
+        alone.click(f"#tab-{view}")
+        alone.wait_for_selector(f"body[data-ready={view}]")
+        assert alone.inner_text("#said") == ""
+    for section in range(1, alone.locator("#view article").count()):
+        alone.click(f"#next-{section}")
+        alone.wait_for_selector(f"#section-{section + 1}.shown")
+    assert alone.inner_text("#said") == ""
+    # What needs a server cannot be pressed.
+    alone.click("#tab-training")
+    for control in ("#training-step", "#image-index", "#draw", "#file", "#save-page"):
+        assert alone.locator(control).is_disabled()
     # What had not been looked at is said not to be there.
-    alone.click("#tab-loss")
+    alone.click("#tab-forward")
+    alone.fill("#k", "2")
+    alone.press("#k", "Enter")
     alone.wait_for_selector(".said.wrong")
     assert "convprop explore" in alone.inner_text("#said")
     assert said_alone == []
@@ -431,18 +729,28 @@ def test_a_saved_page_opens_without_a_server(browser, client, tmp_path):
     context.close()
 
 
-def test_a_picture_is_saved(browser, client, tmp_path):
-    from PIL import Image
-
-    with Page(browser, client) as page:
+@pytest.mark.parametrize("view", [view for view in VIEWS if view != "arithmetic"])
+def test_a_picture_is_saved(browser, client, tmp_path, view):
+    with Page(browser, client).view(view) as page:
+        if view == "training":
+            page.train(1)
         with page.page.expect_download() as download:
             page.page.click("#save-picture")
         path = tmp_path / download.value.suggested_filename
         download.value.save_as(path)
-        assert path.suffix == ".png"
+        assert path.name == f"convprop-{view}.png"
         with Image.open(path) as picture:
-            assert picture.width > 500
+            assert picture.width > 800
             assert len(picture.convert("RGB").getcolors(1 << 20)) > 20
+        if view == "gradient":
+            # The maps are painted where they stand on the page.
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+            paint = page.page.evaluate(
+                "[...document.querySelector('#view canvas[aria-label=kernel]').getContext('2d')"
+                ".getImageData(4, 8, 1, 1).data].slice(0, 3)"
+            )
+            assert (pixels == paint).all(axis=1).sum() > 500
 
 
 def test_the_keyboard_alone_can_do_it(browser, client):
@@ -459,6 +767,8 @@ def test_the_keyboard_alone_can_do_it(browser, client):
 
         tab_to("[role=tab][aria-selected=true]")
         press("ArrowRight")
+        keys.wait_for_selector("body[data-ready=sharing]")
+        press("ArrowRight")
         keys.wait_for_selector("body[data-ready=gradient]")
         press("ArrowRight")
         keys.wait_for_selector("body[data-ready=delta]")
@@ -468,6 +778,14 @@ def test_the_keyboard_alone_can_do_it(browser, client):
         press("ArrowRight")
         page.wait_for("dE/do[c=0, i=5, j=5]")
         assert re.fullmatch(r"o \[5, 5\] = \S+", keys.inner_text("#said"))
+        # The products, one after the other, with all digits.
+        tab_to("#products")
+        press("ArrowDown")
+        press("ArrowDown")
+        columns = page.columns()
+        second = ", ".join(f"{name} {values[1]}" for name, values in columns.items())
+        assert keys.inner_text("#said") == second
+        assert page.picture("deltas of the output")["frames"][-1]["kind"] == "winner"
         tab_to("#layer")
         for name in ("relu1", "max_pool1", "conv2"):
             press("ArrowDown")
@@ -493,6 +811,11 @@ def test_the_keyboard_alone_can_do_it(browser, client):
         keys.wait_for_function(
             "old => document.querySelector('.prediction').innerText !== old", arg=before
         )
+        tab_to("#choose")
+        press("Enter")
+        tab_to(".gallery .grid button[data-image='12']")
+        press("Enter")
+        keys.wait_for_function("() => location.hash.includes('index=12')")
         tab_to("#save-picture")
         with keys.expect_download():
             press("Enter")
@@ -527,24 +850,49 @@ def test_nothing_is_wider_than_the_screen(browser, client, width, scheme):
             assert_fits(page.page)
 
 
-def test_views_answer_within_a_tenth_of_a_second(browser, client):
-    with Page(browser, client) as page:
+STEPS = {
+    "forward": "window",
+    "sharing": "shared",
+    "gradient": "weight",
+    "delta": "pixel",
+    "pooling": "unit",
+    "training": "training",
+    "arithmetic": "place",
+}
+
+
+@pytest.fixture(scope="module")
+def lenet5():
+    """A page's server on LeNet-5, with digits of 28 x 28."""
+    data = small_data()
+    images = np.ascontiguousarray(resize_images(data.images, (28, 28)))
+    net = cp.preset("lenet5", (1, 28, 28), 10, seed=0)
+    with running(net, replace(data, images=images), stays=True) as client:
+        yield client
+
+
+@pytest.mark.parametrize("view", STEPS)
+def test_views_of_lenet5_answer_within_a_tenth_of_a_second(browser, lenet5, view):
+    with Page(browser, lenet5).view(view) as page:
+        if view in ("forward", "delta", "gradient", "sharing"):
+            page.page.select_option("#layer", "conv2")
+            page.page.wait_for_timeout(300)
         times = page.page.evaluate(
-            """async () => {
+            """async step => {
               const times = [];
-              for (let n = 0; n < 12; n++) {
+              for (let n = 0; n < 15; n++) {
+                delete document.body.dataset.ready;
                 const started = performance.now();
-                document.getElementById('window-step').click();
-                const wanted = `j=${(n + 5) % 8}]`;
-                while (!document.querySelector('.terms h3').textContent.includes(wanted))
-                  await new Promise(requestAnimationFrame);
+                step.click();
+                while (!document.body.dataset.ready) await new Promise(requestAnimationFrame);
                 times.push(performance.now() - started);
               }
               return times;
-            }"""
+            }""",
+            page.page.query_selector(f"#{STEPS[view]}-step"),
         )
-        assert min(times) < 100
-        assert sorted(times)[len(times) // 2] < 200
+        # Whatever else the machine does can only add to it.
+        assert sorted(times)[len(times) // 4] < 100
 
 
 def test_a_server_that_has_gone_is_named(browser):

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 WINOGRAD = (
     "The engine computes this layer by Winograd's algorithm, whose sums are of other products: "
-    "its number is the same up to rounding."
+    "they agree with these up to rounding, now and then to the last bit."
 )
 
 

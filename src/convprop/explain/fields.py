@@ -43,16 +43,17 @@ def receptive_field(
     ----------
     net : Network
     layer : str or int
-        A layer's name, or its place from 0.
+        A layer's name, or its place from 0; "input" for a pixel of the image, which depends on
+        itself.
     i, j : int
         The pixel of the layer's output; left out where it is a row of values.
     of : str or int
         An earlier layer, of whose output the region is; "input": of the image.
     """
     check_network(net)
-    last, first = layer_index(net, layer) + 1, _position(net, of)
+    last, first = _position(net, layer), _position(net, of)
     if first > last:
-        raise invalid("of", f"come before {net.names[last - 1]}", repr(of))
+        raise invalid("of", f"come before {_name(net, last)}", repr(of))
     rows, columns = _start(net.shapes[last], i, j)
     for at in range(last - 1, first - 1, -1):
         if isinstance(net.layers[at], Conv | Pool):

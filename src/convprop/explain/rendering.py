@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convprop.explain.mathml import mathml
+
 if TYPE_CHECKING:
     from convprop.explain.explanation import Explanation
 
@@ -53,8 +55,15 @@ def latex_lines(explanation: Explanation, terms: int) -> list[str]:
     return [explanation.symbol, explanation.formula, numbers, _power(explanation.value)]
 
 
+def mathml_lines(explanation: Explanation, terms: int) -> list[str]:
+    """Return the equation as MathML, a line each: in letters, in numbers, and as one number."""
+    left, letters, *numbers = latex_lines(explanation, terms)
+    lines = (f"{left} = {letters}", *(f"= {line}" for line in numbers))
+    return [mathml(line, "block") for line in lines]
+
+
 def html(explanation: Explanation, rows: int) -> str:
-    """Return heading, table and result as HTML, without style or script of its own."""
+    """Return heading, equation, table and result as HTML, without style or script of its own."""
     header, cells = _table(explanation, rows, DIGITS)
     body = []
     for row in cells:
@@ -68,6 +77,7 @@ def html(explanation: Explanation, rows: int) -> str:
             '<div class="convprop-explanation">',
             f"<p><b>{escape(explanation.name)} = {explanation.value!s}</b> ",
             f"({escape(explanation.source)})</p>",
+            *mathml_lines(explanation, 3),
             "<table><thead><tr>",
             *(f"<th>{escape(name)}</th>" for name in header),
             "</tr></thead><tbody>",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,10 @@ from convprop import ops
 from convprop.equations import EQUATIONS
 from convprop.errors import invalid
 from convprop.explain import Explanation
-from convprop.explain.place import check_index
-from convprop.explain.rendering import latex_lines
+from convprop.explain.fields import projective_field, receptive_field
+from convprop.explain.mathml import mathml
+from convprop.explain.place import check_index, layer_index
+from convprop.explain.rendering import mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
 from convprop.layers import Activation, Conv, Dense, Pool
 from convprop.network import Network
@@ -23,6 +24,11 @@ from convprop.optimizers import OPTIMIZERS
 
 Array = NDArray[Any]
 Answer = dict[str, Any]
+
+GALLERY = 40
+"""Images that are shown at a time to choose from."""
+GALLERY_SIDE = 32
+"""Their rows and columns, at the most."""
 
 
 def network(session: Session) -> Answer:
@@ -54,12 +60,21 @@ def network(session: Session) -> Answer:
         "data": session.data.name,
         "loss": repr(net.loss),
         "loss_kind": net.loss.kind,
+        "smoothing": net.loss.label_smoothing,
+        "normalisation": _normalisation(net),
         "optimizers": list(OPTIMIZERS),
         "optimizer": session.optimizer.kind,
         "learning_rate": session.optimizer.learning_rate,
         "most_steps": MOST_STEPS,
         "dtype": net.dtype.name,
     }
+
+
+def _normalisation(net: Network) -> list[list[str]] | None:
+    """Return what is taken off each channel, and what it is then multiplied by."""
+    if net.normalisation is None:
+        return None
+    return [[text(value) for value in values] for values in net.normalisation]
 
 
 def class_names(session: Session) -> list[str]:
@@ -100,7 +115,8 @@ def maps(session: Session) -> Answer:
         "gradients": _kernels(done.gradients),
         "prediction": [text(value) for value in prediction(net, done.layers[-1].output)],
         "predicted": int(net.classes_of(done.layers[-1].output.reshape(1, -1))[0]),
-        "own": session.own,
+        "index": session.index,
+        "relabelled": session.relabelled,
         "moments": [[moment.step, moment.loss] for moment in session.moments],
     }
 
@@ -117,13 +133,12 @@ def prediction(net: Network, outputs: Array) -> list[Any]:
 
 def explanation(found: Explanation) -> Answer:
     """Return everything that an explanation holds, numbers with all their digits as text."""
-    left, *right = latex_lines(found, 4)
     names = list(found.terms.dtype.names or ())
     return {
         # The page shows one image at a time.
         "name": found.name.replace(", image 0", "").replace("E of image 0", "E"),
         "source": found.source,
-        "equation": [mathml(f"{left} = {right[0]}"), *(mathml(f"= {line}") for line in right[1:])],
+        "equation": mathml_lines(found, 4),
         "factors": list(found.factors),
         "columns": {name: [text(value) for value in found.terms[name]] for name in names},
         "whole": [name for name in names if found.terms.dtype[name].kind != "f"],
@@ -168,24 +183,51 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
     }
 
 
-def equations() -> Answer:
-    """Return the article's equations in MathML, and a sentence about each."""
+def fields(session: Session, layer: object, pixel: list[Any]) -> Answer:
+    """Return which pixels of every map depend on a pixel, or that it depends on.
+
+    Of the image and of the outputs up to the layer's own those that the pixel is made of, of
+    later outputs those that it goes into, as rows and columns. ``layer`` is "input" for a pixel
+    of the image.
+    """
+    net = session.net
+    if not isinstance(layer, str):
+        raise invalid("layer", "be a name", repr(layer))
+    names = ["input", *net.names]
+    own = 0 if layer == "input" else layer_index(net, layer) + 1
+    regions = [receptive_field(net, layer, *pixel, of=name) for name in names[: own + 1]]
+    regions += [projective_field(net, layer, *pixel, on=name) for name in names[own + 1 :]]
     return {
-        str(number): {"equation": mathml(one.latex), "sentence": one.sentence}
-        for number, one in EQUATIONS.items()
+        "regions": [
+            {"rows": region.rows.tolist(), "columns": region.columns.tolist()} for region in regions
+        ]
     }
 
 
-def mathml(latex: str) -> str:
-    """Return LaTeX as MathML, without the styles that the page's policy keeps out."""
-    from latex2mathml.converter import convert
+def gallery(session: Session, first: object, label: object) -> Answer:
+    """Return small pictures of the data's images from the first on, of a label or of all."""
+    data = session.data
+    rows = np.arange(len(data))
+    if label is not None:
+        rows = rows[data.labels == check_index("label", label, max(session.net.outputs, 2))]
+    start = check_index("first", first, max(len(rows), 1))
+    shown = rows[start : start + GALLERY]
+    # Every other pixel, or every third: enough to recognise an image.
+    step = -(-max(data.images.shape[2:]) // GALLERY_SIDE)
+    return {
+        "rows": shown.tolist(),
+        "labels": data.labels[shown].tolist(),
+        "images": packed(data.images[shown][:, :, ::step, ::step]),
+        "count": len(rows),
+    }
 
-    found = re.sub(r' style="[^"]*"', "", convert(latex, display="block"))
-    # The converter leaves LaTeX's "\_" in a text as it is, and raises primes, which fonts do too.
-    raised = r"(?:<mrow>)?<mi>&#x02032;</mi>(?:</mrow>)?"
-    return re.sub(rf"<msup><mi>(\w)</mi>{raised}</msup>", r"<mi>\1′</mi>", found).replace(
-        "\\_", "_"
-    )
+
+def equations() -> Answer:
+    """Return the article's equations in MathML, and a sentence about each."""
+    return {
+        str(number): {"equation": mathml(one.latex, "block"), "sentence": one.sentence}
+        for number, one in EQUATIONS.items()
+    }
 
 
 def text(value: Any) -> str:

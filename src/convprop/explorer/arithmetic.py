@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convprop import geometry, ops
 from convprop.errors import invalid
-from convprop.explorer.answers import mathml, packed
+from convprop.explain.mathml import mathml
+from convprop.explorer.answers import packed
 
 LARGEST = 16
 NAMES = ("input", "kernel", "stride", "padding", "dilation")
@@ -27,7 +29,7 @@ def arithmetic(body: dict[str, Any]) -> dict[str, Any]:
     extent = dilation * (window - 1) + 1
     transposed = body.get("transposed") is True
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
-    w = np.round(np.random.default_rng(1).standard_normal((1, 1, window, window)), 1)
+    w = _values(1, window)
     if transposed:
         large = outputs = (size - 1) * stride + extent - 2 * padding
         if large < 1:
@@ -46,8 +48,7 @@ def arithmetic(body: dict[str, Any]) -> dict[str, Any]:
             rf"\left\lfloor \frac{{{size} + 2 \cdot {padding} - {dilation} ({window} - 1) - 1}}"
             rf"{{{stride}}} \right\rfloor + 1"
         )
-    random = np.random.default_rng(0)
-    here = np.round(random.standard_normal((1, 1, size, size)), 1)
+    here = _values(0, size)
     if transposed:
         there = ops.conv.input_delta(here, w, input_size=(large, large), **options)
         back = ops.conv.forward(np.ones_like(there), w, None, **options)
@@ -60,9 +61,15 @@ def arithmetic(body: dict[str, Any]) -> dict[str, Any]:
         "output": packed(there[0]),
         "back": packed(back[0]),
         "size": outputs,
-        "equation": mathml(f"{letters} = {numbers} = {outputs}"),
+        "equation": mathml(f"{letters} = {numbers} = {outputs}", "block"),
         "transposed": transposed,
     }
+
+
+def _values(seed: int, side: int) -> NDArray[Any]:
+    """Return numbers like a network's in halves: easy to add up, and all sums are exact."""
+    random = np.random.default_rng(seed).standard_normal((1, 1, side, side))
+    return np.round(2 * random) / 2
 
 
 def _size(name: str, value: object) -> int:

@@ -106,9 +106,13 @@ class Explorer:
         return Response(found[0], media_type=found[1])
 
     async def open(self, request: Request) -> Response:
-        """Make a session and describe its network."""
-        held = Held(await run_in_threadpool(self.make))
-        name = secrets.token_urlsafe(12)
+        """Make a session, or take up the one that a page had before its reload; describe it."""
+        body = await _object(request)
+        if isinstance(body, Response):
+            return body
+        name, held = await self._left(body.get("session"))
+        if held is None:
+            name, held = secrets.token_urlsafe(12), Held(await run_in_threadpool(self.make))
         with self._lock:
             self._held[name] = held
             while len(self._held) > MOST_SESSIONS:
@@ -118,6 +122,17 @@ class Explorer:
             # Until it tells that it is alive, for which it has some seconds.
             self.last_seen = time.monotonic()
         return JSONResponse({"session": name} | answers.network(held.session))
+
+    async def _left(self, name: object) -> tuple[str, Held | None]:
+        """Return a session that no page looks at any more."""
+        for _ in range(10):
+            with self._lock:
+                held = self._held.get(name) if isinstance(name, str) else None
+            if held is None or not held.pages:
+                return str(name), held
+            # The end of the page before the reload may come to be known after its beginning.
+            await anyio.sleep(0.05)
+        return "", None
 
     async def alive(self, request: Request) -> Response:
         """Send a sign of life now and then, for as long as the page is there."""
@@ -165,14 +180,9 @@ class Explorer:
             return _gone()
         if question is None:
             return _error(404, "no such question")
-        try:
-            body = json.loads(await request.body() or b"{}", parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            return _error(400, "the request must be JSON")
-        except ClientDisconnect:
-            return _error(400, "the request ended early")
-        if not isinstance(body, dict):
-            return _error(400, "the request must be a JSON object")
+        body = await _object(request)
+        if isinstance(body, Response):
+            return body
         return await run_in_threadpool(self._answer, held, question, body)
 
     def _find(self, request: Request) -> Held | None:
@@ -194,6 +204,17 @@ class Explorer:
                 return _error(409, str(error))
 
 
+async def _object(request: Request) -> dict[str, Any] | Response:
+    """Return a request's JSON object, or what refuses anything else."""
+    try:
+        body = json.loads(await request.body() or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return _error(400, "the request must be JSON")
+    except ClientDisconnect:
+        return _error(400, "the request ended early")
+    return body if isinstance(body, dict) else _error(400, "the request must be a JSON object")
+
+
 def _error(status: int, words: str) -> Response:
     return JSONResponse({"error": words}, status)
 
@@ -211,7 +232,7 @@ def _maps(session: Session, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose(session: Session, body: dict[str, Any]) -> dict[str, Any]:
-    session.choose(body.get("index"))
+    session.choose(body.get("index"), body.get("label"))
     return answers.maps(session)
 
 
@@ -271,6 +292,17 @@ def _routing(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     return answers.routing(session, body.get("layer"), body.get("channel"))
 
 
+def _fields(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    pixel = body.get("pixel", [])
+    if not isinstance(pixel, list) or len(pixel) not in (0, 2):
+        raise invalid("pixel", "be a list of a row and a column, or empty", repr(pixel))
+    return answers.fields(session, body.get("layer"), pixel)
+
+
+def _gallery(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    return answers.gallery(session, body.get("first"), body.get("label"))
+
+
 def _arithmetic(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     return arithmetic(body)
 
@@ -296,6 +328,8 @@ QUESTIONS: dict[str, Question] = {
     "label": _label,
     "draw": _draw,
     "explain": _explain,
+    "fields": _fields,
+    "gallery": _gallery,
     "routing": _routing,
     "arithmetic": _arithmetic,
     "equations": _equations,

@@ -14,6 +14,7 @@ from convprop.data.dataset import Dataset
 from convprop.data.image_files import resize_images
 from convprop.errors import TrainingDiverged, invalid
 from convprop.explain import Explainer
+from convprop.explain.place import check_index
 from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
@@ -67,13 +68,12 @@ class Session:
 
     # ---- The image ----
 
-    def choose(self, index: object) -> None:
-        """Take an image of the data, and its label."""
-        if not is_integer(index, 0) or int(index) >= len(self.data):
-            raise invalid("index", f"be an integer in 0 .. {len(self.data) - 1}", repr(index))
-        row = int(index)
-        self.own = False
-        self._take(self.data.images[row : row + 1], int(self.data.labels[row]))
+    def choose(self, index: object, label: object = None) -> None:
+        """Take an image of the data, and its label, unless another one is given."""
+        row = check_index("index", index, len(self.data))
+        target = int(self.data.labels[row]) if label is None else self._checked(label)
+        self.index: int | None = row
+        self._take(self.data.images[row : row + 1], target)
 
     def draw(self, pixels: Array) -> None:
         """Take pixels (C, H, W) of 0 ... 1, drawn or uploaded, stretched to the network's size.
@@ -90,15 +90,20 @@ class Session:
         dtype = self.data.images.dtype
         if dtype == np.uint8:
             scaled = np.rint(scaled)
-        self.own = True
+        self.index = None
         self._take(np.ascontiguousarray(scaled.astype(dtype)), self.label)
 
     def label_as(self, label: object) -> None:
         """Take another label for the image: the target of its loss."""
-        most = max(self.net.outputs, 2) - 1
-        if not is_integer(label, 0) or int(label) > most:
-            raise invalid("label", f"be an integer in 0 .. {most}", repr(label))
-        self._take(self.image, int(label))
+        self._take(self.image, self._checked(label))
+
+    @property
+    def relabelled(self) -> bool:
+        """Whether the image's target is another one than the data's."""
+        return self.index is not None and self.label != int(self.data.labels[self.index])
+
+    def _checked(self, label: object) -> int:
+        return check_index("label", label, max(self.net.outputs, 2))
 
     def _take(self, image: Array, label: int) -> None:
         self.image, self.label = image, label

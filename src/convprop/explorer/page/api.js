@@ -3,13 +3,32 @@
 let session = null;
 export const asked = new Map();
 
-// A saved page holds the answers in an element of its own.
+// A saved page holds the answers, packed, in an element of its own.
 const saved = document.getElementById("answers");
 export const offline = saved !== null;
-if (offline) for (const [key, answer] of JSON.parse(saved.textContent)) asked.set(key, answer);
 
-const KEPT = ["explain", "routing", "arithmetic", "equations"];
+export async function packedAnswers() {
+  const stream = new Blob([JSON.stringify([...asked])]).stream().pipeThrough(new CompressionStream("gzip"));
+  return base64(new Uint8Array(await new Response(stream).arrayBuffer()));
+}
+
+async function unpackAnswers(text) {
+  const stream = new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]).stream().pipeThrough(new DecompressionStream("gzip"));
+  for (const [key, answer] of await new Response(stream).json()) asked.set(key, answer);
+}
+
+export function base64(bytes) {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+// Answers that are kept: those of the first kind until the moment changes.
+const OF_THE_MOMENT = ["explain", "routing"];
+const KEPT = [...OF_THE_MOMENT, "fields", "arithmetic", "equations"];
 let moment = 0;
+// Questions that several parts of the page ask at once are asked once.
+const coming = new Map();
 
 async function post(path, body, type = "application/json") {
   const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } }).catch(() => {
@@ -20,34 +39,62 @@ async function post(path, body, type = "application/json") {
   return answer;
 }
 
+// The session that the browser remembers for this tab, if it does: a reload goes on with its network.
+function remembered(name) {
+  try {
+    const before = sessionStorage.getItem("session");
+    if (name) sessionStorage.setItem("session", name);
+    return before;
+  } catch {
+    return null;
+  }
+}
+
 export async function open() {
-  if (offline) return asked.get("open");
-  const answer = await post("open", "{}");
+  if (offline) {
+    await unpackAnswers(saved.textContent);
+    return asked.get("open");
+  }
+  const answer = await post("open", JSON.stringify({ session: remembered() }));
   session = answer.session;
+  remembered(session);
   // As long as this stays open, the server knows that somebody looks.
-  new EventSource(`sessions/${session}/alive`);
+  const alive = new EventSource(`sessions/${session}/alive`);
+  addEventListener("pagehide", () => alive.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
   asked.set("open", { ...answer, session: null });
   return answer;
 }
 
-// Questions about the present moment are asked once; what changes the moment forgets them.
 export async function ask(question, body = {}) {
   const key = `${question} ${JSON.stringify(body)}`;
+  const keeps = KEPT.includes(question);
   if (offline) {
-    const answer = asked.get(key) ?? (KEPT.includes(question) ? undefined : asked.get("maps {}"));
-    if (!answer) throw new Error("A saved page shows what had been looked at. For more, run convprop explore.");
+    const answer = asked.get(key) ?? (keeps ? undefined : asked.get("maps {}"));
+    if (!answer) throw new Error("This is a saved page: it holds what was looked at, and what lies around it. For more, run convprop explore.");
     return answer;
   }
-  const keeps = KEPT.includes(question);
-  if (keeps && asked.has(key)) return asked.get(key);
-  const before = moment;
-  const answer = await post(`sessions/${session}/${question}`, JSON.stringify(body));
-  if (keeps) {
-    if (before === moment) asked.set(key, answer);
-  } else {
-    changed(answer);
+  const path = `sessions/${session}/${question}`;
+  if (!keeps) {
+    const answer = await post(path, JSON.stringify(body));
+    if (answer.outputs) changed(answer);
+    return answer;
   }
-  return answer;
+  if (asked.has(key)) return asked.get(key);
+  if (!coming.has(key)) coming.set(key, answered(key, path, body));
+  return coming.get(key);
+}
+
+// An answer that comes after the moment has changed is not kept.
+async function answered(key, path, body) {
+  const before = moment;
+  try {
+    const answer = await post(path, JSON.stringify(body));
+    if (before === moment) asked.set(key, answer);
+    return answer;
+  } finally {
+    if (before === moment) coming.delete(key);
+  }
 }
 
 export async function upload(file) {
@@ -58,8 +105,9 @@ export async function upload(file) {
 
 function changed(answer) {
   moment += 1;
+  coming.clear();
   for (const key of [...asked.keys()]) {
-    if (key.startsWith("explain") || key.startsWith("routing")) asked.delete(key);
+    if (OF_THE_MOMENT.includes(key.split(" ")[0])) asked.delete(key);
   }
   asked.set("maps {}", { ...answer, losses: undefined });
 }

@@ -4,11 +4,15 @@ import { ask } from "./api.js";
 import { button, el, equation, failed } from "./dom.js";
 import { layersOf, set, state } from "./state.js";
 
-// A section: its title, what it says, its equations, and the view that shows it.
+// A section: its title, what it says (pairs are a letter and its meaning), its equations, and the view that shows it.
 const SECTIONS = [
+  ["What a convolutional network is", [
+    "An image goes in at one end and a guess comes out at the other. Between them are layers, the row above. Convolutions look for small patterns, the same ones everywhere; activations bend the line, so that many layers can say more than one; pools make the maps smaller; and at the end every unit is joined to every other, as in any network, down to the outputs. A loss says how wrong they are.",
+    "The whole of learning is to ask of each number in between how the loss would change with it. This page answers that for every one: point at any output and see what it is made of.",
+  ], [], ["Look at an output", { view: "forward", at: "first" }]],
   ["One kernel, many places", [
     "A convolutional layer has a small kernel of weights and lays it on its input. What lies on top of one another is multiplied, and the products are added up: that is one output. Then the kernel moves on by a pixel and does the same with the same weights. This is weight sharing: the layer learns one small pattern, and looks for it everywhere.",
-  ], [1], ["See the window move", { view: "forward", flipped: false, at: "first" }]],
+  ], [1], ["See where each weight stands", { view: "sharing", at: "first" }]],
   ["Correlation and convolution", [
     "Mathematicians call something else a convolution: there the kernel's indices run against the image's, so that the first weight meets the last pixel of the window.",
     "That is the correlation again with a kernel turned by 180°. Nothing is gained by it in a network, where the weights are learned: turned or not, training finds them. But the derivation below turns kernels and deltas, and the word convolution then says which way.",
@@ -16,6 +20,17 @@ const SECTIONS = [
   ["Channels and kernels", [
     "An image has channels, and the maps between layers are channels too. A kernel has a window of weights for each, and all products go into one sum, with one bias. Each kernel of a layer makes a map of its own.",
   ], [4, 5], ["Go through the channels", { view: "forward", flipped: false, at: "deep" }]],
+  ["The letters", [
+    ["l", "a layer, from 1 for the first to L for the last"],
+    ["i, j", "a row and a column of a map, which has H rows and W columns"],
+    ["w, m, n", "a kernel, and a row and a column of it; it has k₁ rows and k₂ columns"],
+    ["b", "a kernel's bias"],
+    ["o", "what goes into a layer: the output of the one before"],
+    ["x", "the convolved input, plus the bias"],
+    ["f", "the activation: o = f(x)"],
+    ["E", "the error"],
+    ["δ", "the delta, ∂E/∂x: how E changes with x"],
+  ], [], ["Find them in the figure", { view: "forward", at: "first" }]],
   ["Forward", [
     "So this is what a layer does, written as a convolution with the turned kernel and, since two turns undo each other, as the plain sum of products.",
     "Behind it comes an activation, value by value. Of it the way back needs only the slope.",
@@ -26,8 +41,10 @@ const SECTIONS = [
   ["What a weight did", [
     "The weight was used at every place of the window. So it moved every output of the map, and each of them moved E. The chain rule adds all these ways up: at each place, what the output did to E, which is its delta, times what the weight did to the output.",
     "What the weight did to an output is easy. The output is a sum of products, and of these only one holds the weight: its derivative is the pixel that lay under it.",
-    "Put together: walk over the map, multiply each delta with the pixel that the weight met there, and add up.",
-  ], [10, 11, 12, 13], ["Collect a weight's products", { view: "gradient", flipped: false, at: "first" }]],
+  ], [10, 11, 12], ["Follow one colour back", { view: "sharing", back: true, at: "first" }]],
+  ["Adding it up", [
+    "Put together: walk over the map, multiply each delta with the pixel that the weight met there, and add up. The two sums over the map are there because the weight is shared: one number, used at all of these places, answers for all of them.",
+  ], [13], ["Collect a weight's products", { view: "gradient", flipped: false, at: "first" }]],
   ["Why that is a convolution", [
     "Look at which pixels one weight meets while the window slides: a block as large as the output map. The weight beside it meets the block beside that one. So the whole gradient comes from sliding a window as large as the output over the input, one place for each weight, with the deltas as its kernel: the same sum of products as forward, with the deltas in the weights' place.",
     "A sum with plus signs is a correlation. To call it a convolution, the kernel must be turned first, because a convolution turns it once more while sliding. Here the kernel is the map of deltas. That is why the gradient of the weights is the convolution of the input with the flipped deltas.",
@@ -48,12 +65,17 @@ const SECTIONS = [
   ["And then a step", [
     "With every gradient known, each weight moves a little against its own. That is gradient descent; doing it over and over, on a few images at a time, is training.",
   ], [], ["Train", { view: "training" }]],
+  ["What it comes to", [
+    "Three sums of products are all there is: outputs from weights and pixels, weight gradients from deltas and pixels, deltas from deltas and weights. Each is a convolution, and which two maps it takes follows from the layer one goes through.",
+    "Because weights are shared there are few of them, and a pattern is found wherever it is. Because layers follow one another, and pools make the maps smaller, later units see more and more of the image: the frame is the receptive field of one output of the last convolution.",
+  ], [], ["See how far it sees", { view: "forward", at: "last" }]],
 ];
 
-// The layers that sections speak of: the first convolution, one of several channels, and what an
-// activation comes before.
+// The layers that sections speak of: the first and the last convolution, one of several channels, and what
+// an activation comes before.
 const LAYERS = {
   first: () => layersOf("conv")[0],
+  last: () => layersOf("conv").at(-1),
   deep: () => layersOf("conv").find((layer) => layer.parameters.weight[1] > 1) ?? layersOf("conv")[0],
   behind: () => {
     const behind = (layer) => layer.place > 0 && state.network.layers[layer.place - 1].kind === "activation";
@@ -61,65 +83,77 @@ const LAYERS = {
   },
 };
 
+// What a section's figure is set to.
+export function settingsOf(section) {
+  const [, , , [, { flipped, back = false, at }]] = SECTIONS[section];
+  return { section, flipped: flipped ?? false, back, layer: LAYERS[at]?.()?.name ?? state.layer };
+}
+
+export const COUNT = SECTIONS.length;
+
 // `views` builds any other view; the one that the section in sight speaks of is shown beside it.
 export function article(root, take, views) {
   const text = el("div", { class: "text" });
   const panel = el("aside", { class: "live", "aria-label": "The live figure" });
   const built = new Map();
-  let shown = null;
+  const open = (section) => set(settingsOf(section));
+  const sectionAt = (place) => text.querySelector(`#section-${place + 1}`);
 
-  async function show(place) {
-    const [, , , [words, { view, flipped, at }]] = SECTIONS[place];
-    if (shown === place) return;
-    shown = place;
-    for (const section of text.querySelectorAll("article")) section.classList.toggle("shown", section.id === `section-${place + 1}`);
+  function section([title, paragraphs, numbers, [words]], place) {
+    return el("article", { id: `section-${place + 1}` },
+      el("h2", {}, `${place + 1}. ${title}`),
+      ...(Array.isArray(paragraphs[0])
+        ? [el("dl", {}, paragraphs.flatMap(([letter, meaning]) => [el("dt", {}, letter), el("dd", {}, meaning)]))]
+        : paragraphs.map((paragraph) => el("p", {}, paragraph))),
+      ...numbers.map((number) => el("div", { class: "numbered", "data-equation": number },
+        equation(equations[number].equation),
+        el("p", { class: "source" }, equations[number].sentence),
+        el("span", { class: "eq-number" }, typeof number === "number" ? `(${number})` : ""))),
+      el("div", { class: "bar" },
+        button(words, () => open(place).then(() => panel.scrollIntoView({ block: "nearest" }), failed), { class: "go", id: `show-${place + 1}` }),
+        place + 1 < SECTIONS.length && button("Next section", () => open(place + 1).then(() => sectionAt(place + 1).scrollIntoView(), failed), { id: `next-${place + 1}` })));
+  }
+
+  let equations = null;
+  async function build() {
+    equations = await ask("equations");
+    text.append(
+      el("p", { class: "lead" }, "How a convolutional network learns: the sections of Jefkine's “Backpropagation In Convolutional Neural Networks” in our words, its equations under their numbers. Beside each section is the figure it speaks of, computed from your network and your image: point at it."),
+      el("nav", { class: "contents", "aria-label": "Sections" }, SECTIONS.map(([title], place) =>
+        button(`${place + 1}. ${title}`, () => open(place).then(() => sectionAt(place).scrollIntoView(), failed)))),
+      ...SECTIONS.map(section),
+    );
+    root.append(el("div", { class: "reading" }, text, panel));
+    // The section that is read has its figure beside it; where there is no room for that, on demand.
+    const watch = new IntersectionObserver((seen) => {
+      const entered = seen.filter((entry) => entry.isIntersecting).map((entry) => Number(entry.target.id.split("-")[1]) - 1);
+      if (entered.length && panel.isConnected && wide.matches && !entered.includes(state.section)) open(Math.min(...entered)).catch(failed);
+    }, { rootMargin: "-30% 0px -60% 0px" });
+    for (const one of text.querySelectorAll("article")) watch.observe(one);
+    if (state.section > 0) sectionAt(state.section).scrollIntoView();
+  }
+
+  let building = null;
+  return async () => {
+    if (!SECTIONS[state.section]) return open(0);
+    building ??= build().catch((error) => { building = null; failed(error); });
+    await building;
+    if (!building) return;
+    const [, , , [words, { view }]] = SECTIONS[state.section];
     if (!built.has(view)) {
       const holder = el("div", { "data-live": view });
       built.set(view, [holder, views[view](holder, take)]);
     }
     const [holder, update] = built.get(view);
-    panel.replaceChildren(el("h2", {}, words), holder);
-    const layer = LAYERS[at]?.()?.name ?? state.layer;
-    if (layer !== state.layer || (flipped ?? state.flipped) !== state.flipped) await set({ layer, flipped: flipped ?? state.flipped });
-    else await update(state);
-  }
-
-  async function build() {
-    const equations = await ask("equations");
-    text.append(
-      el("p", { class: "lead" }, "How a convolutional network learns: the sections of Jefkine's “Backpropagation In Convolutional Neural Networks” in our words, its equations under their numbers. Beside each section is the figure it speaks of, computed from your network and your image: point at it."),
-      ...SECTIONS.map(([title, paragraphs, numbers, [words]], place) => el("article", { id: `section-${place + 1}` },
-        el("h2", {}, `${place + 1}. ${title}`),
-        ...paragraphs.map((paragraph) => el("p", {}, paragraph)),
-        ...numbers.map((number) => el("div", { class: "numbered", "data-equation": number },
-          equation(equations[number].equation),
-          el("span", { class: "eq-number" }, typeof number === "number" ? `(${number})` : ""),
-          el("p", { class: "source" }, equations[number].sentence))),
-        button(words, () => show(place).then(() => panel.scrollIntoView({ block: "nearest" }), failed), { class: "go", id: `show-${place + 1}` }))),
-    );
-    root.append(el("div", { class: "reading" }, text, panel));
-    const watch = new IntersectionObserver((seen) => {
-      const entered = seen.filter((entry) => entry.isIntersecting).map((entry) => Number(entry.target.id.split("-")[1]) - 1);
-      if (entered.length && panel.isConnected && wide.matches) show(Math.min(...entered)).catch(failed);
-    }, { rootMargin: "-30% 0px -60% 0px" });
-    for (const section of text.querySelectorAll("article")) watch.observe(section);
-    // The last section may never come as far up.
-    const end = text.appendChild(el("div"));
-    new IntersectionObserver(([seen]) => {
-      if (seen.isIntersecting && panel.isConnected && wide.matches) show(SECTIONS.length - 1).catch(failed);
-    }).observe(end);
-  }
-
-  let building = null;
-  return async () => {
-    building ??= build().catch((error) => { building = null; failed(error); });
-    await building;
-    if (!building) return;
-    // Not while building: to show a section may change the layer, which comes back to here.
-    if (shown === null) return show(0);
-    await built.get(SECTIONS[shown][3][1].view)[1](state);
+    for (const one of text.querySelectorAll("article")) one.classList.toggle("shown", one === sectionAt(state.section));
+    if (holder.parentElement !== panel) panel.replaceChildren(el("h2", {}), holder);
+    panel.firstChild.textContent = words;
+    // Where text and figure have no room beside one another, the figure follows its section.
+    if (wide.matches) root.querySelector(".reading").append(panel);
+    else sectionAt(state.section).append(panel);
+    await update(state);
   };
 }
 
-// Where text and figure have room beside one another.
+// Where they have.
 const wide = matchMedia("(min-width: 1000px)");

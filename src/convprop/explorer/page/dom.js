@@ -8,7 +8,7 @@ export function el(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat().filter((child) => ![null, undefined, false].includes(child)));
   return element;
 }
 
@@ -51,6 +51,11 @@ export function choice(options, chosen, onchange, attributes = {}) {
   const select = el("select", { ...attributes, onchange: () => onchange(select.value) },
     options.map(([value, words]) => el("option", { value, selected: String(value) === String(chosen) }, words)));
   return select;
+}
+
+// A box to tick.
+export function tick(id, words, checked, onchange) {
+  return labelled(words, el("input", { id, type: "checkbox", checked, onchange: (event) => onchange(event.target.checked) }));
 }
 
 export function button(words, onclick, attributes = {}) {

@@ -1,14 +1,14 @@
 // Forward (Eq. 6 and 7): an output pixel, the window that it sees, and the products that make it.
 
 import { ask } from "./api.js";
-import { el, failed, labelled, refill } from "./dom.js";
+import { el, failed, labelled, refill, tick } from "./dom.js";
 import { integer, layerChoice } from "./controls.js";
-import { kernelOf, mapOf, turned } from "./numbers.js";
-import { LONG, Picture, captioned } from "./picture.js";
-import { inputOf, layerOf, outputOf, paddingOf, now, set, state } from "./state.js";
-import { extent } from "./strip.js";
+import { extent, kernelOf, mapOf, turned } from "./numbers.js";
+import { LONG, Picture, captioned, cellOf, pixel, stacked } from "./picture.js";
+import { channelOf, inputOf, layerOf, outputOf, paddingOf, now, set, state } from "./state.js";
+import { fields, framed, normalised } from "./strip.js";
 import { player } from "./player.js";
-import { terms } from "./terms.js";
+import { terms, work } from "./terms.js";
 
 const WORDS = {
   pool: "Point at an output pixel: a pool makes one value of its window's units.",
@@ -18,60 +18,70 @@ const WORDS = {
 };
 
 // The frame round value k of a row, which is drawn in lines.
-export const place = (k, array) => [{ row: Math.floor(k / LONG), column: k % Math.min(array.values.length, LONG), height: 1, width: 1, kind: "here" }];
+export const place = (k, array) => [pixel(Math.floor(k / LONG), k % Math.min(array.values.length, LONG), "here")];
+
+// The rows and columns that the window of output (i, j) covers.
+export function windowOf(layer, i, j) {
+  const { stride = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1] } = layer.settings;
+  const size = layer.settings.kernel_size ?? layer.settings.size ?? [1, 1];
+  return {
+    row: i * stride[0] - padding[0], column: j * stride[1] - padding[2], kind: "window",
+    height: (size[0] - 1) * dilation[0] + 1, width: (size[1] - 1) * dilation[1] + 1,
+  };
+}
+
+// The output whose window begins at a pixel, or the nearest.
+export function outputAt(layer, row, column) {
+  const { stride = [1, 1], padding = [0, 0, 0, 0] } = layer.settings;
+  const fit = (at, axis) => Math.min(Math.max(Math.floor((at + padding[2 * axis]) / stride[axis]), 0), layer.shape[1 + axis] - 1);
+  return [state.out[0], fit(row, 0), fit(column, 1)];
+}
+
+// The output after the one that is looked at, in row order; after the last one the first.
+export function nextOutput() {
+  const { shape: [channels, height, width] } = layerOf();
+  if (!width) return [(state.out[0] + 1) % channels, 0, 0];
+  const next = (state.out[1] * width + state.out[2] + 1) % (height * width);
+  return [state.out[0], Math.floor(next / width), next % width];
+}
 
 export function forward(root) {
-  const input = new Picture({ label: "input map", onpoint: (row, column) => point(row, column) });
+  const input = new Picture({ label: "input map", name: "o", onpoint: (row, column) => layerOf().shape.length > 2 && set({ out: outputAt(layerOf(), row, column) }) });
   const kernel = new Picture({ label: "kernel", name: "w" });
   const products = new Picture({ label: "products under the window", name: "w·o" });
   const output = new Picture({ label: "output map", name: "x", onpoint: (i, j) => set({ out: layerOf().shape.length < 3 ? [j, 0, 0] : [state.out[0], i, j] }) });
+  const field = new Picture({ label: "the image, and what the output sees of it", name: "o" });
   const controls = el("div", { class: "bar" });
   const words = el("p", { class: "lead" });
   const detail = el("section", { class: "terms" });
   const show = terms(detail, (place) => mark(place));
-  let channel = 0;
   let found = null;
 
-  root.append(
-    words, controls,
-    el("div", { class: "figures" },
-      captioned(input, "input o, and the window"), captioned(kernel, "kernel w"),
-      captioned(products, "products w·o"), captioned(output, "output x")),
-    detail,
-  );
-  const play = player("window", () => {
-    const { shape: [channels, height, width] } = layerOf();
-    if (!width) return set({ out: [(state.out[0] + 1) % channels, 0, 0] });
-    const next = (state.out[1] * width + state.out[2] + 1) % (height * width);
-    return set({ out: [state.out[0], Math.floor(next / width), next % width] });
-  });
-
-  function point(row, column) {
-    const layer = layerOf();
-    const { stride = [1, 1], padding = [0, 0, 0, 0] } = layer.settings;
-    const [, height, width] = layer.shape;
-    if (!width) return;
-    const fit = (at, axis, most) => Math.min(Math.max(Math.floor((at + padding[2 * axis]) / stride[axis]), 0), most - 1);
-    return set({ out: [state.out[0], fit(row, 0, height), fit(column, 1, width)] });
-  }
+  root.append(words, controls, work([
+    captioned(input, "input o, and the window"), captioned(output, "output x"),
+    stacked(captioned(kernel, "kernel w"), captioned(products, "products w·o")),
+    captioned(field, "receptive field in the image"),
+  ], detail));
+  const play = player("window", () => set({ out: nextOutput() }));
 
   function mark(place) {
-    if (!found || !found.columns.row) return;
-    const frames = window_(layerOf());
-    if (place !== null) frames.push({ row: +found.columns.row[place], column: +found.columns.column[place], height: 1, width: 1, kind: "winner" });
-    input.frames = frames;
+    const { row, column, wins } = found.columns;
+    if (!row) return;
+    const at = place ?? wins?.indexOf("True") ?? -1;
+    input.frames = at < 0 ? window_() : [...window_(), pixel(row[at], column[at], "winner")];
     input.draw();
   }
 
-  function window_(layer) {
-    const [, i, j] = state.out;
-    if (layer.kind === "dense" || layer.shape.length < 3) return [];
-    const { stride = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1] } = layer.settings;
-    const size = layer.settings.kernel_size ?? layer.settings.size ?? [1, 1];
-    return [{
-      row: i * stride[0] - padding[0], column: j * stride[1] - padding[2],
-      height: (size[0] - 1) * dilation[0] + 1, width: (size[1] - 1) * dilation[1] + 1, kind: "window",
-    }];
+  function window_() {
+    const layer = layerOf();
+    return layer.kind === "dense" || layer.shape.length < 3 ? [] : [windowOf(layer, ...state.out.slice(1, 3))];
+  }
+
+  function lead(layer) {
+    if (layer.kind !== "conv") return WORDS[layer.kind] ?? WORDS.other;
+    return state.flipped
+      ? "Eq. 6 says convolution: the kernel is turned by 180°, and a convolution turns it once more while it slides. The two turns undo each other, so the products are the same."
+      : "Point at an output pixel. Its window lies over the input; each weight (a small square) meets the pixel under it, and the products are added up, channel by channel, to the bias.";
   }
 
   return async () => {
@@ -81,41 +91,45 @@ export function forward(root) {
     const convolves = layer.kind === "conv";
     const weights = state.maps.parameters[`${layer.name}.weight`];
     const channels = convolves ? weights.shape[1] : 1;
-    channel = Math.min(channel, channels - 1);
-    const first = convolves ? Math.floor(k / (layer.shape[0] / layer.settings.groups)) * channels : row ? 0 : k;
+    const c = Math.min(state.channel, channels - 1);
+    const window = convolves ? kernelOf(weights, k, c) : null;
 
     refill(controls,
       layerChoice(layer),
       labelled(convolves ? "kernel k" : row ? "output k" : "channel", integer("k", k, layer.shape[0], (value) => set({ out: [value, i, j] }))),
-      convolves && labelled("channel c", integer("c", channel, channels, (value) => { channel = value; return set({}); })),
-      convolves && labelled("kernel flipped (Eq. 6)", el("input", { id: "flipped", type: "checkbox", checked: state.flipped, onchange: (event) => set({ flipped: event.target.checked }) })),
+      convolves && labelled("channel c", integer("c", c, channels, (value) => set({ channel: value }))),
+      convolves && tick("flipped", "kernel flipped (Eq. 6)", state.flipped, (flipped) => set({ flipped })),
       ...play.buttons,
     );
-    words.replaceChildren(convolves
-      ? state.flipped
-        ? "Eq. 6 says convolution: the kernel is turned by 180°, and a convolution turns it once more while it slides. The two turns undo each other, so the products are the same."
-        : "Point at an output pixel. Its window lies over the input; each weight meets the pixel under it, and the products are added up, channel by channel, to the bias."
-      : WORDS[layer.kind] ?? WORDS.other);
-    input.show(mapOf(inputOf(layer), first + channel), { frames: window_(layer), margin: paddingOf(layer), range: layer.place === 0 ? extent(inputOf(layer).values) : null });
+    words.replaceChildren([lead(layer), layer.place ? null : normalised()].filter(Boolean).join(" "));
+    const { dilation, flip_kernel: flips } = layer.settings;
+    const [over] = window_();
+    input.show(mapOf(inputOf(layer), convolves ? channelOf(layer, k, c) : row ? 0 : k), {
+      frames: window_(), margin: paddingOf(layer), range: layer.place === 0 ? extent(inputOf(layer).values) : null,
+      overlay: window && { map: flips ? turned(window) : window, row: over.row, column: over.column, step: dilation },
+    });
     output.show(mapOf(outputOf(layer), k), { at: row ? null : [i, j], frames: row ? place(k, outputOf(layer)) : [] });
-    kernel.canvas.parentElement.hidden = products.canvas.parentElement.hidden = !convolves;
+    for (const picture of [kernel, products]) picture.canvas.parentElement.hidden = !convolves;
     const asked = now();
-    let answer;
+    let regions;
     try {
-      answer = await ask("explain", { number: "output", layer: layer.name, at: row ? [k] : [k, i, j] });
+      [found, regions] = await Promise.all([ask("explain", { number: "output", layer: layer.name, at: row ? [k] : [k, i, j] }), fields("forward")]);
     } catch (error) {
       return failed(error);
     }
     if (asked !== now()) return;
-    found = answer;
     if (convolves) {
-      const window = kernelOf(weights, k, channel);
-      kernel.cell = products.cell = Math.min(Math.floor(200 / Math.max(window.height, window.width)), 44);
-      kernel.show(state.flipped ? turned(window) : window, { text: true });
+      kernel.cell = products.cell = cellOf(window);
+      // A layer that flips its kernel itself is shown with the kernel as it lies.
+      kernel.show(state.flipped !== flips ? turned(window) : window, { text: true });
       const size = window.height * window.width;
-      const values = Float64Array.from(found.columns.value.slice(channel * size, (channel + 1) * size), Number);
-      products.show({ height: window.height, width: window.width, values, dtype: "float64" }, { text: true });
+      const values = Float64Array.from(found.columns.value.slice(c * size, (c + 1) * size), Number);
+      products.show({ ...window, values, dtype: "float64" }, { text: true });
     }
+    field.canvas.parentElement.hidden = !layer.place;
+    const seen = state.maps.outputs[0];
+    if (layer.place) field.show(mapOf(seen, 0), { frames: framed(regions[0], "window"), range: extent(seen.values), rgb: seen.shape[0] === 3 ? seen.values : null });
+    mark(null);
     show({ ...found, source: convolves && state.flipped ? "Eq. 6, the same sum as Eq. 7" : found.source });
   };
 }

@@ -3,10 +3,10 @@
 import { ask, offline, upload } from "./api.js";
 import { button, choice, el, failed, labelled, refill, say } from "./dom.js";
 import { integer } from "./controls.js";
-import { mapOf, short, unpack } from "./numbers.js";
+import { gallery } from "./gallery.js";
+import { extent, mapOf, short, unpack } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { state } from "./state.js";
-import { extent } from "./strip.js";
 
 const SIDE = 28;
 
@@ -16,16 +16,24 @@ export function image(root, take) {
   const controls = el("div", { class: "bar" });
   const said = el("p", { class: "prediction" });
   const pad = drawing((pixels) => change("draw", { pixels }));
-  root.append(el("div", { class: "thumb" }, picture.canvas), el("div", {}, controls, said), pad);
+  const choose = (index) => change("choose", { index });
+  const shelf = gallery((index) => { close(); choose(index); });
+  root.append(el("div", { class: "thumb" }, picture.canvas), el("div", {}, controls, said), pad, shelf.holder);
 
-  async function change(question, body, more = {}) {
-    try {
-      const answer = await ask(question, body);
-      Object.assign(state, more);
-      await take(answer);
-    } catch (error) {
-      failed(error);
-    }
+  function change(question, body) {
+    return ask(question, body).then(take).catch(failed);
+  }
+
+  // Of the pad and the gallery one is open, or none.
+  function open(holder) {
+    const hidden = !holder.hidden;
+    close();
+    holder.hidden = hidden;
+    if (!hidden && holder === shelf.holder) shelf.open();
+  }
+
+  function close() {
+    pad.hidden = shelf.holder.hidden = true;
   }
 
   return () => {
@@ -33,28 +41,31 @@ export function image(root, take) {
     const pixels = unpack(maps.pixels);
     picture.cell = Math.max(Math.floor(84 / Math.max(...pixels.shape.slice(1))), 1);
     picture.show(mapOf(pixels, 0), { range: extent(pixels.values), rgb: pixels.shape[0] === 3 ? pixels.values : null });
-    const file = el("input", { id: "file", type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp", disabled: offline });
+    const file = el("input", { id: "file", type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp" });
     file.addEventListener("change", () => file.files[0] && upload(file.files[0]).then((answer) => {
       say("The picture is taken");
       return take(answer);
     }).catch(failed));
     refill(controls,
-      labelled("Image", integer("image-index", state.index, network.images, (index) => change("choose", { index }, { index }))),
+      labelled("Image", integer("image-index", state.index, network.images, choose)),
+      button("Choose", () => open(shelf.holder), { id: "choose" }),
       labelled("Target", choice(network.classes.map((name, n) => [n, name]), maps.label, (label) => change("label", { label: Number(label) }), { id: "target" })),
-      button("Draw", () => pad.toggleAttribute("hidden"), { id: "draw" }),
+      button("Draw", () => open(pad), { id: "draw" }),
       el("label", { class: "upload" }, "Upload", file));
+    if (offline) for (const control of controls.querySelectorAll("input, select, button")) control.disabled = true;
     const best = maps.predicted;
     said.replaceChildren("Prediction: ", el("b", { id: "prediction" }, network.classes[best] ?? String(best)), sure(network, maps, best),
-      maps.own ? ` — your picture, against the target ${network.classes[maps.label]}` : "");
+      maps.index === null ? ` — your picture, against the target ${network.classes[maps.label]}` : "");
   };
 }
 
 // How sure the network is of a class, as far as its loss gives probabilities.
 function sure(network, maps, best) {
   const shares = maps.prediction.map(Number);
-  if (network.loss_kind === "squared_error") return ` (output ${short(shares[Math.min(best, shares.length - 1)])})`;
+  const [exact] = maps.prediction.slice(Math.min(best, shares.length - 1));
+  if (network.loss_kind === "squared_error") return el("span", { title: exact }, ` (output ${short(exact)})`);
   const share = shares.length > 1 ? shares[best] : best ? shares[0] : 1 - shares[0];
-  return ` (${(100 * share).toFixed(1)}%)`;
+  return el("span", { title: exact }, ` (${(100 * share).toFixed(1)}%)`);
 }
 
 // A pad to draw on, with mouse, finger, pen or keys.

@@ -20,7 +20,11 @@ export function loss(root) {
   root.append(words, bars, detail);
 
   return async () => {
-    words.replaceChildren(`Here the way back begins. The loss, ${state.network.loss}, compares the last layer's outputs y with the targets t. Its derivative by each output is the first delta: ${MEANING[state.network.loss_kind]}.`);
+    const { network, maps } = state;
+    const smoothed = network.smoothing
+      ? ` Label smoothing takes ${short(network.smoothing)} of the target away from the label and shares it out among all ${network.classes.length} classes, so that the network is not driven to be certain: the marks are these targets.`
+      : "";
+    words.replaceChildren(`Here the way back begins. The loss, ${network.loss}, compares the last layer's outputs y with the targets t. Its derivative by each output is the first delta: ${MEANING[network.loss_kind]}.${smoothed}`);
     let found;
     const asked = now();
     try {
@@ -29,13 +33,18 @@ export function loss(root) {
       return failed(error);
     }
     if (asked !== now()) return;
-    bars.replaceChildren(...state.maps.prediction.map((value, k) => {
+    const { delta, t } = found.columns;
+    const part = (value) => `${Math.min(Math.max(Number(value), 0), 1) * 100}%`;
+    const number = (letter, value) => el("span", { class: "number", title: value }, `${letter} ${short(value)}`);
+    const letter = network.loss_kind === "squared_error" ? "y" : "p";
+    bars.replaceChildren(...maps.prediction.map((value, k) => {
       const bar = el("span", { class: "bar-fill" });
-      bar.style.width = `${Math.min(Math.max(Number(value), 0), 1) * 100}%`;
-      return el("div", { role: "listitem", class: k === state.maps.label ? "target" : "" },
-        el("span", {}, state.network.classes[k] ?? String(k)), el("span", { class: "bar-room" }, bar),
-        el("span", { class: "number", title: value }, short(value)),
-        el("span", { class: "number", title: found.columns.delta[k] }, `δ ${short(found.columns.delta[k])}`));
+      bar.style.width = part(value);
+      const target = t ? el("span", { class: "bar-target" }) : null;
+      if (t) target.style.left = part(t[k]);
+      return el("div", { role: "listitem", class: k === maps.label ? "target" : "" },
+        el("span", {}, network.classes[k] ?? String(k)), el("span", { class: "bar-room" }, bar, target),
+        number(letter, value), t ? number("t", t[k]) : el("span"), number("δ", delta[k]));
     }));
     show(found);
   };

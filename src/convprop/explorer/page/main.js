@@ -1,9 +1,9 @@
 // The page put together.
 
-import { ask, open } from "./api.js";
+import { ask, offline, open } from "./api.js";
 import { el, failed } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
-import { article } from "./article.js";
+import { article, settingsOf } from "./article.js";
 import { delta } from "./delta.js";
 import { forward } from "./forward.js";
 import { gradient } from "./gradient.js";
@@ -13,22 +13,30 @@ import { unpack } from "./numbers.js";
 import { onThemeChange } from "./picture.js";
 import { pooling } from "./pooling.js";
 import { save } from "./save.js";
+import { sharing } from "./sharing.js";
 import { onChange, readAddress, set, state } from "./state.js";
 import { strip } from "./strip.js";
 import { training } from "./training.js";
 
 const VIEWS = [
-  ["forward", "Forward", forward], ["gradient", "Weight gradient", gradient], ["delta", "Delta", delta],
-  ["pooling", "Pooling", pooling], ["loss", "Loss", loss], ["training", "Training", training],
-  ["arithmetic", "Arithmetic", arithmetic], ["article", "The article", article],
+  ["forward", "Forward", forward], ["sharing", "Shared weights", sharing],
+  ["gradient", "Weight gradient", gradient], ["delta", "Delta", delta], ["pooling", "Pooling", pooling],
+  ["loss", "Loss", loss], ["training", "Training", training], ["arithmetic", "Arithmetic", arithmetic],
+  ["article", "The article", article],
 ];
 
 const BUILDERS = Object.fromEntries(VIEWS.map(([name, , build]) => [name, build]));
 
+// The target that the address names: -1 where it is the image's own label.
+const targetOf = (answer) => (answer.relabelled ? answer.label : -1);
+
 // What came as shapes and bytes, as arrays.
-export async function take(answer) {
+async function take(answer, more = {}) {
   const arrays = (named) => Object.fromEntries(Object.entries(named).map(([name, array]) => [name, unpack(array)]));
   await set({
+    ...more,
+    index: answer.index ?? state.index,
+    target: targetOf(answer),
     maps: {
       ...answer,
       outputs: answer.outputs.map(unpack), deltas: answer.deltas.map(unpack),
@@ -37,17 +45,30 @@ export async function take(answer) {
   });
 }
 
+// Look at what the address names; `answer` is of the present moment, if it has not been taken yet.
+async function restore(answer = null) {
+  const before = answer ?? state.maps;
+  const wanted = readAddress();
+  const image = { index: Math.min(Math.max(wanted.index, 0), state.network.images - 1), label: wanted.target < 0 ? null : Math.min(wanted.target, state.network.classes.length - 1) };
+  // A picture of one's own, which a reload finds again, is in no address.
+  const same = before.index === null || (before.index === image.index && targetOf(before) === wanted.target);
+  if (!same) await take(await ask("choose", image), wanted);
+  else if (answer) await take(answer, wanted);
+  else await set(wanted);
+}
+
 function views(tabs, root) {
   const built = new Map();
+  const open = (name) => set({ view: name, flipped: false, ...(name === "article" ? settingsOf(Math.max(state.section, 0)) : {}) });
   for (const [name, title] of VIEWS) {
-    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => set({ view: name, flipped: false }) }, title));
+    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => open(name) }, title));
   }
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const at = VIEWS.findIndex(([name]) => name === state.view);
-    const next = VIEWS[(at + step + VIEWS.length) % VIEWS.length][0];
-    set({ view: next, flipped: false }).then(() => document.getElementById(`tab-${next}`).focus());
+    const [next] = VIEWS[(at + step + VIEWS.length) % VIEWS.length];
+    open(next).then(() => document.getElementById(`tab-${next}`).focus());
   });
   return async () => {
     const [name, , build] = VIEWS.find(([one]) => one === state.view) ?? VIEWS[0];
@@ -55,6 +76,7 @@ function views(tabs, root) {
       const chosen = tab.dataset.view === name;
       tab.setAttribute("aria-selected", chosen);
       tab.tabIndex = chosen ? 0 : -1;
+      if (chosen) tabs.scrollTo({ left: tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2 });
     }
     if (!built.has(name)) {
       const holder = el("div", { role: "tabpanel", "aria-labelledby": `tab-${name}`, "data-view": name });
@@ -69,27 +91,31 @@ function views(tabs, root) {
 async function start() {
   try {
     state.network = await open();
-    Object.assign(state, readAddress());
-    const middle = ([, height = 1, width = 1]) => [0, height >> 1, width >> 1];
-    if (!location.hash.includes("out=")) state.out = middle(state.network.layers[0].shape);
-    if (!location.hash.includes("input=")) state.input = middle(state.network.input);
-    state.index = Math.min(Math.max(state.index, 0), state.network.images - 1);
+    document.body.classList.toggle("offline", offline);
     const parts = [
       image(document.getElementById("image"), take),
       strip(document.getElementById("network")),
       views(document.getElementById("views"), document.getElementById("view")),
-      save(document.getElementById("save")),
+      save(document.getElementById("save"), VIEWS.map(([name]) => name)),
     ];
     onChange(async () => {
-      for (const part of parts) await part(state);
+      await Promise.all(parts.map((part) => part(state)));
       document.body.dataset.ready = state.view;
     });
-    await take(await (state.index ? ask("choose", { index: state.index }) : ask("maps")));
-    addEventListener("hashchange", () => set(readAddress()).catch(failed));
+    await restore(await ask("maps"));
+    addEventListener("hashchange", () => restore().catch(failed));
     onThemeChange(() => set({}).catch(failed));
+    addEventListener("resize", redrawn);
   } catch (error) {
     failed(error);
   }
+}
+
+// Maps are as large as the window lets them be.
+let resized = null;
+function redrawn() {
+  clearTimeout(resized);
+  resized = setTimeout(() => set({}).catch(failed), 200);
 }
 
 start();

@@ -46,6 +46,25 @@ export function turned(map) {
   return { ...map, values: map.values.slice().reverse() };
 }
 
+// Map with so many more rows above and below, and columns left and right, of zeros.
+export function bordered(map, rows, columns) {
+  const [height, width] = [map.height + 2 * rows, map.width + 2 * columns];
+  const values = new Float64Array(height * width);
+  for (let i = 0; i < map.height; i++)
+    for (let j = 0; j < map.width; j++) values[(i + rows) * width + j + columns] = map.values[i * map.width + j];
+  return { height, width, values, dtype: map.dtype };
+}
+
+// The smallest and the largest.
+export function extent(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 export function largest(values) {
   let most = 0;
   for (const value of values) if (Math.abs(value) > most) most = Math.abs(value);

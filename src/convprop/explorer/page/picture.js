@@ -9,7 +9,7 @@ const BELOW = [33, 102, 172];
 const ABOVE = [214, 96, 10];
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-export const middle = () => (dark.matches ? [28, 30, 34] : [250, 250, 248]);
+const middle = () => (dark.matches ? [28, 30, 34] : [250, 250, 248]);
 export const onThemeChange = (redraw) => dark.addEventListener("change", redraw);
 
 export function colour(value, most) {
@@ -26,6 +26,15 @@ export function grey(value, low, high) {
 
 // So many values of a row are drawn in a line.
 export const LONG = 20;
+
+// Pixels that a map may take across: on a phone two lie beside one another.
+const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2), 230) : 230);
+
+// The side of a small map's pixels: its numbers are written in them.
+export const cellOf = ({ height, width }) => Math.max(Math.min(Math.floor(Math.min(room(), 200) / Math.max(height, width)), 44), 1);
+
+// Where pixels that are given by their indices lie.
+export const pixel = (row, column, kind) => ({ row: Number(row), column: Number(column), height: 1, width: 1, kind });
 
 // frames: { row, column, height, width, kind } in pixels of the map; kind is a class of style.css.
 export class Picture {
@@ -46,8 +55,10 @@ export class Picture {
     }
   }
 
-  show(map, { frames = [], at = null, most = null, range = null, text = false, margin = [0, 0, 0, 0], rgb = null, overlay = null } = {}) {
-    Object.assign(this, { map, frames, at, most, range, text, margin, rgb, overlay });
+  // paints: a colour for each pixel, where it is not its value's. overlay: { map, row, column, step }, another map
+  // to lay over this one.
+  show(map, { frames = [], at = null, most = null, range = null, text = false, margin = [0, 0, 0, 0], rgb = null, overlay = null, paints = null } = {}) {
+    Object.assign(this, { map, frames, at, most, range, text, margin, rgb, overlay, paints });
     this.draw();
     return this;
   }
@@ -61,8 +72,7 @@ export class Picture {
     const across = inner + left + right;
     const rows = (long ? Math.ceil(map.width / inner) : map.height) + top + bottom;
     Object.assign(this, { across, inner });
-    const room = this.small ? 34 : Math.min(260, Math.max(innerWidth - 48, 160));
-    this.side = this.cell ?? Math.max(Math.floor(room / Math.max(across, long ? 1 : rows)), this.small && long ? 4 : 1);
+    this.side = this.cell ?? Math.max(Math.floor((this.small ? 34 : room()) / Math.max(across, long ? 1 : rows)), this.small && long ? 4 : 1);
     const sharp = devicePixelRatio || 1;
     canvas.width = across * this.side * sharp;
     canvas.height = rows * this.side * sharp;
@@ -74,7 +84,7 @@ export class Picture {
     this.#hatch(pen, across * this.side, rows * this.side);
     for (let n = 0; n < map.values.length; n++) {
       const value = Number(map.values[n]);
-      const paint = this.rgb ? [0, 1, 2].map((c) => grey(Number(this.rgb[c * map.values.length + n]), ...this.range)[0])
+      const paint = this.paints ? this.paints[n] : this.rgb ? [0, 1, 2].map((c) => grey(Number(this.rgb[c * map.values.length + n]), ...this.range)[0])
         : this.range ? grey(value, ...this.range) : colour(value, most);
       pen.fillStyle = `rgb(${paint})`;
       const [row, column] = [Math.floor(n / inner) + top, (n % inner) + left];
@@ -131,10 +141,11 @@ export class Picture {
   #frame(pen, { row, column, height, width, kind }) {
     const paints = { here: dark.matches ? "#fff" : "#000", window: "#0b8f5b", region: "#8a3ffc", winner: "#c4008f" };
     const [x, y] = [(column + this.margin[2]) * this.side, (row + this.margin[0]) * this.side];
-    pen.lineWidth = kind === "here" ? 2.5 : 2;
+    pen.lineWidth = this.small ? 1 : kind === "here" ? 2.5 : 2;
     pen.strokeStyle = paints[kind];
     pen.setLineDash(kind === "region" ? [4, 2] : []);
-    pen.strokeRect(x + 1, y + 1, width * this.side - 2, height * this.side - 2);
+    const inset = pen.lineWidth / 2;
+    pen.strokeRect(x + inset, y + inset, width * this.side - 2 * inset, height * this.side - 2 * inset);
     pen.setLineDash([]);
   }
 
@@ -184,7 +195,7 @@ export class Picture {
 
 const tip = document.getElementById("tip");
 
-function showTip(event, words) {
+export function showTip(event, words) {
   tip.textContent = words;
   tip.hidden = false;
   const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
@@ -192,11 +203,14 @@ function showTip(event, words) {
   tip.style.top = `${event.clientY + 18}px`;
 }
 
-function hideTip() {
+export function hideTip() {
   tip.hidden = true;
 }
 
 // A picture with its caption.
-export function captioned(picture, words, ...more) {
-  return el("figure", {}, el("figcaption", {}, words), picture.canvas, ...more);
+export function captioned(picture, words) {
+  return el("figure", {}, el("figcaption", {}, words), picture.canvas);
 }
+
+// Figures one below the other, where they are small.
+export const stacked = (...figures) => el("div", { class: "stacked" }, figures);

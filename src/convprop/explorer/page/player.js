@@ -2,10 +2,11 @@
 
 import { button } from "./dom.js";
 
-export function player(id, step, { words = "Play", delay = 350 } = {}) {
+// `step` may be asynchronous; what it throws ends the playing.
+export function player(id, step, { delay = 350 } = {}) {
   let timer = null;
-  const next = button("Step", () => step(), { id: `${id}-step` });
-  const play = button(words, () => (timer === null ? start() : stop()), { id: `${id}-play`, "aria-pressed": "false" });
+  const next = button("Step", () => Promise.resolve(step()).catch(() => {}), { id: `${id}-step` });
+  const play = button("Play", () => (timer === null ? start() : stop()), { id: `${id}-play`, "aria-pressed": "false" });
 
   function start() {
     play.textContent = "Pause";
@@ -28,7 +29,7 @@ export function player(id, step, { words = "Play", delay = 350 } = {}) {
   function stop() {
     clearTimeout(timer);
     timer = null;
-    play.textContent = words;
+    play.textContent = "Play";
     play.setAttribute("aria-pressed", "false");
   }
 

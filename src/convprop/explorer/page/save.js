@@ -1,17 +1,51 @@
 // A view as one file: a page that needs no server, or a picture. And the link that restores it.
 
-import { asked, offline } from "./api.js";
+import { ask, base64, offline, packedAnswers } from "./api.js";
+import { COUNT, settingsOf } from "./article.js";
 import { button, failed, say } from "./dom.js";
-import { middle } from "./picture.js";
-import { state } from "./state.js";
+import { painted } from "./paint.js";
+import { address, inputOf, layerOf, layersOf, movedTo, set, state } from "./state.js";
 
-export function save(root) {
+// views: the names of all of them.
+export function save(root, views) {
   root.append(
-    button("Copy link", () => navigator.clipboard.writeText(location.href).then(() => say("The link is copied"), failed), { id: "link" }),
-    button("Save page", () => page().catch(failed), { id: "save-page", disabled: offline }),
+    button("Copy link", () => navigator.clipboard.writeText(location.href).then(() => say(`The link is copied${unsaid()}`), failed), { id: "link" }),
+    button("Save page", () => page(views).catch(failed), { id: "save-page", disabled: offline }),
     button("Save picture", () => picture(), { id: "save-picture" }),
   );
   return () => {};
+}
+
+// What no link restores.
+function unsaid() {
+  const missing = [state.maps.index === null && "your picture", state.maps.step > 0 && "the training"].filter(Boolean);
+  return missing.length ? `; it does not hold ${missing.join(" and ")}` : "";
+}
+
+// Around what is looked at: each view, each layer in it, each section, and the pixels of a map that is not too large.
+const PIXELS = 100;
+async function lookAround(views) {
+  const here = Object.fromEntries(["view", "layer", "out", "weight", "input", "flipped", "back", "section"].map((name) => [name, state[name]]));
+  const kinds = { forward: [], delta: [], sharing: ["conv"], gradient: ["conv"], pooling: ["pool"] };
+  const moves = layersOf().flatMap(({ name }) => [movedTo(name), { layer: name, out: null, input: null, weight: null }]);
+  for (const view of views.filter((name) => name !== "article")) {
+    const shown = (view in kinds ? layersOf(...kinds[view]) : [layerOf()]).map((layer) => layer.name);
+    for (const move of moves.filter(({ layer }) => shown.includes(layer)))
+      for (const back of view === "sharing" ? [false, true] : [here.back]) await set({ ...here, ...move, view, back });
+  }
+  for (let section = 0; section < COUNT; section++) {
+    const { layer, ...settings } = settingsOf(section);
+    for (const move of moves.filter((one) => one.layer === layer)) await set({ ...here, ...move, ...settings, view: "article" });
+  }
+  await set(here);
+  const layer = layerOf();
+  const every = (rows, columns) => (rows * columns > PIXELS ? [] : Array.from({ length: rows * columns }, (_, at) => [Math.floor(at / columns), at % columns]));
+  const [number, pixels, first] = {
+    forward: ["output", every(...layer.shape.slice(1)), [state.out[0]]],
+    gradient: ["weight_gradient", every(...(layer.settings.kernel_size ?? [])), state.weight.slice(0, 2)],
+    delta: ["delta", every(...inputOf(layer).shape.slice(1)), [state.input[0]]],
+  }[state.view] ?? [null, [], []];
+  await Promise.all(pixels.map((pixel) => ask("explain", { number, layer: layer.name, at: [...first, ...pixel] })));
 }
 
 function download(blob, name) {
@@ -22,61 +56,47 @@ function download(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-const encoded = (text) => {
-  let bytes = "";
-  for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);
-  return btoa(bytes);
-};
-
-// Every module becomes a data: address, those that it imports first.
-async function modules(name, done = new Map()) {
-  if (done.has(name)) return done.get(name);
-  let text = await (await fetch(`page/${name}`)).text();
-  for (const [, path] of [...text.matchAll(/from "\.\/([a-z]+\.js)"/g)]) {
-    text = text.replaceAll(`"./${path}"`, `"${await modules(path, done)}"`);
-  }
-  const address = `data:text/javascript;base64,${encoded(text)}`;
-  done.set(name, address);
-  return address;
+// Every module by its name, as a data: address: a map of imports leads from one to the other.
+async function modules(name, found = {}) {
+  const path = `page/${name}`;
+  if (path in found) return found;
+  found[path] = null;
+  const text = await (await fetch(path)).text();
+  const imports = /from "\.\/([a-z]+\.js)"/g;
+  for (const [, other] of text.matchAll(imports)) await modules(other, found);
+  found[path] = `data:text/javascript;base64,${base64(new TextEncoder().encode(text.replace(imports, 'from "page/$1"')))}`;
+  return found;
 }
 
-async function page() {
-  const [html, style, script] = await Promise.all([
+async function page(views) {
+  const main = document.querySelector("main");
+  const [saved, top] = [address(), scrollY];
+  say("Saving…");
+  main.inert = true;
+  try {
+    await lookAround(views);
+  } finally {
+    main.inert = false;
+    scrollTo(0, top);
+  }
+  const [html, style, imports, answers] = await Promise.all([
     fetch("./").then((answer) => answer.text()),
     fetch("page/style.css").then((answer) => answer.text()),
     modules("main.js"),
+    packedAnswers(),
   ]);
-  const answers = JSON.stringify([...asked]).replaceAll("<", "\\u003c");
   // Functions, since a "$" in a text that replaces another has a meaning.
   const whole = html
     .replace(/<link rel="icon"[^>]*>\n/, () => "")
-    .replace(/<link rel="stylesheet"[^>]*>/, () => `<meta name="address" content="${location.hash.replaceAll("&", "&amp;")}">\n<style>\n${style}</style>`)
-    .replace(/<script type="module"[^>]*>/, () => `<script type="application/json" id="answers">${answers}</script>\n<script type="module" src="${script}">`);
+    .replace(/<link rel="stylesheet"[^>]*>/, () => `<meta name="address" content="${saved.replaceAll("&", "&amp;")}">\n<style>\n${style}</style>`)
+    .replace(/<script type="module"[^>]*>/, () => `<script type="text/plain" id="answers">${answers}</script>\n<script type="importmap">${JSON.stringify({ imports })}</script>\n<script type="module">import "page/main.js";`);
   download(new Blob([whole], { type: "text/html" }), `convprop-${state.view}.html`);
   say("The page is saved: it opens without convprop");
 }
 
-// All pictures of the view with their captions, side by side on white or black.
+// The figures of the view, under the name and the value of what they explain.
 function picture() {
-  const figures = [...document.querySelectorAll("#view figure")].filter((figure) => !figure.hidden && figure.querySelector("canvas"));
-  const canvases = figures.length ? figures.map((figure) => [figure.querySelector("figcaption").textContent, figure.querySelector("canvas")])
-    : [...document.querySelectorAll("#network canvas")].filter((canvas) => !canvas.hidden).map((canvas) => ["", canvas]);
-  const gap = 24;
-  const width = canvases.reduce((sum, [, canvas]) => sum + canvas.width + gap, gap);
-  const height = Math.max(...canvases.map(([, canvas]) => canvas.height)) + 3 * gap;
-  const sheet = Object.assign(document.createElement("canvas"), { width, height });
-  const pen = sheet.getContext("2d");
-  const ground = middle();
-  pen.fillStyle = `rgb(${ground})`;
-  pen.fillRect(0, 0, width, height);
-  pen.fillStyle = ground[0] > 128 ? "#111" : "#eee";
-  pen.font = "15px system-ui";
-  let x = gap;
-  for (const [caption, canvas] of canvases) {
-    pen.fillText(caption, x, gap + 4, canvas.width + gap / 2);
-    pen.drawImage(canvas, x, 2 * gap - 8);
-    x += canvas.width + gap;
-  }
-  sheet.toBlob((blob) => download(blob, `convprop-${state.view}.png`));
+  const shown = [...document.querySelectorAll("#view :is(figure:not(.kind figure), .kind, .bars > div, .chart > svg, .maps.large canvas)")];
+  painted(shown.filter((element) => !element.hidden), document.querySelector("#view .terms > h3")?.textContent ?? "").toBlob((blob) => download(blob, `convprop-${state.view}.png`));
   say("The picture is saved");
 }

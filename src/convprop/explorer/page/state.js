@@ -1,10 +1,14 @@
 // What is looked at, which is also what the address says after its #.
 
-const LISTS = ["out", "weight", "input"];
+// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the middle
+// pixel, or the first weight. channel: the input channel that Forward shows; map: the output map that Delta shows. target: of
+// the image's loss, -1 for its own label. geometry: of Arithmetic, in the order of its fields; place: its pixel.
 const DEFAULTS = {
-  view: "forward", layer: null, mode: "output", index: 0,
-  out: [0, 0, 0], weight: [0, 0, 0, 0], input: [0, 0, 0], flipped: false,
+  view: "forward", layer: "", mode: "output", index: 0, target: -1,
+  out: null, weight: null, input: null, channel: 0, map: 0, flipped: false, back: false,
+  geometry: [7, 3, 1, 0, 1], transposed: false, place: [0, 0], section: -1,
 };
+const LISTS = ["out", "weight", "input", "geometry", "place"];
 
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
@@ -19,17 +23,31 @@ export const now = () => turn;
 
 export async function set(changes) {
   turn += 1;
-  Object.assign(state, changes);
+  Object.assign(state, "layer" in changes ? movedTo(changes.layer) : {}, changes);
   clamp();
   history.replaceState(null, "", address());
   for (const listener of listeners) await listener(state);
 }
 
+// What else changes with the layer: indices stay where its arrays have the same shape, and begin anew elsewhere.
+export function movedTo(layer) {
+  const [from, to] = [state.layer, layer].map(shapesOf);
+  const kept = (name, at) => (String(from?.[at]) === String(to?.[at]) ? state[name] : null);
+  return { layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2) };
+}
+
+// The shapes of a layer's output, input and weights.
+function shapesOf(name) {
+  const { layers = [], input } = state.network ?? {};
+  const place = layers.findIndex((layer) => layer.name === name);
+  if (place < 0) return null;
+  return [layers[place].shape, place ? layers[place - 1].shape : input, layers[place].parameters.weight];
+}
+
 export function address() {
   const words = new URLSearchParams();
-  for (const name of Object.keys(DEFAULTS)) {
-    const value = state[name];
-    if (LISTS.includes(name) || String(value) !== String(DEFAULTS[name])) words.set(name, String(value));
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    if (String(state[name]) !== String(value)) words.set(name, String(state[name]));
   }
   return `#${words}`;
 }
@@ -41,10 +59,9 @@ export function readAddress() {
   const found = { ...DEFAULTS };
   for (const [name, value] of words) {
     if (!(name in DEFAULTS)) continue;
-    if (LISTS.includes(name)) found[name] = value.split(",").map((part) => Number.parseInt(part, 10) || 0);
-    else if (name === "index") found.index = Number.parseInt(value, 10) || 0;
-    else if (name === "flipped") found.flipped = value === "true";
-    else found[name] = value;
+    const number = (part) => Number.parseInt(part, 10) || 0;
+    if (LISTS.includes(name)) found[name] = value.split(",").map(number);
+    else found[name] = { number, boolean: (word) => word === "true", string: String }[typeof DEFAULTS[name]](value);
   }
   return found;
 }
@@ -69,19 +86,28 @@ export const inputDeltaOf = (layer) => state.maps.deltas[layer.place];
 // (top, bottom, left, right)
 export const paddingOf = (layer) => layer.settings.padding ?? [0, 0, 0, 0];
 
-// Indices that a layer does not have are moved to the nearest that it has.
-function clamp() {
-  if (!state.network) return;
-  const layer = state.network.layers.find((one) => one.name === state.layer) ?? state.network.layers[0];
-  state.layer = layer.name;
-  const place = state.network.layers.indexOf(layer);
-  const before = place ? state.network.layers[place - 1].shape : state.network.input;
-  state.out = fitted(state.out, layer.shape);
-  state.input = fitted(state.input, before);
-  if (layer.parameters.weight) state.weight = fitted(state.weight, layer.parameters.weight);
+// The channel of a convolution's input that channel c of kernel k lies on.
+export function channelOf(layer, k, c) {
+  const [kernels, channels] = layer.parameters.weight;
+  return Math.floor(k / (kernels / layer.settings.groups)) * channels + c;
 }
 
-function fitted(indices, shape) {
-  return [0, 1, 2, 3].slice(0, Math.max(indices.length, shape.length)).map((n) =>
-    Math.min(Math.max(indices[n] ?? 0, 0), (shape[n] ?? 1) - 1));
+// Indices that the network does not have are moved to the nearest that it has.
+function clamp() {
+  const { network } = state;
+  if (!network) return;
+  const layer = network.layers.find((one) => one.name === state.layer) ?? network.layers[0];
+  state.layer = layer.name;
+  state.index = Math.min(Math.max(state.index, 0), network.images - 1);
+  if (state.target >= network.classes.length) state.target = -1;
+  const [shape, before, weight] = shapesOf(layer.name);
+  state.out = fitted(state.out, shape, middle(shape));
+  state.input = fitted(state.input, before, middle(before));
+  state.weight = fitted(state.weight, weight ?? [1, 1, 1, 1], [0, 0, 0, 0]);
+}
+
+const middle = ([, height = 1, width = 1]) => [0, height >> 1, width >> 1];
+
+function fitted(indices, shape, otherwise) {
+  return otherwise.map((index, n) => Math.min(Math.max(indices?.[n] ?? index, 0), (shape[n] ?? 1) - 1));
 }

@@ -1,9 +1,10 @@
 // The network as a row of layers with their maps.
 
+import { ask } from "./api.js";
 import { choice, el, labelled } from "./dom.js";
-import { kernelOf, mapOf } from "./numbers.js";
+import { extent, kernelOf, mapOf, short } from "./numbers.js";
 import { Picture } from "./picture.js";
-import { set, state } from "./state.js";
+import { layerOf, now, set, state } from "./state.js";
 
 const MOST = 8;
 const ALL = 64;
@@ -14,16 +15,15 @@ export function strip(root) {
   const row = el("div", { class: "layers" });
   root.append(el("div", { class: "bar" }, labelled("Maps show", mode), legend()), row);
   let pictures = [];
+  let chosen = null;
 
   function build() {
-    row.replaceChildren();
-    pictures = [];
-    const layers = [{ name: "input", words: "the image", shape: state.network.input, parameters: {} }, ...state.network.layers];
+    const layers = [{ name: "input", words: normalised() ?? "the image", shape: state.network.input }, ...state.network.layers];
     layers.forEach((layer, place) => {
       const maps = el("div", { class: "maps" });
       const column = el("button", {
         type: "button", class: "layer", title: layer.words, "data-layer": layer.name,
-        onclick: (event) => set(chosen(event.target, layer, place)),
+        onclick: (event) => set(pointedAt(event.target, layer, place)),
       }, el("b", {}, layer.name), el("span", {}, layer.shape.join("×")), maps);
       const count = layer.shape.length === 3 ? layer.shape[0] : 1;
       for (let c = 0; c < Math.min(count, ALL); c++) {
@@ -37,14 +37,7 @@ export function strip(root) {
     });
   }
 
-  return () => {
-    if (!pictures.length) build();
-    mode.value = state.mode;
-    for (const button of row.children) {
-      const chosen = button.dataset.layer === state.layer;
-      button.setAttribute("aria-pressed", chosen);
-      button.querySelector(".more")?.toggleAttribute("hidden", chosen);
-    }
+  function draw(regions) {
     for (const { picture, layer, place, c } of pictures) {
       picture.canvas.hidden = c >= MOST && state.layer !== layer.name;
       if (picture.canvas.hidden) continue;
@@ -56,21 +49,71 @@ export function strip(root) {
       }
       const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[place];
       const range = state.mode === "output" && place === 0 ? extent(array.values) : null;
-      picture.show(mapOf(array, c), { range });
+      picture.show(mapOf(array, c), { range, frames: layer.shape.length === 3 && regions ? framed(regions[place], "window") : [] });
+    }
+  }
+
+  return async () => {
+    if (!pictures.length) build();
+    mode.value = state.mode;
+    for (const button of row.children) {
+      const pressed = button.dataset.layer === state.layer;
+      button.setAttribute("aria-pressed", pressed);
+      button.querySelector(".more")?.toggleAttribute("hidden", pressed);
+    }
+    const asked = now();
+    const regions = await fields(state.view).catch(() => null);
+    if (asked !== now()) return;
+    draw(regions);
+    if (chosen !== state.layer) {
+      chosen = state.layer;
+      const column = row.querySelector("[aria-pressed=true]");
+      row.scrollTo({ left: column.offsetLeft - row.offsetLeft - (row.clientWidth - column.offsetWidth) / 2 });
     }
   };
 }
 
+// Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it looks at none.
+export async function fields(view) {
+  const layer = layerOf();
+  if (!["forward", "delta"].includes(view)) return null;
+  const back = view === "delta";
+  const shape = back ? state.maps.outputs[layer.place].shape : layer.shape;
+  const pixel = shape.length < 3 ? [] : (back ? state.input : state.out).slice(1, 3);
+  const of = !back ? layer.name : layer.place ? state.network.layers[layer.place - 1].name : "input";
+  return (await ask("fields", { layer: of, pixel })).regions;
+}
+
+// The frame round a region of rows and columns.
+export function framed({ rows, columns }, kind) {
+  if (!rows.length || !columns.length) return [];
+  return [{
+    row: rows[0], column: columns[0], kind,
+    height: rows.at(-1) - rows[0] + 1, width: columns.at(-1) - columns[0] + 1,
+  }];
+}
+
+// What happens to the image before the first layer, in words; null where nothing does.
+export function normalised() {
+  const { normalisation } = state.network;
+  if (!normalisation) return null;
+  const [offset, scale] = normalisation.map((channels) => channels.map(short).join(", "));
+  const each = normalisation[0].length > 1 ? ", channel by channel" : "";
+  const black = normalisation[0].every((value) => Number(value) > 0) ? ", so that black lies below 0" : "";
+  return `The network sees the pixels normalised: less ${offset}, times ${scale}${each}${black}.`;
+}
+
 // What a click on a layer, or on one of its maps, asks for.
-function chosen(target, layer, place) {
+function pointedAt(target, layer, place) {
   if (!place) return { layer: state.network.layers[0].name };
-  const map = target.dataset.map === undefined ? {} : { out: [Number(target.dataset.map), state.out[1], state.out[2]] };
+  const pixel = layer.name === state.layer ? state.out.slice(1) : [];
+  const map = target.dataset.map === undefined ? {} : { out: [Number(target.dataset.map), ...pixel] };
   return { layer: layer.name, view: viewFor(layer.kind), ...map };
 }
 
 // The view that is open, if it can show such a layer.
 function viewFor(kind) {
-  const shown = { gradient: ["conv"], pooling: ["pool"] }[state.view];
+  const shown = { gradient: ["conv"], sharing: ["conv"], pooling: ["pool"] }[state.view];
   if (!shown || shown.includes(kind)) return state.view;
   return kind === "pool" ? "pooling" : "forward";
 }
@@ -78,13 +121,4 @@ function viewFor(kind) {
 function legend() {
   return el("span", { class: "legend" }, el("i", { class: "below" }), " below zero ", el("i", { class: "above" }),
     " above; every map has its own scale. Point at a number to see it in full.");
-}
-
-export function extent(values) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return [low, high];
 }

@@ -1,14 +1,19 @@
 // A number's terms: heading, equation, table, sum.
 
-import { button, el, equation } from "./dom.js";
+import { button, el, equation, say } from "./dom.js";
 import { short } from "./numbers.js";
 
 const WORDS = {
-  w: "w", o: "o", delta: "δ", value: "product", share: "share", row: "row", column: "column",
+  w: "w", o: "o", delta: "δ", value: "product", share: "share", row: "row", column: "col",
   x: "x", "f'": "f′", k: "k", c: "c", m: "m", n: "n", i: "i", j: "j", f: "f", wins: "wins",
   image: "image", t: "t", y: "y", p: "p", "-log p": "−log p", "y-t": "y−t",
 };
 const SHOWN = 200;
+
+// Figures, and beside them, where there is room, the terms of the number that they show.
+export function work(figures, detail) {
+  return el("div", { class: "work" }, el("div", { class: "figures" }, figures), detail);
+}
 
 // onterm(place) is told which term is pointed at, null when none is.
 export function terms(root, onterm = () => {}) {
@@ -21,28 +26,46 @@ export function terms(root, onterm = () => {}) {
     const products = found.factors.length > 1;
     const whole = names.filter((name) => found.whole.includes(name));
     const numbers = names.filter((name) => !found.whole.includes(name));
-    const header = [...whole, ...numbers, ...(products ? ["value"] : []), ...(found.running.length ? ["sum"] : [])];
+    const columns = [...whole, ...numbers, ...(products ? ["value"] : [])].map((name) => [WORDS[name] ?? name, found.columns[name], whole.includes(name)]);
+    if (found.running.length) columns.push(["sum", found.running, false]);
     const count = found.columns.value.length;
     const shown = all ? count : Math.min(count, SHOWN);
     const body = el("tbody");
     if (found.start[0]) {
       body.append(el("tr", { class: "start" },
-        el("td", { colspan: header.length - 1 }, `bias ${found.start[0]}`), cell(found.start[1])));
+        el("td", { colspan: columns.length - 1 }, `bias ${found.start[0]}`), cell(found.start[1])));
     }
     for (let place = 0; place < shown; place++) {
-      const row = el("tr", { "data-term": place, onpointerenter: () => onterm(place), onpointerleave: () => onterm(null) });
-      for (const name of whole) row.append(el("td", {}, found.columns[name][place]));
-      for (const name of numbers) row.append(cell(found.columns[name][place]));
-      if (products) row.append(cell(found.columns.value[place]));
-      if (found.running.length) row.append(cell(found.running[place]));
-      body.append(row);
+      body.append(el("tr", { "data-term": place, onpointerenter: () => point(place), onpointerleave: () => point(null) },
+        columns.map(([, values, isWhole]) => (isWhole ? el("td", {}, values[place]) : cell(values[place])))));
     }
+    const table = el("div", {
+      id: "products", class: "table", tabindex: "0", role: "region", "aria-label": "The products; arrow keys go through them", onkeydown: key, onblur: () => point(null),
+    }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(([name]) => el("th", { scope: "col" }, name)))), body));
+
+    function point(place) {
+      for (const row of body.children) row.classList.toggle("at", place !== null && row.dataset.term === String(place));
+      onterm(place);
+    }
+
+    // What the mouse finds by pointing, the keyboard does by going down the rows.
+    function key(event) {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const from = Number(body.querySelector(".at")?.dataset.term ?? (step > 0 ? -1 : 0));
+      const place = Math.min(Math.max(from + step, 0), shown - 1);
+      point(place);
+      body.querySelector(".at").scrollIntoView({ block: "nearest" });
+      say(columns.map(([name, values]) => `${name} ${values[place]}`).join(", "));
+    }
+
+    const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
     root.replaceChildren(
-      el("h3", {}, found.name, " = ", el("output", { "data-value": found.value }, found.value)),
+      el("h3", {}, `${found.name} = `, el("output", { "data-value": found.value }, found.value)),
       el("p", { class: "source" }, found.source),
       el("div", { class: "worked" }, found.equation.map(equation)),
-      el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "The products" },
-        el("table", {}, el("thead", {}, el("tr", {}, header.map((name) => el("th", { scope: "col" }, WORDS[name] ?? name)))), body)),
+      table,
       count > shown ? button(`Show all ${count} terms`, () => { all = true; draw(last); }) : "",
       ...found.steps.map(([words, value]) => el("p", {}, `Then ${words}: `, el("b", {}, value))),
       el("p", { class: "verdict" }, found.exact
@@ -50,6 +73,7 @@ export function terms(root, onterm = () => {}) {
         : `Added up in this order: ${found.total}. The engine's number: ${found.value}.`),
       found.remark ? el("p", {}, found.remark) : "",
     );
+    if (focused === table.id) table.focus();
   }
 
   return draw;

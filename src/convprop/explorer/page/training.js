@@ -1,9 +1,9 @@
 // Training: steps on the data, the loss curve, and the way back in time.
 
-import { ask } from "./api.js";
+import { ask, offline } from "./api.js";
 import { choice, el, failed, labelled, say, svg } from "./dom.js";
 import { kernelOf, short } from "./numbers.js";
-import { Picture } from "./picture.js";
+import { Picture, hideTip, showTip } from "./picture.js";
 import { player } from "./player.js";
 import { state } from "./state.js";
 
@@ -12,11 +12,12 @@ export function training(root, take) {
   const words = el("p", { class: "lead" });
   const chart = el("div", { class: "chart" });
   const kernels = el("div", { class: "maps large" });
-  const time = el("input", { id: "time", type: "range", min: 0, max: 0, value: 0, onchange: () => back(Number(time.value)) });
+  const time = el("input", { id: "time", type: "range", min: 0, max: 0, value: 0, disabled: offline, oninput: () => back(Number(time.value)) });
+  const when = el("output", { for: "time" });
   let settings = null;
   let losses = [];
   const play = player("training", step, { delay: 60 });
-  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time)), el("h3", {}, "The first layer's kernels"), kernels);
+  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when), el("h3", {}, "The first layer's kernels"), kernels);
 
   async function step() {
     try {
@@ -31,15 +32,24 @@ export function training(root, take) {
     }
   }
 
+  // The slider moves faster than the answers come: the last place that it was at is what counts.
+  let wanted = null;
   async function back(index) {
     play.stop();
+    const going = wanted !== null;
+    wanted = index;
+    if (going) return;
     try {
-      const answer = await ask("back", { step: state.maps.moments[index][0] });
-      await take(answer);
-      say(`The network as it was after step ${answer.step}`);
+      for (let now = null; now !== wanted;) {
+        now = wanted;
+        const answer = await ask("back", { step: state.maps.moments[now][0] });
+        await take(answer);
+        say(`The network as it was after step ${answer.step}`);
+      }
     } catch (error) {
       failed(error);
     }
+    wanted = null;
   }
 
   // Once: while training plays, somebody may be typing here.
@@ -51,6 +61,7 @@ export function training(root, take) {
       labelled("Optimizer", choice(network.optimizers.map((name) => [name, name]), settings.optimizer, (value) => { settings.optimizer = value; }, { id: "optimizer" })),
       labelled("Learning rate", el("input", { id: "rate", type: "number", step: "any", min: 0, value: settings.rate, onchange: (event) => { settings.rate = Number(event.target.value); } })),
     );
+    if (offline) for (const control of controls.querySelectorAll("input, select, button")) control.disabled = true;
   }
 
   return () => {
@@ -59,8 +70,9 @@ export function training(root, take) {
     words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)), ".");
     time.max = maps.moments.length - 1;
     const at = maps.moments.findLastIndex(([moment]) => moment <= maps.step);
-    time.value = at;
+    if (wanted === null) time.value = at;
     time.setAttribute("aria-valuetext", `step ${maps.step}`);
+    when.textContent = `step ${maps.step} of ${maps.moments.at(-1)[0]}`;
     chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1), maps.step));
     const first = network.layers.find((layer) => layer.kind === "conv");
     if (!first) return;
@@ -92,5 +104,12 @@ function curve(points, step) {
     svg("polyline", { points: points.map(([at, loss]) => `${x(at)},${y(loss)}`).join(" "), class: "line" }),
     svg("line", { x1: x(step), x2: x(step), y1: 8, y2: height - below, class: "now" }),
     svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `step ${last}`));
+  drawing.addEventListener("pointermove", (event) => {
+    const box = drawing.getBoundingClientRect();
+    const at = ((event.clientX - box.left) / box.width) * width;
+    const [nearest, loss] = points.reduce((best, point) => (Math.abs(x(point[0]) - at) < Math.abs(x(best[0]) - at) ? point : best));
+    showTip(event, `step ${nearest}: loss ${loss}`);
+  });
+  drawing.addEventListener("pointerleave", hideTip);
   return drawing;
 }
