@@ -40,7 +40,7 @@ NewArray<T> augment(const std::map<std::string, double>& settings, Array<Pixel> 
   const int threads = SharedPool::instance().threads();
   std::vector<Augmenter<T>> augmenters;
   for (int t = 0; t < threads; t++) augmenters.emplace_back(how, shape, mean.data(), deviation.data());
-  const nb::gil_scoped_release released;
+  const Unlocked unlocked;
   SharedPool::instance().run(threads, [&](int thread) {
     const Range mine = share(int(count), thread, threads);
     for (int n = mine.begin; n < mine.end; n++)

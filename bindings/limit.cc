@@ -14,7 +14,7 @@ void define_limit(nb::module_& m) {
         const bool wide = one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}});
         require(seconds > 0, "seconds must be positive");
         const int threads = SharedPool::instance().threads();
-        const nb::gil_scoped_release released;
+        const Unlocked unlocked;
         return (wide ? multiply_add_limit<double>(threads, seconds) : multiply_add_limit<float>(threads, seconds)) / 1e9;
       },
       "dtype"_a, "seconds"_a);

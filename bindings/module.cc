@@ -7,4 +7,5 @@ NB_MODULE(CONVPROP_MODULE, m) {
   convprop::define_limit(m);
   convprop::define_ops(m);
   convprop::define_plan(m);
+  nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(&convprop::Unlocked::end));
 }

@@ -121,7 +121,7 @@ class PythonPlan {
     require(step > 0, "steps count from 1");
     StepResult<T> result;
     {
-      const nb::gil_scoped_release released;
+      const Unlocked unlocked;
       result = plan_.train_step(a.images, a.targets, a.sample_weight, learning_rate, step, seed, clip_norm);
     }
     return nb::make_tuple(result.loss, a.targets.labels ? result.correct : -1);
@@ -134,7 +134,7 @@ class PythonPlan {
     check_parameters(gradients);
     StepResult<T> result;
     {
-      const nb::gil_scoped_release released;
+      const Unlocked unlocked;
       result = plan_.gradients(a.images, a.targets, a.sample_weight, step, seed);
       for (size_t p = 0; p < gradients.size(); p++) std::copy_n(plan_.gradient(int(p)), gradients[p].size(), gradients[p].data());
     }
@@ -151,7 +151,7 @@ class PythonPlan {
     if (shape.H * shape.W > 1) sizes.insert(sizes.end(), {size_t(shape.H), size_t(shape.W)});
     auto out = new_array<T>(sizes);
     const ptrdiff_t in_size = ptrdiff_t(input_.C) * input_.H * input_.W, out_size = ptrdiff_t(shape.C) * shape.H * shape.W;
-    const nb::gil_scoped_release released;
+    const Unlocked unlocked;
     for (int first = 0; first < all; first += plan_.batch_size()) {
       batch.count = std::min(plan_.batch_size(), all - first);
       plan_.predict(batch, out.data() + first * out_size);

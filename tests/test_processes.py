@@ -88,6 +88,26 @@ def test_other_threads_run_during_a_step():
     assert turns >= 5
 
 
+def test_a_program_ends_in_silence_while_a_daemon_thread_computes():
+    script = """
+import threading, time, test_processes
+net, started = test_processes.network(), threading.Event()
+def work():
+    while True:
+        net.forward(test_processes.IMAGES)
+        started.set()
+threading.Thread(target=work, daemon=True).start()
+started.wait()
+time.sleep(0.1)
+"""
+    command = [sys.executable, "-c", script]
+    for _ in range(3):
+        finished = subprocess.run(
+            command, cwd=os.path.dirname(__file__), timeout=60, capture_output=True, text=True
+        )
+        assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
 def threads_and_hash() -> tuple[int, str]:
     return cp.get_num_threads(), trained()
 

@@ -496,7 +496,8 @@ class Network:
         """Return the explorer's page for a notebook, where it shows every number of the network.
 
         A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
-        long as Python runs; training on the page changes a copy of the network.
+        long as Python runs, or until the notebook runs the same cell again, or ``close()``.
+        Training on the page changes a copy of the network.
 
         Parameters
         ----------
@@ -506,6 +507,16 @@ class Network:
             (N,) or one; 0 if not given.
         height : int
             Of the frame, in pixels.
+
+        Returns
+        -------
+        Frame
+            ``url`` is the page by itself.
+
+        Raises
+        ------
+        InvalidInput
+            Images or labels that do not fit the network, or a height that is no positive integer.
         """
         from convprop.explorer.notebook import Frame
 

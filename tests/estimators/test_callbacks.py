@@ -36,12 +36,12 @@ class Recorder:
         return context.task_name == f"epoch {self.stop_after}"
 
 
-@pytest.mark.parametrize("estimator", [classifier(epochs=3), regressor(epochs=3)], ids=["c", "r"])
-def test_a_task_for_each_epoch(estimator):
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_a_task_for_each_epoch(make):
     images, _ = blobs()
     y = np.arange(60) % 3
     recorder, weights = Recorder(), np.ones(60)
-    estimator.set_callbacks(recorder).fit(images, y, sample_weight=weights)
+    estimator = make(epochs=3).set_callbacks(recorder).fit(images, y, sample_weight=weights)
     assert recorder.events == [
         "setup fit 3",
         "begin fit",

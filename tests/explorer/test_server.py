@@ -7,7 +7,10 @@ import http.client
 import io
 import re
 import socket
+import subprocess
+import sys
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -485,9 +488,64 @@ def test_a_notebook_shows_a_frame():
     shown = small_network().explore(data.images[:5], data.labels[:5])
     try:
         client = Client(shown._serving)
-        assert shown.url in shown._repr_html_()
+        html = shown._repr_html_()
+        assert f'<iframe src="{shown.url}"' in html
+        # Without it, another site's frame may not copy its link.
+        assert 'allow="clipboard-write"' in html
+        # What is seen of a saved notebook when nobody answers any more.
+        assert "run the cell again" in html.partition("<iframe")[0]
+        assert shown.url in repr(shown)
         assert client.ask("GET", client.entrance).status == 200
         answer = client.ask("POST", f"{client.entrance}open", b"{}").json()
         assert answer["images"] == 5
     finally:
         shown.close()
+    shown.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"images": [[1], [2, 3]]}, "images must be one array of numbers"),
+        ({"labels": np.eye(10)[:5]}, r"labels must have shape \(N,\), got shape \(5, 10\)"),
+        ({"labels": [0.5] * 5}, "labels must be integers, got dtype float64"),
+        ({"labels": [1, 2]}, "labels must hold one label for each of the 5 images, got 2"),
+        ({"height": "900"}, "height must be a positive integer, got '900'"),
+    ],
+)
+def test_a_frame_refuses_what_it_cannot_show(wrong, message):
+    with pytest.raises(cp.InvalidInput, match=message):
+        small_network().explore(**{"images": small_data().images[:5]} | wrong)
+
+
+def test_a_cell_that_runs_again_ends_its_frame_and_no_other(monkeypatch):
+    message = {"metadata": {}, "header": {}}
+    shell = types.SimpleNamespace(get_parent=lambda: message)
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    net, images = small_network(), small_data().images[:2]
+    frames = []
+    try:
+        for cell, run in (("a", "1"), ("a", "1"), ("b", "2"), ("a", "3"), (None, "4"), (None, "5")):
+            message["metadata"], message["header"] = {"cellId": cell}, {"msg_id": run}
+            frames.append(net.explore(images))
+        alive = [frame._thread.is_alive() for frame in frames]
+    finally:
+        for frame in frames:
+            frame.close()
+    assert alive == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_program_ends_with_its_frame_open_and_in_silence(looked_at):
+    program = """
+import sys, urllib.request
+sys.path.insert(0, sys.argv[1])
+from server import small_data, small_network
+shown = small_network().explore(small_data().images[:5])
+if sys.argv[2] == "True":
+    urllib.request.urlopen(shown.url + "open", b"{}").read()
+"""
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), str(looked_at)]
+    finished = subprocess.run(command, timeout=60, capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")

@@ -98,12 +98,12 @@ class Serving:
             )
         )
 
-    def run(self, ready: Callable[[], Any] = lambda: None) -> bool:
+    def run(self, ready: Callable[[], Any] | None = None) -> bool:
         """Serve until Ctrl-C, SIGTERM, or until the last page has gone.
 
         Parameters
         ----------
-        ready : callable
+        ready : callable, optional
             Called once requests are answered.
 
         Returns
@@ -113,12 +113,12 @@ class Serving:
         """
         return asyncio.run(self._run(ready))
 
-    async def _run(self, ready: Callable[[], Any]) -> bool:
+    async def _run(self, ready: Callable[[], Any] | None) -> bool:
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
         alone = False
-        if not serving.done():
+        if ready is not None and not serving.done():
             await asyncio.to_thread(ready)
         while not serving.done():
             await asyncio.sleep(0.2)
