@@ -75,7 +75,7 @@ class SoftmaxCrossEntropy(Loss):
     label_smoothing: float = 0.0  # type: ignore[misc]  # of the base the others' constant
 
     kind = "softmax_cross_entropy"
-    source = "Error (softmax cross-entropy in the place of Eq. 9)"
+    source = "Error, softmax cross-entropy in the place of Eq. 9"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,7 +94,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     kind = "binary_cross_entropy"
-    source = "Error (binary cross-entropy in the place of Eq. 9)"
+    source = "Error, binary cross-entropy in the place of Eq. 9"
 
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return sigmoid(y): the probability of each output's yes."""

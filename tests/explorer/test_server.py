@@ -20,9 +20,10 @@ from PIL import Image
 from server import Client, running, small_data, small_network
 
 import convprop as cp
-from convprop.explain import Explainer
+from convprop.explain import Explainer, projective_field, receptive_field
 from convprop.explorer import guard
 from convprop.explorer import server as served
+from convprop.explorer import session as explorer_session
 
 
 def array(packed):
@@ -122,6 +123,64 @@ def test_training_lowers_the_loss_and_the_way_back_restores_every_bit(client):
     start = client.post(f"{session}/back", {"step": 0}).json()
     for name in ("outputs", "deltas", "parameters", "gradients", "loss"):
         assert start[name] == first[name]
+
+
+def test_a_training_ends_its_answer_when_its_time_is_up(client, monkeypatch):
+    monkeypatch.setattr(explorer_session, "MOST_SECONDS", 0.0)
+    session = client.open()
+    settings = {"steps": 20, "optimizer": "adam", "learning_rate": 0.01}
+    answer = client.post(f"{session}/train", settings).json()
+    assert answer["step"] == len(answer["losses"]) == 1
+
+
+def test_a_page_that_reloads_has_its_session_again(client):
+    name = client.open().removeprefix("/sessions/")
+    client.post(f"/sessions/{name}/train", {"steps": 3, "optimizer": "sgd", "learning_rate": 0.1})
+    again = client.post("/open", {"session": name}).json()
+    assert again["session"] == name
+    assert client.post(f"/sessions/{name}/maps", {}).json()["step"] == 3
+    # One that somebody looks at stays theirs; one that is not known is new.
+    stream = alive(client, f"/sessions/{name}")
+    other = client.post("/open", {"session": name}).json()["session"]
+    stream.close()
+    assert other != name
+    for unknown in ("nothing", 3, None, ["a"]):
+        assert len(client.post("/open", {"session": unknown}).json()["session"]) == len(name)
+    assert client.ask("POST", "/open", b"[1]").status == 400
+
+
+def test_fields_are_those_of_explain(client):
+    session, net = client.open(), small_network()
+    regions = client.post(f"{session}/fields", {"layer": "max_pool1", "pixel": [1, 2]}).json()
+    regions = [(region["rows"], region["columns"]) for region in regions["regions"]]
+    assert len(regions) == 1 + len(net.layers)
+    for place, name in enumerate(("input", "conv1", "relu1", "max_pool1")):
+        region = receptive_field(net, "max_pool1", 1, 2, of=name)
+        assert regions[place] == (region.rows.tolist(), region.columns.tolist())
+    region = projective_field(net, "max_pool1", 1, 2, on="conv2")
+    assert regions[4] == (region.rows.tolist(), region.columns.tolist())
+    pixel = client.post(f"{session}/fields", {"layer": "input", "pixel": [7, 0]}).json()
+    assert pixel["regions"][0] == {"rows": [7], "columns": [0]}
+
+
+def test_the_gallery_shows_the_data(client):
+    session, data = client.open(), small_data()
+    page = client.post(f"{session}/gallery", {"first": 0, "label": None}).json()
+    assert page["count"] == 200
+    assert page["rows"] == list(range(40))
+    assert page["labels"] == data.labels[:40].tolist()
+    assert np.array_equal(array(page["images"]), data.images[:40])
+    fives = np.flatnonzero(data.labels == 5)
+    page = client.post(f"{session}/gallery", {"first": 3, "label": 5}).json()
+    assert page["rows"] == fives[3:].tolist()
+
+
+def test_an_image_comes_with_the_target_that_is_asked_for(client):
+    session, data = client.open(), small_data()
+    own = client.post(f"{session}/choose", {"index": 4}).json()
+    assert (own["index"], own["label"], own["relabelled"]) == (4, data.labels[4], False)
+    other = client.post(f"{session}/choose", {"index": 4, "label": 9}).json()
+    assert (other["index"], other["label"], other["relabelled"]) == (4, 9, True)
 
 
 def test_sessions_do_not_see_one_another(client):
@@ -273,6 +332,20 @@ def test_the_equations_of_the_article_are_all_there(client):
             "routing",
             {"layer": ["max_pool1"], "channel": 0},
             "layer must be one of max_pool1, got ['max_pool1']",
+        ),
+        ("fields", {"layer": 0, "pixel": [0, 0]}, "layer must be a name, got 0"),
+        (
+            "fields",
+            {"layer": "conv1", "pixel": [0]},
+            "pixel must be a list of a row and a column, or empty, got [0]",
+        ),
+        ("fields", {"layer": "conv1", "pixel": [0, 8]}, "j must be an integer in 0 .. 7, got 8"),
+        ("gallery", {"first": -1}, "first must be an integer in 0 .. 199, got -1"),
+        ("gallery", {"first": 0, "label": 10}, "label must be an integer in 0 .. 9, got 10"),
+        (
+            "choose",
+            {"index": 0, "label": "x"},
+            "label must be an integer in 0 .. 9, got 'x'",
         ),
         ("arithmetic", {"input": 17}, "input must be an integer in 1 .. 16, got 17"),
         (

@@ -182,7 +182,9 @@ def _power(value: Any) -> str:
 
 
 def number(value: Any, digits: int = DIGITS) -> str:
-    """Return an integer as it is, another number with so many digits."""
+    """Return an integer as it is, another number with so many digits or as few as tell it."""
+    if isinstance(value, np.float32) and digits == DIGITS:
+        return str(value).removesuffix(".0")
     if isinstance(value, np.floating):
         return f"{value:.{digits}g}"
     return str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,9 @@ Array = NDArray[Any]
 
 BATCH_SIZE = 32
 MOST_STEPS = 20
-"""Of one request: what keeps the answer within a tenth of a second."""
+"""Of one request: what keeps a small network's answer within a tenth of a second."""
+MOST_SECONDS = 1.0
+"""Of one request: of a large network as many steps as fit, so that the server can end soon."""
 MOST_MOMENTS = 120
 """Copies of the weights that the way back in time keeps."""
 MOST_MOMENT_BYTES = 32 << 20
@@ -127,6 +130,8 @@ class Session:
     def train(self, steps: object, optimizer: Optimizer) -> list[float]:
         """Take some steps on the data, a batch each; return each batch's loss.
 
+        They are fewer where they take more than MOST_SECONDS.
+
         Raises
         ------
         InvalidInput
@@ -143,7 +148,10 @@ class Session:
         self._pass = None
         began = self.step
         try:
-            losses = [self._one_step() for _ in range(int(steps))]
+            losses: list[float] = []
+            until = time.monotonic() + MOST_SECONDS
+            while len(losses) < int(steps) and not (losses and time.monotonic() > until):
+                losses.append(self._one_step())
         except TrainingDiverged:
             # What the optimizer has gathered by then is as infinite as the loss.
             self.go_back(began)

@@ -1,6 +1,9 @@
 // Questions to the server. Answers are kept: a saved page has these, and no server.
 
 let session = null;
+let alive = null;
+// In a notebook the page stands in a frame.
+const framed = parent !== window;
 export const asked = new Map();
 
 // A saved page holds the answers, packed, in an element of its own.
@@ -32,7 +35,10 @@ const coming = new Map();
 
 async function post(path, body, type = "application/json") {
   const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } }).catch(() => {
-    throw new Error("Nobody answers: convprop explore has ended. Start it again, and open its new address.");
+    alive?.close();
+    throw new Error(framed
+      ? "Nobody answers: the notebook's Python has ended, or has shown this page anew. Run the cell again."
+      : "Nobody answers: convprop explore has ended. Start it again, and open its new address.");
   });
   const answer = await response.json().catch(() => ({ error: `${response.status}: ${response.statusText}` }));
   if (!response.ok) throw new Error(answer.error);
@@ -59,7 +65,7 @@ export async function open() {
   session = answer.session;
   remembered(session);
   // As long as this stays open, the server knows that somebody looks.
-  const alive = new EventSource(`sessions/${session}/alive`);
+  alive = new EventSource(`sessions/${session}/alive`);
   addEventListener("pagehide", () => alive.close());
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   asked.set("open", { ...answer, session: null });

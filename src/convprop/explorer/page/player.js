@@ -1,11 +1,11 @@
 // Step and play.
 
-import { button } from "./dom.js";
+import { button, failed } from "./dom.js";
 
 // `step` may be asynchronous; what it throws ends the playing.
 export function player(id, step, { delay = 350 } = {}) {
   let timer = null;
-  const next = button("Step", () => Promise.resolve(step()).catch(() => {}), { id: `${id}-step` });
+  const next = button("Step", () => Promise.resolve(step()).catch(failed), { id: `${id}-step` });
   const play = button("Play", () => (timer === null ? start() : stop()), { id: `${id}-play`, "aria-pressed": "false" });
 
   function start() {
@@ -19,7 +19,8 @@ export function player(id, step, { delay = 350 } = {}) {
     if (timer === null) return;
     try {
       await step();
-    } catch {
+    } catch (error) {
+      failed(error);
       return stop();
     }
     if (timer !== null && play.isConnected) timer = setTimeout(turn, delay);

@@ -9,11 +9,18 @@ import { address, inputOf, layerOf, layersOf, movedTo, set, state } from "./stat
 // views: the names of all of them.
 export function save(root, views) {
   root.append(
-    button("Copy link", () => navigator.clipboard.writeText(location.href).then(() => say(`The link is copied${unsaid()}`), failed), { id: "link" }),
+    button("Copy link", () => copy().catch(failed), { id: "link" }),
     button("Save page", () => page(views).catch(failed), { id: "save-page", disabled: offline }),
     button("Save picture", () => picture(), { id: "save-picture" }),
   );
   return () => {};
+}
+
+async function copy() {
+  // Browsers lend the clipboard to pages of this machine, and to encrypted ones.
+  if (!navigator.clipboard) throw new Error("This browser does not let the page copy: take the address from its bar.");
+  await navigator.clipboard.writeText(location.href);
+  say(`The link is copied${unsaid()}`);
 }
 
 // What no link restores.

@@ -20,16 +20,11 @@ export function training(root, take) {
   root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when), el("h3", {}, "The first layer's kernels"), kernels);
 
   async function step() {
-    try {
-      const answer = await ask("train", { steps: settings.steps, optimizer: settings.optimizer, learning_rate: settings.rate });
-      losses = losses.filter(([at]) => at <= answer.step - answer.losses.length);
-      answer.losses.forEach((loss, n) => losses.push([answer.step - answer.losses.length + n + 1, loss]));
-      await take(answer);
-      say(`Step ${answer.step}, loss ${short(answer.losses.at(-1))}`);
-    } catch (error) {
-      failed(error);
-      throw error;
-    }
+    const answer = await ask("train", { steps: settings.steps, optimizer: settings.optimizer, learning_rate: settings.rate });
+    losses = losses.filter(([at]) => at <= answer.step - answer.losses.length);
+    answer.losses.forEach((loss, n) => losses.push([answer.step - answer.losses.length + n + 1, loss]));
+    await take(answer);
+    say(`Step ${answer.step}, loss ${short(answer.losses.at(-1))}`);
   }
 
   // The slider moves faster than the answers come: the last place that it was at is what counts.
