@@ -450,12 +450,12 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(clie
 )
 def test_what_is_no_http_is_refused(client, raw):
     with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        try:
+        answer = b""
+        # The server may have hung up before all of it has been sent.
+        with contextlib.suppress(OSError):
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(200)
-        except ConnectionResetError:
-            answer = b""
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
     assert client.ask("GET", "/").status == 200
 
