@@ -912,7 +912,7 @@ def take_picture(path):
     )
     url = process.stdout.readline().strip()
     with chromium() as running_browser:
-        page = running_browser.new_page(viewport={"width": 1330, "height": 960})
+        page = running_browser.new_page(viewport={"width": 1440, "height": 940})
         page.goto(url)
         page.wait_for_selector("body[data-ready]")
         page.click("#tab-gradient")
@@ -925,7 +925,9 @@ def take_picture(path):
             "() => document.querySelector('.terms h3')?.textContent.includes('k=4, c=0, m=1, n=2')"
         )
         page.wait_for_function("() => document.getElementById('said').textContent === ''")
-        page.locator("tr[data-term='19']").dispatch_event("pointerenter")
+        row = page.locator("tr[data-term='19']")
+        row.dispatch_event("pointerenter")
+        row.evaluate("row => { row.closest('.table').scrollTop = row.offsetTop - 120; }")
         page.mouse.move(2, 2)
         page.screenshot(path=path)
     process.terminate()
