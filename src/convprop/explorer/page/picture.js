@@ -28,10 +28,10 @@ export function grey(value, low, high) {
 export const LONG = 20;
 
 // Pixels that a map may take across: on a phone two lie beside one another.
-const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2), 230) : 230);
+const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2), 224) : 224);
 
 // The side of a small map's pixels: its numbers are written in them.
-export const cellOf = ({ height, width }) => Math.max(Math.min(Math.floor(Math.min(room(), 200) / Math.max(height, width)), 44), 1);
+export const cellOf = ({ height, width }) => Math.max(Math.min(Math.floor(Math.min(room(), 160) / Math.max(height, width)), 44), 1);
 
 // Where pixels that are given by their indices lie.
 export const pixel = (row, column, kind) => ({ row: Number(row), column: Number(column), height: 1, width: 1, kind });
