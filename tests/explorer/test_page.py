@@ -29,6 +29,8 @@ pytestmark = pytest.mark.slow
 VIEWS = ["forward", "sharing", "gradient", "delta", "pooling", "loss", "training", "arithmetic"]
 VIEWS += ["article"]
 WIDTHS = (390, 800, 1440)
+START = "#out=0,4,4&input=0,4,4&weight=0,0,0,0"
+"""Pixels and a weight in the middle, instead of those with the largest numbers."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ class Page:
         self.said, self.requested = [], []
         self.client = client
         started = time.perf_counter()
-        self.open(client.entrance)
+        self.open(client.entrance + START)
         self.seconds = time.perf_counter() - started
         if address:
             # Another tab: it has the cookie, and nothing else.
@@ -209,6 +211,8 @@ def test_forward(browser, client):
         after = page.page.evaluate("document.querySelector('[aria-label=kernel]').toDataURL()")
         assert before != after
         page.page.select_option("#layer", "conv2")
+        page.page.evaluate(f"location.hash = '{START}&layer=conv2'")
+        page.page.evaluate("location.hash += '&out=0,1,1'")
         page.wait_for("x[k=0, i=1, j=1] of conv2")
         # What an output of the second convolution sees of the image, through the pool.
         region = receptive_field(small_network(), "conv2", 1, 1)
@@ -226,9 +230,54 @@ def test_forward(browser, client):
         )
 
 
+def test_what_meets_what_is_marked_where_one_points(browser, client):
+    def hover(page, label, row, column):
+        canvas = page.page.locator(f"#view canvas[aria-label='{label}']")
+        side, margin = canvas.evaluate("canvas => [canvas.picture.side, canvas.picture.margin]")
+        x, y = (column + margin[2] + 0.5) * side, (row + margin[0] + 0.5) * side
+        canvas.hover(position={"x": x, "y": y})
+
+    def winners(page, label):
+        frames = page.picture(label)["frames"]
+        return [(int(f["row"]), int(f["column"])) for f in frames if f["kind"] == "winner"]
+
+    def marked(page):
+        row = page.page.locator("#view .terms tr.at")
+        header = page.page.locator(".terms thead th").all_inner_texts()
+        return dict(zip(header, row.locator("td").all_inner_texts(), strict=True))
+
+    with Page(browser, client) as page:
+        page.wait_for("x[k=0, i=4, j=4]")
+        hover(page, "kernel", 2, 0)
+        assert winners(page, "input map") == [(5, 3)]
+        assert winners(page, "products under the window") == [(2, 0)]
+        row = marked(page)
+        assert (row["m"], row["n"], row["row"], row["col"]) == ("2", "0", "5", "3")
+        hover(page, "input map", 4, 5)
+        assert winners(page, "kernel") == [(1, 2)]
+        # The same pixel and weight in a kernel that is turned.
+        page.page.check("#flipped")
+        page.page.wait_for_selector("figcaption:has-text('turned by 180°')")
+        hover(page, "input map", 4, 5)
+        assert winners(page, "kernel") == [(1, 0)]
+        page.view("gradient")
+        page.wait_for("dE/dw[k=0, c=0, m=0, n=0]")
+        hover(page, "deltas of the output", 3, 2)
+        assert winners(page, "input map") == [(2, 1)]
+        page.view("delta")
+        page.wait_for("dE/do[c=0, i=4, j=4]")
+        k = page.page.input_value("#k")
+        # As one goes down in the region Q, the weight goes up in the kernel.
+        for (i, j), weight in {(3, 3): (2, 2), (5, 4): (0, 1)}.items():
+            hover(page, "deltas of the output", i, j)
+            assert winners(page, "kernel") == [weight]
+            row = marked(page)
+            assert (row["k"], row["i"], row["j"]) == (k, str(i), str(j))
+
+
 def test_the_window_can_be_stepped_and_played(browser, client):
     with Page(browser, client) as page:
-        page.wait_for("x[k=0, i=4, j=4]")  # the middle
+        page.wait_for("x[k=0, i=4, j=4]")
         page.page.click("#window-step")
         page.wait_for("x[k=0, i=4, j=5]")
         page.page.click("#window-play")
@@ -292,7 +341,9 @@ def test_shared_weights_have_one_colour(browser, client):
 def test_delta(browser, client):
     with Page(browser, client).view("delta") as page:
         page.page.select_option("#layer", "conv2")
-        page.wait_for("dE/do[c=0, i=2, j=2]")
+        page.page.wait_for_selector("#view .terms h3:has-text('through conv2')")
+        page.enter("#c", 0)
+        page.page.wait_for_selector("#view .terms h3:has-text('c=0')")
         page.point("input map", 2, 3)
         page.wait_for("dE/do[c=0, i=2, j=3]")
         found = engine().delta("conv2", 0, 2, 3)
@@ -307,7 +358,7 @@ def test_delta(browser, client):
             for k, m, n, product in zip(
                 *(columns[name] for name in ("k", "m", "n", "product")), strict=True
             )
-            if k == "0"
+            if k == page.page.input_value("#k")
         }
         assert products == [mine.get(place, 0) for place in range(9)]
         page.page.check("#flipped")
@@ -318,7 +369,7 @@ def test_delta(browser, client):
         frames = "document.querySelector(\"[aria-label='deltas of the output']\").picture.frames"
         page.page.wait_for_function(f"() => {frames}.some(frame => frame.kind === 'window')")
         window = page.page.evaluate(f"{frames}.find(frame => frame.kind === 'window')")
-        assert (window["row"], window["column"]) == (2, 3)
+        assert (window["row"], window["column"]) == (0, 1)
         assert (window["height"], window["width"]) == (3, 3)
 
 
@@ -408,10 +459,20 @@ def test_an_uploaded_picture_is_taken(browser, client, tmp_path):
         page.page.wait_for_function(
             "() => document.querySelector('#image canvas').picture.map.values.every(v => v === 16)"
         )
+        # The number field names no image of the data any more; any number is a choice again.
+        assert page.page.input_value("#image-index") == ""
+        page.page.click("#invert")
+        page.page.wait_for_function(
+            "() => document.querySelector('#image canvas').picture.map.values.every(v => v === 0)"
+        )
         (tmp_path / "text.png").write_text("no picture")
         page.page.set_input_files("#file", tmp_path / "text.png")
         page.page.wait_for_selector(".said.wrong")
         assert "must be PNG, JPEG, WebP or BMP" in page.page.inner_text("#said")
+        # It stands until something goes well.
+        page.enter("#image-index", 0)
+        page.page.wait_for_function("() => location.hash.includes('index=0')")
+        page.page.wait_for_selector(".said.wrong", state="hidden")
         # The browser itself reports the refusal.
         assert [words for words in page.said if "400" not in words] == []
         page.said.clear()
@@ -443,6 +504,43 @@ def test_training_lowers_the_loss_and_back_in_time_restores_the_maps(browser, cl
         assert page.page.evaluate(look) == first
 
 
+def test_training_begins_anew_from_fresh_weights(browser, client):
+    with Page(browser, client) as page:
+        look = "document.querySelector('.layer[data-layer=conv1] canvas').toDataURL()"
+        page.train(1)
+        trained = page.page.evaluate(look)
+        page.page.click("#anew")
+        page.page.wait_for_selector(".prediction:has-text('has not been trained yet')")
+        assert "Step 0 " in page.page.inner_text("#view .lead")
+        assert page.page.evaluate(look) != trained
+        assert page.page.get_attribute("#time", "max") == "0"
+        page.train(1)
+        assert page.page.locator(".prediction:has-text('has not been trained')").count() == 0
+        # The same seed, the same batches.
+        assert page.page.evaluate(look) == trained
+
+
+def test_a_step_after_going_back_says_what_it_replaces(browser, client):
+    with Page(browser, client) as page:
+        page.train(3, 2)
+        page.page.locator("#time").fill("2")
+        page.page.wait_for_selector("output[for=time]:has-text('step 2 of 6; a step from here')")
+        page.page.click("#training-step")
+        page.page.wait_for_selector("output[for=time]:has-text('step 4 of 4')")
+
+
+def test_the_way_back_goes_through_the_views(browser, client):
+    with Page(browser, client) as page:
+        page.view("delta")
+        page.point("input map", 2, 3)
+        page.wait_for("dE/do[c=0, i=2, j=3]")
+        page.view("loss")
+        page.page.go_back()
+        page.wait_for("dE/do[c=0, i=2, j=3]")
+        page.page.go_back()
+        page.page.wait_for_selector("body[data-ready=forward]")
+
+
 def test_the_loss_is_read_off_the_curve(browser, client):
     with Page(browser, client) as page:
         page.train(1, 5)
@@ -468,10 +566,11 @@ def test_the_slider_is_followed_while_it_moves(browser, client):
             }"""
         )
         page.page.wait_for_function(
-            "() => document.querySelector('output[for=time]').innerText === 'step 3 of 5'"
+            "() => document.querySelector('output[for=time]').innerText.startsWith('step 3 of 5')"
         )
         page.page.wait_for_timeout(300)
-        assert page.page.inner_text("output[for=time]") == "step 3 of 5"
+        assert page.page.inner_text("output[for=time]").startswith("step 3 of 5")
+        assert page.page.input_value("#time") == "3"
 
 
 def test_an_image_is_chosen_by_its_looks(browser, client):
@@ -492,7 +591,7 @@ def test_an_image_is_chosen_by_its_looks(browser, client):
         page.page.click("#choose")
         page.page.select_option("#only", "")
         page.page.wait_for_selector(".gallery .legend:has-text('1 to 40 of 200')")
-        page.page.click("#after")
+        page.page.click("#more")
         page.page.wait_for_selector(".gallery .legend:has-text('41 to 80 of 200')")
 
 
@@ -545,7 +644,8 @@ def test_a_reload_goes_on_with_the_same_network(browser, client):
 def test_a_map_of_the_network_can_be_chosen(browser, client):
     with Page(browser, client) as page:
         page.page.click(".layer[data-layer=conv2] canvas[data-map='3']")
-        page.wait_for("x[k=3, i=1, j=1] of conv2")
+        page.page.wait_for_selector("#view .terms h3:has-text('of conv2')")
+        assert page.page.input_value("#k") == "3"
         page.view("gradient")
         page.page.click(".layer[data-layer=max_pool1]")
         page.page.wait_for_selector("body[data-ready=pooling]")
@@ -588,9 +688,13 @@ def test_arithmetic(browser, client, transposed):
         page.page.wait_for_function("() => !location.hash.includes('place=1%2C1')")
         page.enter("#a-kernel", 9)
         if not transposed:
-            page.page.wait_for_selector(".said.wrong")
-            assert "window must fit" in page.page.inner_text("#said")
+            # Where the numbers go together no more, no figure is shown that would be another's.
+            page.page.wait_for_selector(".refused:has-text('window must fit')")
+            assert page.page.locator("#view .figures").is_hidden()
             page.said.clear()
+            page.enter("#a-kernel", 2)
+            page.page.wait_for_selector("#view .figures")
+            assert page.page.locator(".refused").count() == 0
 
 
 def test_the_article_goes_through_all_equations_beside_live_figures(browser, client):
@@ -679,6 +783,7 @@ def test_an_address_that_is_changed_in_place_is_followed(browser, client):
         # What is not there is moved to what is.
         page.page.evaluate("location.hash = '#view=nothing&layer=none&index=1000&out=99,99,99'")
         page.wait_for("x[k=2, i=7, j=7] of conv1")
+        assert page.heading()[1] == engine(199).output("conv1", 2, 7, 7).value
         assert page.page.input_value("#image-index") == "199"
 
 
@@ -720,7 +825,7 @@ def test_a_saved_page_opens_without_a_server(browser, client, tmp_path):
         assert alone.locator(control).is_disabled()
     # What had not been looked at is said not to be there.
     alone.click("#tab-forward")
-    alone.fill("#k", "2")
+    alone.fill("#k", "1")
     alone.press("#k", "Enter")
     alone.wait_for_selector(".said.wrong")
     assert "convprop explore" in alone.inner_text("#said")
@@ -785,7 +890,7 @@ def test_the_keyboard_alone_can_do_it(browser, client):
         columns = page.columns()
         second = ", ".join(f"{name} {values[1]}" for name, values in columns.items())
         assert keys.inner_text("#said") == second
-        assert page.picture("deltas of the output")["frames"][-1]["kind"] == "winner"
+        assert keys.locator("#view .terms tr.at").get_attribute("data-term") == "1"
         tab_to("#layer")
         for name in ("relu1", "max_pool1", "conv2"):
             press("ArrowDown")

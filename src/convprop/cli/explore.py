@@ -76,7 +76,10 @@ def explore(
     # Before the training, which a port that is taken would make useless.
     with closing(bound(host, port)) as listening:
         net, images, optimizer = chosen(model, data, seed, terminal)
-        serving = Serving(lambda: Session(net, images, optimizer), listening)
+        index, fresh = least_sure(net, images), model in PRESETS
+        serving = Serving(
+            lambda: Session(net, images, optimizer, index=index, fresh=fresh), listening
+        )
         if host != HOME:
             terminal.print(
                 f"The page answers other machines at {host}, without encryption. Whoever has the "
@@ -130,6 +133,14 @@ def chosen(
     with terminal.reading(data):
         images = load(data, size=size_for(data, net)).train
     return net, fitted(images, net, Path(model)), training_of(net, None)[0]
+
+
+def least_sure(net: Network, images: Dataset, among: int = 100) -> int:
+    """Return which of the first images the network is least sure of: its deltas are not near 0."""
+    first = images.images[:among]
+    shares = net.loss.prediction(net.forward(first))
+    wanted = np.eye(max(net.outputs, 2))[images.labels[: len(first)], -net.outputs :]
+    return int(np.argmax(np.abs(shares - wanted).sum(axis=1)))
 
 
 def _digits(shape: tuple[int, int, int]) -> Dataset:

@@ -30,7 +30,8 @@ EQUATIONS: dict[int | str, Equation] = {
     3: Equation(
         correlation.convolution_by_flipped_kernel,
         r"(I \ast K)_{ij} = \sum_{m = 0}^{k_1 - 1} \sum_{n = 0}^{k_2 - 1} I(i+m, j+n)K(-m,-n)",
-        "Convolution is the cross-correlation with the kernel flipped in both directions.",
+        "Convolution is the cross-correlation with the kernel flipped in both directions: "
+        "K(-m, -n) is the kernel, read backwards.",
     ),
     4: Equation(
         correlation.convolve_image,
@@ -143,14 +144,16 @@ EQUATIONS: dict[int | str, Equation] = {
         r"\text{rot}_{180^\circ} \left\{ \sum_{m = 0}^{k_1 - 1} \sum_{n = 0}^{k_2 - 1} "
         r"\delta^{l+1}_{i^{\prime} + m,j^{\prime} + n} w_{m,n}^{l+1} \right\} "
         r"f'\left(x_{i',j'}^{l}\right)",
-        "The same as a cross-correlation of the delta with the rotated kernel.",
+        "The same as a cross-correlation of the delta with the rotated kernel: of what stands in "
+        "the braces the kernel is rotated.",
     ),
     22: Equation(
         backward.input_delta_as_convolution,
         r"\frac{\partial E}{\partial x_{i',j'}^{l}} = "
         r"\delta^{l+1}_{i',j'} \ast \text{rot}_{180^\circ} \left\{ w_{m,n}^{l+1} \right\} "
         r"f'\left(x_{i',j'}^{l} \right)",
-        "The same as a convolution, whose flip of the kernel is the rotation.",
+        "The same in short. The star is a convolution, which turns its kernel while it slides; "
+        "the rotation that is written out is that very turn, and is made once.",
     ),
     "bias": Equation(
         backward.bias_gradient,

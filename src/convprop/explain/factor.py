@@ -50,7 +50,8 @@ def with_factor(
     at = (image, *found)
     if before is None:
         whose = "the image" if place.index == 0 else place.net.names[place.index - 1]
-        letter, value = "E/o", place.delta_in[at]
+        name, value = "dE/do", place.delta_in[at]
+        symbol = rf"\frac{{\partial E}}{{\partial o_{subscript(found)}}}"
     else:
         derivative = slope(before, at)
         whose = before.net.names[before.index - 1] if before.index else "the image"
@@ -59,12 +60,12 @@ def with_factor(
         words = f"times f'(x) = {derivative!s}, {before.name}'s slope"
         steps += (Step(words, rf"\Bigl( % \Bigr) \cdot {derivative!s}", total),)
         formula = rf"\Bigl( {formula} \Bigr) f'(x)"
-        letter = "delta"
-    name = "delta" if letter == "delta" else "dE/do"
+        name = "delta"
+        symbol = rf"\delta^{{{latex_text(whose)}}}_{subscript(found)}"
     return Explanation(
         name=f"{name}[{index_text(names, found)}] of {whose}, image {image}, through {place.name}",
         source=source[before is not None],
-        symbol=rf"\delta^{{{latex_text(whose)}}}_{subscript(found)}",
+        symbol=symbol,
         formula=formula,
         start=("", value.dtype.type(0)),
         steps=steps,

@@ -62,7 +62,9 @@ def loss(
         steps=steps,
         total=running[-1] if total is None else total,
         value=y.dtype.type(value[0]),
-        remark=f"Each delta is the derivative of E times {factor!s}, this image's share of the "
+        remark=""
+        if factor == 1
+        else f"Each delta is the derivative of E times {factor!s}, this image's share of the "
         "batch's loss.",
     )
 

@@ -107,6 +107,7 @@ def maps(session: Session) -> Answer:
     return {
         "label": session.label,
         "step": session.step,
+        "fresh": session.fresh and session.step == 0,
         "loss": text(np.float64(done.loss)),
         "pixels": packed(session.image[0]),
         "outputs": [packed(done.layers[0].input[0]), *(packed(at.output[0]) for at in done.layers)],

@@ -49,6 +49,11 @@ def uploaded(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     return answers.maps(session)
 
 
+def _invert(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    session.invert()
+    return answers.maps(session)
+
+
 INDICES = {
     "output": (1, 3),
     "weight_gradient": (2, 4),
@@ -107,6 +112,11 @@ def _train(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     return answers.maps(session) | {"losses": losses}
 
 
+def _anew(session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    session.start_anew()
+    return answers.maps(session)
+
+
 def _back(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     session.go_back(body.get("step"))
     return answers.maps(session)
@@ -117,6 +127,7 @@ QUESTIONS: dict[str, Question] = {
     "choose": _choose,
     "label": _label,
     "draw": _draw,
+    "invert": _invert,
     "explain": _explain,
     "fields": _fields,
     "gallery": _gallery,
@@ -124,6 +135,7 @@ QUESTIONS: dict[str, Question] = {
     "arithmetic": _arithmetic,
     "equations": _equations,
     "train": _train,
+    "anew": _anew,
     "back": _back,
 }
 """What a page can ask by POST, each with a JSON object, answered by another one."""

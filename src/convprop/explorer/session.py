@@ -19,6 +19,7 @@ from convprop.explain.place import check_index
 from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
+from convprop.parameters import first_values
 from convprop.training import train
 
 Array = NDArray[Any]
@@ -55,19 +56,28 @@ class Session:
         Its images can be chosen, and are trained on.
     optimizer : Optimizer
         What training begins with.
+    index : int
+        Of the first image.
+    fresh : bool
+        Whether the network has not been trained yet.
     """
 
-    def __init__(self, net: Network, data: Dataset, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        net: Network,
+        data: Dataset,
+        optimizer: Optimizer,
+        *,
+        index: int = 0,
+        fresh: bool = False,
+    ) -> None:
         self.net = copy.deepcopy(net)
         self.data = data
         self.optimizer = optimizer
-        self.state = OptimizerState()
-        self.step = 0
-        self.moments: list[Moment] = []
         self._pass: Explainer | None = None
         self._order: tuple[int, NDArray[np.int64]] | None = None
-        self.choose(0)
-        self._remember(self.explainer.done.loss)
+        self.choose(index)
+        self._begin(fresh)
 
     # ---- The image ----
 
@@ -95,6 +105,13 @@ class Session:
             scaled = np.rint(scaled)
         self.index = None
         self._take(np.ascontiguousarray(scaled.astype(dtype)), self.label)
+
+    def invert(self) -> None:
+        """Turn the image's light into dark: a digit on paper into one like the data's."""
+        low, high = self.range
+        inverted = np.clip(low + high - self.image.astype(np.float32), low, high)
+        self.index = None
+        self._take(inverted.astype(self.image.dtype), self.label)
 
     def label_as(self, label: object) -> None:
         """Take another label for the image: the target of its loss."""
@@ -127,6 +144,22 @@ class Session:
 
     # ---- Training ----
 
+    def _begin(self, fresh: bool) -> None:
+        """Be at step 0, with the weights that the network has."""
+        self.fresh = fresh
+        self.state = OptimizerState()
+        self.step = 0
+        self.moments: list[Moment] = []
+        self._pass = None
+        self._remember(self.explainer.done.loss)
+
+    def start_anew(self) -> None:
+        """Take fresh weights, those that the network's seed gives; forget the training."""
+        values = first_values(self.net.stack, self.net.seed, self.net.dtype)
+        for name, array in self.net.parameters.items():
+            array[...] = values[name]
+        self._begin(fresh=True)
+
     def train(self, steps: object, optimizer: Optimizer) -> list[float]:
         """Take some steps on the data, a batch each; return each batch's loss.
 
@@ -153,9 +186,13 @@ class Session:
             while len(losses) < int(steps) and not (losses and time.monotonic() > until):
                 losses.append(self._one_step())
         except TrainingDiverged:
+            failed = self.step + 1
             # What the optimizer has gathered by then is as infinite as the loss.
             self.go_back(began)
-            raise
+            message = f"the loss is no number any more at step {failed}: a smaller learning rate"
+            raise TrainingDiverged(
+                f"{message} may help; the network is again as after step {self.step}"
+            ) from None
         self._remember(losses[-1])
         return losses
 

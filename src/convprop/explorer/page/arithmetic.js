@@ -1,7 +1,7 @@
 // Convolution arithmetic: sizes, strides, padding and dilation, forward and back.
 
 import { ask } from "./api.js";
-import { el, equation, failed, labelled, refill, tick } from "./dom.js";
+import { el, equation, labelled, refill, tick } from "./dom.js";
 import { mapOf, unpack } from "./numbers.js";
 import { Picture, captioned, pixel } from "./picture.js";
 import { player } from "./player.js";
@@ -13,14 +13,14 @@ const LARGEST = 16;
 export function arithmetic(root) {
   const controls = el("div", { class: "bar" });
   const formula = el("div");
+  const figures = el("div", { class: "figures" });
   const words = el("p", { class: "lead" });
   const input = new Picture({ label: "input", onpoint: (i, j) => point(i, j, !state.transposed) });
   const kernel = new Picture({ label: "kernel", name: "w" });
   const output = new Picture({ label: "output", onpoint: (i, j) => point(i, j, state.transposed) });
   const back = new Picture({ label: "what comes back where every delta is 1" });
-  const caption = el("span");
-  root.append(words, controls, formula, el("div", { class: "figures" },
-    captioned(input, "input"), captioned(kernel, "kernel"), captioned(output, "output"), captioned(back, caption)));
+  figures.append(captioned(input, "input"), captioned(kernel, "kernel"), captioned(output, "output"), captioned(back, "back: ∂E/∂input where every δ is 1"));
+  root.append(words, controls, formula, figures);
   // The side of the smaller map, each pixel of which has a window in the larger one.
   let side = 1;
   const play = player("place", () => {
@@ -50,9 +50,8 @@ export function arithmetic(root) {
     little.show(small, { at: place, text: true });
     kernel.show(mapOf(unpack(answer.kernel), 0), { text: true });
     back.show(mapOf(unpack(answer.back), 0), { text: true, at: answer.transposed ? place : null });
-    input.canvas.previousElementSibling.textContent = padding && !answer.transposed ? "input, in its padding" : "input";
-    output.canvas.previousElementSibling.textContent = padding && answer.transposed ? "output, in what the padding cuts off" : "output";
-    caption.textContent = "back: ∂E/∂input where every δ is 1";
+    input.canvas.previousElementSibling.textContent = padding && !answer.transposed ? "input, in its padding (hatched)" : "input";
+    output.canvas.previousElementSibling.textContent = padding && answer.transposed ? "output; what is hatched is cut off" : "output";
   }
 
   return async () => {
@@ -69,9 +68,12 @@ export function arithmetic(root) {
     try {
       answer = await ask("arithmetic", { ...Object.fromEntries(FIELDS.map(([name], at) => [name, state.geometry[at]])), transposed: state.transposed });
     } catch (error) {
-      return failed(error);
+      // No figure belongs to these numbers.
+      figures.hidden = true;
+      return formula.replaceChildren(el("p", { class: "refused", role: "alert" }, error.message));
     }
     if (asked !== now()) return;
+    figures.hidden = false;
     formula.replaceChildren(equation(answer.equation));
     draw(answer);
   };

@@ -22,21 +22,25 @@ const SECTIONS = [
   ], [4, 5], ["Go through the channels", { view: "forward", flipped: false, at: "deep" }]],
   ["The letters", [
     ["l", "a layer, from 1 for the first to L for the last"],
-    ["i, j", "a row and a column of a map, which has H rows and W columns"],
-    ["w, m, n", "a kernel, and a row and a column of it; it has k₁ rows and k₂ columns"],
+    ["i, j", "a row and a column of a map, which has H rows and W columns; i′, j′ are those of one chosen pixel"],
+    ["w, m, n", "a kernel, and a row and a column of it; it has k₁ rows and k₂ columns; m′, n′ are those of one chosen weight"],
     ["b", "a kernel's bias"],
     ["o", "what goes into a layer: the output of the one before"],
     ["x", "the convolved input, plus the bias"],
     ["f", "the activation: o = f(x)"],
+    ["y, t", "the network's outputs, and the targets, what they should have been"],
     ["E", "the error"],
     ["δ", "the delta, ∂E/∂x: how E changes with x"],
+    ["Q", "the outputs that a pixel has gone into"],
+    ["⊗, ∗", "cross-correlation and convolution"],
+    ["padding", "the article has none, so its maps shrink from layer to layer. Where a layer has padding (hatched in the figures), so many zeros stand round its input: then o has the indices i + m − padding, and there are as many outputs as the map shows"],
   ], [], ["Find them in the figure", { view: "forward", at: "first" }]],
   ["Forward", [
     "So this is what a layer does, written as a convolution with the turned kernel and, since two turns undo each other, as the plain sum of products.",
     "Behind it comes an activation, value by value. Of it the way back needs only the slope.",
   ], [6, 7, 8], ["Add an output up", { view: "forward", flipped: false, at: "first" }]],
   ["The error", [
-    "One number E says how wrong the outputs are. Everything that follows asks how E changes when something else does: first an output, then a weight, then an input.",
+    "The figure shows the loss that this network was given; the article's is the squared error. One number E says how wrong the outputs are. Everything that follows asks how E changes when something else does: first an output, then a weight, then an input.",
   ], [9], ["Look at E and the first deltas", { view: "loss" }]],
   ["What a weight did", [
     "The weight was used at every place of the window. So it moved every output of the map, and each of them moved E. The chain rule adds all these ways up: at each place, what the output did to E, which is its delta, times what the weight did to the output.",
@@ -57,7 +61,8 @@ const SECTIONS = [
     "If the pixel is itself the output of an activation, one more factor turns what arrives there into the delta of the layer before: the slope f′ at its sum. Then that layer can do all of this again.",
   ], [18, 19, 20], ["Add a delta up", { view: "delta", flipped: false, at: "behind" }]],
   ["The rotated kernel", [
-    "Since the weights run against the region, all deltas at once come from sliding the kernel, turned by 180°, over the output's deltas and adding up what lies on top of one another. At the edges the region is cut off; zeros round the deltas do the same. In Eq. 22 the star stands for this sliding: the turn is written out, and not made a second time.",
+    "Since the weights run against the region, all deltas at once come from sliding the kernel, turned by 180°, over the output's deltas and adding up what lies on top of one another. A pixel at the edge has gone into fewer outputs; zeros round the deltas stand for those that do not exist.",
+    "Of the ways to write this the article's are short: in Eq. 21 it is the kernel in the braces that is rotated, and in Eq. 22 the rotation is the turn that a convolution makes anyhow, written out. It is made once. (Turned twice, the kernel would lie as it did on the way forward, and the weights would run with the region instead of against it.)",
   ], [21, 22], ["Rotate the kernel", { view: "delta", flipped: true, at: "deep" }]],
   ["Pooling", [
     "A pool makes one value of a window. Max keeps the largest, and remembers who won: on the way back the whole delta goes to the winner, and the others, which could have changed a little without any effect, get nothing. Average gives every unit an equal share. L2 takes the root of the sum of squares, and returns to each unit its share of that length.",
@@ -67,15 +72,14 @@ const SECTIONS = [
   ], [], ["Train", { view: "training" }]],
   ["What it comes to", [
     "Three sums of products are all there is: outputs from weights and pixels, weight gradients from deltas and pixels, deltas from deltas and weights. Each is a convolution, and which two maps it takes follows from the layer one goes through.",
-    "Because weights are shared there are few of them, and a pattern is found wherever it is. Because layers follow one another, and pools make the maps smaller, later units see more and more of the image: the frame is the receptive field of one output of the last convolution.",
-  ], [], ["See how far it sees", { view: "forward", at: "last" }]],
+    "Because weights are shared there are few of them, and a pattern is found wherever it is. Because layers follow one another, and pools make the maps smaller, later units see more and more of the image: one output of the second convolution, its receptive field framed in the image, sees more than one of the first.",
+  ], [], ["See how far it sees", { view: "forward", at: "deep" }]],
 ];
 
-// The layers that sections speak of: the first and the last convolution, one of several channels, and what
-// an activation comes before.
+// The layers that sections speak of: the first convolution, one of several channels, and what an activation
+// comes before.
 const LAYERS = {
   first: () => layersOf("conv")[0],
-  last: () => layersOf("conv").at(-1),
   deep: () => layersOf("conv").find((layer) => layer.parameters.weight[1] > 1) ?? layersOf("conv")[0],
   behind: () => {
     const behind = (layer) => layer.place > 0 && state.network.layers[layer.place - 1].kind === "activation";
@@ -109,18 +113,21 @@ export function article(root, take, views) {
         equation(equations[number].equation),
         el("p", { class: "source" }, equations[number].sentence),
         el("span", { class: "eq-number" }, typeof number === "number" ? `(${number})` : ""))),
-      el("div", { class: "bar" },
-        button(words, () => open(place).then(() => panel.scrollIntoView({ block: "nearest" }), failed), { class: "go", id: `show-${place + 1}` }),
-        place + 1 < SECTIONS.length && button("Next section", () => open(place + 1).then(() => sectionAt(place + 1).scrollIntoView(), failed), { id: `next-${place + 1}` })));
+      button(words, () => open(place).then(() => panel.scrollIntoView({ block: "nearest" }), failed), { class: "go", id: `show-${place + 1}` }),
+      el("div", { class: "bar turn" },
+        place > 0 && button("Previous section", () => goTo(place - 1), { id: `previous-${place + 1}` }),
+        place + 1 < SECTIONS.length && button("Next section", () => goTo(place + 1), { id: `next-${place + 1}` })));
   }
+
+  const goTo = (place) => open(place).then(() => sectionAt(place).scrollIntoView(), failed);
 
   let equations = null;
   async function build() {
     equations = await ask("equations");
     text.append(
       el("p", { class: "lead" }, "How a convolutional network learns: the sections of Jefkine's “Backpropagation In Convolutional Neural Networks” in our words, its equations under their numbers. Beside each section is the figure it speaks of, computed from your network and your image: point at it."),
-      el("nav", { class: "contents", "aria-label": "Sections" }, SECTIONS.map(([title], place) =>
-        button(`${place + 1}. ${title}`, () => open(place).then(() => sectionAt(place).scrollIntoView(), failed)))),
+      el("details", { open: wide.matches }, el("summary", {}, "Sections"),
+        el("nav", { class: "contents", "aria-label": "Sections" }, SECTIONS.map(([title], place) => button(`${place + 1}. ${title}`, () => goTo(place))))),
       ...SECTIONS.map(section),
     );
     root.append(el("div", { class: "reading" }, text, panel));
@@ -150,7 +157,7 @@ export function article(root, take, views) {
     panel.firstChild.textContent = words;
     // Where text and figure have no room beside one another, the figure follows its section.
     if (wide.matches) root.querySelector(".reading").append(panel);
-    else sectionAt(state.section).append(panel);
+    else sectionAt(state.section).querySelector(".turn").before(panel);
     await update(state);
   };
 }

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { integer, layerChoice } from "./controls.js";
 import { el, failed, labelled, refill, tick } from "./dom.js";
-import { bordered, extent, kernelOf, mapOf, turned } from "./numbers.js";
+import { extent, kernelOf, mapOf, turned } from "./numbers.js";
 import { Picture, captioned, cellOf, pixel, stacked } from "./picture.js";
 import { player } from "./player.js";
 import { place } from "./forward.js";
@@ -28,44 +28,58 @@ export function nextInput() {
 export function delta(root) {
   const select = (i, j) => set({ input: inputOf(layerOf()).shape.length < 3 ? [j, 0, 0] : [state.input[0], i, j] });
   const input = new Picture({ label: "input map", name: "o", onpoint: select });
-  const deltas = new Picture({ label: "deltas of the output", name: "δ" });
-  const kernel = new Picture({ label: "kernel", name: "w" });
-  const products = new Picture({ label: "products of deltas and weights", name: "δ·w" });
+  const deltas = new Picture({ label: "deltas of the output", name: "δ", onhover: (at) => look(at && { i: at[0], j: at[1], ...(layerOf().kind === "conv" ? { k: output } : {}) }) });
+  const kernel = new Picture({ label: "kernel", name: "w", onhover: (at) => look(weightAt(at)) });
+  const products = new Picture({ label: "products of deltas and weights", name: "δ·w", onhover: (at) => look(weightAt(at)) });
   const result = new Picture({ label: "deltas of the input", name: "∂E/∂o", onpoint: select });
   const controls = el("div", { class: "bar" });
   const words = el("p", { class: "lead" });
   const detail = el("section", { class: "terms" });
   let output = 0;
   let found = null;
-  // Rows and columns of zeros round the deltas.
-  let border = [0, 0];
-  const show = terms(detail, (at) => mark(at));
+  const { show, look, goTo } = terms(detail, (place) => mark(place));
   const play = player("pixel", () => set({ input: nextInput() }));
-  const caption = el("span");
+  const [kernelCaption, deltaCaption, resultCaption] = [el("span"), el("span"), el("span")];
   root.append(words, controls, work([
-    captioned(input, "input o"), captioned(deltas, "deltas δ, and the region Q"),
-    stacked(captioned(kernel, caption), captioned(products, "products δ·w")), captioned(result, "∂E/∂o"),
+    captioned(input, "input o"), captioned(deltas, deltaCaption),
+    stacked(captioned(kernel, kernelCaption), captioned(products, "products δ·w")), captioned(result, resultCaption),
   ], detail));
 
   // The terms that the shown map of deltas has part in.
   const mine = () => [...found.columns.k.keys()].filter((at) => Number(found.columns.k[at]) === output);
 
+  // The output map that adds most to the delta.
+  function strongest() {
+    const { k, value } = found.columns;
+    const sums = new Map();
+    for (const at of k.keys()) sums.set(k[at], (sums.get(k[at]) ?? 0) + Math.abs(Number(value[at])));
+    return Number([...sums].reduce((best, one) => (one[1] > best[1] ? one : best), [k[0] ?? 0, 0])[0]);
+  }
+
   function regionQ(chosen) {
     const { k, i, j } = found.columns;
     if (!i) return [];
-    const one = (at) => pixel(Number(i[at]) + border[0], Number(j[at]) + border[1], at === chosen ? "winner" : "region");
     const all = k ? mine() : [...i.keys()];
     // The chosen one last, over its neighbours' frames.
-    return all.sort((a, b) => (a === chosen) - (b === chosen)).map(one);
+    return all.sort((a, b) => (a === chosen) - (b === chosen)).map((at) => pixel(i[at], j[at], at === chosen ? "winner" : "region"));
   }
 
   // Whether the kernel is drawn turned: rotated, or one that the layer itself lays down flipped; not if both.
   const turns = (layer) => state.flipped !== layer.settings.flip_kernel;
 
-  function drawnAt(layer, at) {
+  // Where weight (m, n) is drawn; and, as a turn undoes itself, which weight is drawn there.
+  function turn(layer, m, n) {
     const [height, width] = layer.settings.kernel_size;
-    const [m, n] = [Number(found.columns.m[at]), Number(found.columns.n[at])];
-    return turns(layer) ? [height - 1 - m, width - 1 - n] : [m, n];
+    return turns(layer) ? [height - 1 - m, width - 1 - n] : [Number(m), Number(n)];
+  }
+
+  const drawnAt = (layer, at) => turn(layer, found.columns.m[at], found.columns.n[at]);
+
+  // The indices of the weight that is drawn at a place, and of the shown map.
+  function weightAt(place) {
+    if (!place) return null;
+    const [m, n] = turn(layerOf(), ...place);
+    return { m, n, k: output };
   }
 
   // Where the rotated kernel lies on the padded deltas; with a stride it has gaps, and no frame.
@@ -74,7 +88,7 @@ export function delta(root) {
     if (layer.kind !== "conv" || !state.flipped || stride.some((step) => step > 1)) return [];
     const [height, width] = [0, 1].map((axis) => (size[axis] - 1) * dilation[axis] + 1);
     const [, i, j] = state.input;
-    return [{ row: i + padding[0] - height + 1 + border[0], column: j + padding[2] - width + 1 + border[1], height, width, kind: "window" }];
+    return [{ row: i + padding[0] - height + 1, column: j + padding[2] - width + 1, height, width, kind: "window" }];
   }
 
   function mark(chosen) {
@@ -83,7 +97,7 @@ export function delta(root) {
     deltas.draw();
     if (layer.kind !== "conv") return;
     // The weights that the region Q has seen the pixel through.
-    kernel.frames = mine().map((at) => pixel(...drawnAt(layer, at), at === chosen ? "winner" : "region"));
+    kernel.frames = mine().sort((a, b) => (a === chosen) - (b === chosen)).map((at) => pixel(...drawnAt(layer, at), at === chosen ? "winner" : "region"));
     products.frames = mine().filter((at) => at === chosen).map((at) => pixel(...drawnAt(layer, at), "winner"));
     kernel.draw();
     products.draw();
@@ -100,25 +114,49 @@ export function delta(root) {
     return { height, width, values, dtype: "float64" };
   }
 
+  // The output map, its kernel's weights for the pixel's channel, and the products.
+  function drawConvolution(layer, after) {
+    const [c] = state.input;
+    const { groups, dilation, padding, kernel_size: size } = layer.settings;
+    const weights = state.maps.parameters[`${layer.name}.weight`];
+    const channels = weights.shape[1];
+    const [group, perGroup] = [Math.floor(c / channels), layer.shape[0] / groups];
+    output = Math.min(Math.max(state.map ?? strongest(), group * perGroup), (group + 1) * perGroup - 1);
+    const stored = kernelOf(weights, output, c - group * channels);
+    const window = turns(layer) ? turned(stored) : stored;
+    kernel.cell = products.cell = cellOf(window);
+    kernel.show(window, { text: true });
+    products.show(productMap(layer), { text: true });
+    // Zeros as far as the rotated kernel reaches beyond the map (Eq. 22).
+    const border = (axis) => (state.flipped ? Math.max((size[axis] - 1) * dilation[axis] - padding[2 * axis], 0) : 0);
+    const [over] = sliding(layer);
+    deltas.show(mapOf(after, output), {
+      margin: [border(0), border(0), border(1), border(1)],
+      overlay: over && { map: window, row: over.row, column: over.column, step: dilation },
+    });
+    kernelCaption.textContent = state.flipped ? "w, rotated by 180°" : "kernel w";
+    deltaCaption.textContent = state.flipped ? "deltas δ, in zeros (hatched)" : "deltas δ, and the region Q";
+  }
+
   return async () => {
     const layer = layerOf();
     const [c, i, j] = state.input;
     const [before, after] = [inputOf(layer), deltaOf(layer)];
     const [row, rowAfter] = [before.shape.length < 3, after.shape.length < 3];
     const convolves = layer.kind === "conv";
-    const { groups, dilation, padding, kernel_size: size } = layer.settings;
-    let window = null;
-    if (convolves) {
-      const weights = state.maps.parameters[`${layer.name}.weight`];
-      const channels = weights.shape[1];
-      const [group, perGroup] = [Math.floor(c / channels), layer.shape[0] / groups];
-      output = Math.min(Math.max(state.map, group * perGroup), (group + 1) * perGroup - 1);
-      const stored = kernelOf(weights, output, c - group * channels);
-      window = turns(layer) ? turned(stored) : stored;
-      kernel.cell = products.cell = cellOf(window);
-      kernel.show(window, { text: true });
+    const asked = now();
+    let answer;
+    try {
+      answer = await ask("explain", { number: "delta", layer: layer.name, at: row ? [c] : [c, i, j] });
+    } catch (error) {
+      return failed(error);
     }
+    if (asked !== now()) return;
+    found = answer;
     for (const picture of [kernel, products]) picture.canvas.parentElement.hidden = !convolves;
+    if (convolves) drawConvolution(layer, after);
+    else deltas.show(mapOf(after, rowAfter ? 0 : c));
+    if (!convolves) deltaCaption.textContent = "deltas δ";
     refill(controls,
       layerChoice(layer),
       labelled(row ? "feature" : "channel c", integer("c", c, before.shape[0], (value) => set({ input: [value, i, j] }))),
@@ -127,26 +165,14 @@ export function delta(root) {
       ...play.buttons,
     );
     words.replaceChildren(!convolves ? WORDS[layer.kind] ?? WORDS.other : state.flipped
-      ? "Turn the kernel by 180° and put zeros round the deltas: then all input deltas at once are what the rotated kernel (the small squares) gives as it slides over the padded δ. That is Eq. 21 and 22."
-      : "Point at an input pixel. It has gone into every output whose window lay over it: the region Q. What it did to E is the sum, over Q and over all output maps, of each output's delta times the weight through which it saw the pixel (Eq. 16 to 20).");
+      ? "Turn the kernel by 180° and put zeros (hatched) round the deltas, for outputs that do not exist: then all input deltas at once are what the rotated kernel (the small squares) gives as it slides over them. That is Eq. 21 and 22."
+      : "Point at an input pixel. It has gone into every output whose window lay over it: the region Q. What it did to E is the sum, over Q and over all output maps k, of each output's delta times the weight through which it saw the pixel (Eq. 16 to 20). Point at a delta or a weight to see which meets which.");
     const chosen = row ? { frames: place(c, before) } : { at: [i, j] };
     input.show(mapOf(before, c), { ...chosen, range: layer.place === 0 ? extent(before.values) : null });
     result.show(mapOf(inputDeltaOf(layer), c), chosen);
-    caption.textContent = state.flipped ? "w, rotated by 180°" : "kernel w";
-    const asked = now();
-    try {
-      found = await ask("explain", { number: "delta", layer: layer.name, at: row ? [c] : [c, i, j] });
-    } catch (error) {
-      return failed(error);
-    }
-    if (asked !== now()) return;
-    const map = mapOf(after, convolves ? output : rowAfter ? 0 : c);
-    // As far as the rotated kernel reaches beyond the map (Eq. 22).
-    border = convolves && state.flipped ? [0, 1].map((axis) => Math.max((size[axis] - 1) * dilation[axis] - padding[2 * axis], 0)) : [0, 0];
-    const [over] = sliding(layer);
-    deltas.show(bordered(map, ...border), { overlay: over && { map: window, row: over.row, column: over.column, step: dilation } });
-    if (convolves) products.show(productMap(layer), { text: true });
+    resultCaption.textContent = found.name.startsWith("delta") && found.steps.length ? "∂E/∂o, before f′" : "∂E/∂o";
     mark(null);
     show({ ...found, source: convolves && state.flipped ? `Eq. 22, the same sum as ${found.source}` : found.source });
+    if (convolves && mine()[0]) goTo(mine()[0]);
   };
 }

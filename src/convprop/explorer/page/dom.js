@@ -30,8 +30,18 @@ export function equation(mathml) {
 }
 
 let silence = null;
+let failures = 0;
+// Counts the errors: what has gone well since then takes the last one's message away.
+export const failed = (error) => {
+  failures += 1;
+  tell(error.message, true);
+};
+export const failuresSoFar = () => failures;
+export function wentWell(since) {
+  const said = document.getElementById("said");
+  if (failures === since && said.classList.contains("wrong")) tell("", false);
+}
 
-// An error stays until something else is said.
 function tell(words, wrong) {
   const said = document.getElementById("said");
   said.textContent = words;
@@ -41,7 +51,6 @@ function tell(words, wrong) {
 }
 
 export const say = (words) => tell(words, false);
-export const failed = (error) => tell(error.message, true);
 
 export function labelled(words, control) {
   return el("label", {}, words, " ", control);
@@ -66,5 +75,5 @@ export function button(words, onclick, attributes = {}) {
 export function refill(holder, ...children) {
   const focused = holder.contains(document.activeElement) ? document.activeElement.id : "";
   holder.replaceChildren(...children.flat().filter(Boolean));
-  if (focused) document.getElementById(focused)?.focus();
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }

@@ -46,30 +46,57 @@ export function nextOutput() {
 }
 
 export function forward(root) {
-  const input = new Picture({ label: "input map", name: "o", onpoint: (row, column) => layerOf().shape.length > 2 && set({ out: outputAt(layerOf(), row, column) }) });
-  const kernel = new Picture({ label: "kernel", name: "w" });
-  const products = new Picture({ label: "products under the window", name: "w·o" });
+  const input = new Picture({
+    label: "input map", name: "o", onpoint: (row, column) => layerOf().shape.length > 2 && set({ out: outputAt(layerOf(), row, column) }),
+    onhover: (at) => look(at && { row: at[0], column: at[1], ...(layerOf().kind === "conv" ? { c } : {}) }),
+  });
+  const kernel = new Picture({ label: "kernel", name: "w", onhover: (at) => look(weightAt(at, turns())) });
+  const products = new Picture({ label: "products under the window", name: "w·o", onhover: (at) => look(weightAt(at, layerOf().settings.flip_kernel)) });
   const output = new Picture({ label: "output map", name: "x", onpoint: (i, j) => set({ out: layerOf().shape.length < 3 ? [j, 0, 0] : [state.out[0], i, j] }) });
   const field = new Picture({ label: "the image, and what the output sees of it", name: "o" });
   const controls = el("div", { class: "bar" });
   const words = el("p", { class: "lead" });
   const detail = el("section", { class: "terms" });
-  const show = terms(detail, (place) => mark(place));
+  const { show, look, goTo } = terms(detail, (place) => mark(place));
+  const [outputCaption, kernelCaption] = [el("span"), el("span")];
   let found = null;
+  let c = 0;
 
   root.append(words, controls, work([
-    captioned(input, "input o, and the window"), captioned(output, "output x"),
-    stacked(captioned(kernel, "kernel w"), captioned(products, "products w·o")),
+    captioned(input, "input o, and the window"), captioned(output, outputCaption),
+    stacked(captioned(kernel, kernelCaption), captioned(products, "products w·o")),
     captioned(field, "receptive field in the image"),
   ], detail));
   const play = player("window", () => set({ out: nextOutput() }));
 
+  // Whether the kernel is drawn turned: for Eq. 6, or one that the layer itself lays down flipped; not if both.
+  const turns = () => state.flipped !== layerOf().settings.flip_kernel;
+
+  // Where weight (m, n) is drawn, if turned; and, as a turn undoes itself, which weight is drawn there.
+  function turn(turned, [m, n]) {
+    const { height, width } = kernel.map;
+    return turned ? [height - 1 - m, width - 1 - n] : [Number(m), Number(n)];
+  }
+
+  // The indices of the weight that is drawn at a place, and of the shown channel.
+  function weightAt(place, turned) {
+    if (!place) return null;
+    const [m, n] = turn(turned, place);
+    return { m, n, c };
+  }
+
   function mark(place) {
-    const { row, column, wins } = found.columns;
-    if (!row) return;
-    const at = place ?? wins?.indexOf("True") ?? -1;
-    input.frames = at < 0 ? window_() : [...window_(), pixel(row[at], column[at], "winner")];
+    const { row, column, wins, m, n, c: channels } = found.columns;
+    const chosen = place ?? wins?.indexOf("True") ?? -1;
+    input.frames = chosen < 0 || !row ? window_() : [...window_(), pixel(row[chosen], column[chosen], "winner")];
     input.draw();
+    if (!m) return;
+    const mine = place !== null && Number(channels[place]) === c;
+    kernel.frames = mine ? [pixel(...turn(turns(), [m[place], n[place]]), "winner")] : [];
+    // The products lie as the window does.
+    products.frames = mine ? [pixel(...turn(layerOf().settings.flip_kernel, [m[place], n[place]]), "winner")] : [];
+    kernel.draw();
+    products.draw();
   }
 
   function window_() {
@@ -80,7 +107,7 @@ export function forward(root) {
   function lead(layer) {
     if (layer.kind !== "conv") return WORDS[layer.kind] ?? WORDS.other;
     return state.flipped
-      ? "Eq. 6 says convolution: the kernel is turned by 180°, and a convolution turns it once more while it slides. The two turns undo each other, so the products are the same."
+      ? "Eq. 6 says convolution: first the kernel is turned by 180° (beside the output); then a convolution, while it slides, turns it once more (the small squares over the input). The two turns undo each other: each weight lies where it lay before, and the products are the same."
       : "Point at an output pixel. Its window lies over the input; each weight (a small square) meets the pixel under it, and the products are added up, channel by channel, to the bias.";
   }
 
@@ -91,7 +118,7 @@ export function forward(root) {
     const convolves = layer.kind === "conv";
     const weights = state.maps.parameters[`${layer.name}.weight`];
     const channels = convolves ? weights.shape[1] : 1;
-    const c = Math.min(state.channel, channels - 1);
+    c = Math.min(state.channel, channels - 1);
     const window = convolves ? kernelOf(weights, k, c) : null;
 
     refill(controls,
@@ -108,6 +135,7 @@ export function forward(root) {
       frames: window_(), margin: paddingOf(layer), range: layer.place === 0 ? extent(inputOf(layer).values) : null,
       overlay: window && { map: flips ? turned(window) : window, row: over.row, column: over.column, step: dilation },
     });
+    outputCaption.textContent = convolves || layer.kind === "dense" ? "output x" : "output";
     output.show(mapOf(outputOf(layer), k), { at: row ? null : [i, j], frames: row ? place(k, outputOf(layer)) : [] });
     for (const picture of [kernel, products]) picture.canvas.parentElement.hidden = !convolves;
     const asked = now();
@@ -120,8 +148,8 @@ export function forward(root) {
     if (asked !== now()) return;
     if (convolves) {
       kernel.cell = products.cell = cellOf(window);
-      // A layer that flips its kernel itself is shown with the kernel as it lies.
-      kernel.show(state.flipped !== flips ? turned(window) : window, { text: true });
+      kernel.show(turns() ? turned(window) : window, { text: true });
+      kernelCaption.textContent = state.flipped ? "w, turned by 180°" : "kernel w";
       const size = window.height * window.width;
       const values = Float64Array.from(found.columns.value.slice(c * size, (c + 1) * size), Number);
       products.show({ ...window, values, dtype: "float64" }, { text: true });
@@ -131,5 +159,6 @@ export function forward(root) {
     if (layer.place) field.show(mapOf(seen, 0), { frames: framed(regions[0], "window"), range: extent(seen.values), rgb: seen.shape[0] === 3 ? seen.values : null });
     mark(null);
     show({ ...found, source: convolves && state.flipped ? "Eq. 6, the same sum as Eq. 7" : found.source });
+    if (convolves && c) goTo(c * window.height * window.width);
   };
 }

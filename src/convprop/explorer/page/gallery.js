@@ -1,7 +1,7 @@
 // The data's images, to choose one from.
 
 import { ask } from "./api.js";
-import { button, choice, el, failed, labelled } from "./dom.js";
+import { button, choice, el, failed, labelled, refill } from "./dom.js";
 import { extent, mapOf, unpack } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { state } from "./state.js";
@@ -33,10 +33,10 @@ export function gallery(choose) {
     }));
     const turn = (to) => { first = to; show().catch(failed); };
     const last = first + rows.length;
-    bar.replaceChildren(
+    refill(bar,
       labelled("Only", choice([["", "all"], ...classes.map((name, n) => [n, name])], label ?? "", (value) => { label = value === "" ? null : Number(value); turn(0); }, { id: "only" })),
-      button("Before", () => turn(Math.max(first - rows.length, 0)), { id: "before", disabled: first === 0 }),
-      button("After", () => turn(last), { id: "after", disabled: last >= count }),
+      button("Previous", () => turn(Math.max(first - rows.length, 0)), { id: "previous", disabled: first === 0 }),
+      button("More", () => turn(last), { id: "more", disabled: last >= count }),
       el("span", { class: "legend" }, count ? `${first + 1} to ${last} of ${count}` : "there are none"),
     );
   }

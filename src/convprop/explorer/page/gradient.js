@@ -32,14 +32,14 @@ export function gradient(root) {
   const select = (m, n) => set({ weight: [state.weight[0], state.weight[1], m, n] });
   const weight = new Picture({ label: "kernel", name: "w", onpoint: select });
   const result = new Picture({ label: "gradient of the kernel", name: "∂E/∂w", onpoint: select });
-  const input = new Picture({ label: "input map", name: "o" });
-  const delta = new Picture({ label: "deltas of the output", name: "δ" });
-  const products = new Picture({ label: "products", name: "δ·o" });
+  const input = new Picture({ label: "input map", name: "o", onhover: (at) => look(at && { row: at[0], column: at[1] }) });
+  const delta = new Picture({ label: "deltas of the output", name: "δ", onhover: (at) => look(at && turn({ i: at[0], j: at[1] })) });
+  const products = new Picture({ label: "products", name: "δ·o", onhover: (at) => look(at && { i: at[0], j: at[1] }) });
   const controls = el("div", { class: "bar" });
   const words = el("p", { class: "lead" });
   const detail = el("section", { class: "terms" });
   let found = null;
-  const show = terms(detail, (place) => mark(place));
+  const { show, look } = terms(detail, (place) => mark(place));
   const play = player("weight", () => set({ weight: nextWeight() }));
   const caption = el("span", {}, "deltas δ");
   root.append(words, controls, work([
@@ -60,13 +60,18 @@ export function gradient(root) {
     };
   }
 
+  // Where an output's delta is drawn, and the other way round.
+  function turn({ i, j }) {
+    const [, height, width] = layerOf("conv").shape;
+    return state.flipped ? { i: height - 1 - i, j: width - 1 - j } : { i, j };
+  }
+
   function mark(place) {
     const layer = layerOf("conv");
     const { row, column, i, j } = found.columns;
-    const [height, width] = layer.shape.slice(1);
-    const turn = (from) => (state.flipped ? { ...from, row: height - 1 - from.row, column: width - 1 - from.column } : from);
+    const at = place === null ? null : turn({ i: i[place], j: j[place] });
     input.frames = [region(layer), ...(place === null ? [] : [pixel(row[place], column[place], "winner")])];
-    delta.frames = place === null ? [] : [turn(pixel(i[place], j[place], "winner"))];
+    delta.frames = at ? [pixel(at.i, at.j, "winner")] : [];
     products.frames = place === null ? [] : [pixel(i[place], j[place], "winner")];
     for (const picture of [input, delta, products]) picture.draw();
   }

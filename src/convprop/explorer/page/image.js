@@ -47,14 +47,16 @@ export function image(root, take) {
       return take(answer);
     }).catch(failed));
     refill(controls,
-      labelled("Image", integer("image-index", state.index, network.images, choose)),
+      labelled("Image", integer("image-index", state.index ?? "", network.images, choose)),
       button("Choose", () => open(shelf.holder), { id: "choose" }),
       labelled("Target", choice(network.classes.map((name, n) => [n, name]), maps.label, (label) => change("label", { label: Number(label) }), { id: "target" })),
       button("Draw", () => open(pad), { id: "draw" }),
-      el("label", { class: "upload" }, "Upload", file));
+      el("label", { class: "upload" }, "Upload", file),
+      maps.index === null && button("Invert", () => change("invert", {}), { id: "invert", title: "Light to dark: the data's images may be bright on dark" }));
     if (offline) for (const control of controls.querySelectorAll("input, select, button")) control.disabled = true;
     const best = maps.predicted;
     said.replaceChildren("Prediction: ", el("b", { id: "prediction" }, network.classes[best] ?? String(best)), sure(network, maps, best),
+      maps.fresh ? " — the network has not been trained yet" : "",
       maps.index === null ? ` — your picture, against the target ${network.classes[maps.label]}` : "");
   };
 }

@@ -16,13 +16,13 @@ export function loss(root) {
   const words = el("p", { class: "lead" });
   const bars = el("div", { class: "bars", role: "list" });
   const detail = el("section", { class: "terms" });
-  const show = terms(detail);
+  const { show } = terms(detail);
   root.append(words, bars, detail);
 
   return async () => {
     const { network, maps } = state;
     const smoothed = network.smoothing
-      ? ` Label smoothing takes ${short(network.smoothing)} of the target away from the label and shares it out among all ${network.classes.length} classes, so that the network is not driven to be certain: the marks are these targets.`
+      ? ` Label smoothing takes ${short(network.smoothing)} of the target away from the label and shares it out among all ${network.classes.length} classes, so that the network is not driven to be certain: the marks are these targets. E cannot become 0 then, however good the network is.`
       : "";
     words.replaceChildren(`Here the way back begins. The loss, ${network.loss}, compares the last layer's outputs y with the targets t. Its derivative by each output is the first delta: ${MEANING[network.loss_kind]}.${smoothed}`);
     let found;

@@ -1,7 +1,7 @@
 // The page put together.
 
 import { ask, offline, open } from "./api.js";
-import { el, failed } from "./dom.js";
+import { el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
 import { article, settingsOf } from "./article.js";
 import { delta } from "./delta.js";
@@ -31,30 +31,31 @@ const BUILDERS = Object.fromEntries(VIEWS.map(([name, , build]) => [name, build]
 const targetOf = (answer) => (answer.relabelled ? answer.label : -1);
 
 // What came as shapes and bytes, as arrays.
-async function take(answer, more = {}) {
+async function take(answer, more = {}, visit = true) {
   const arrays = (named) => Object.fromEntries(Object.entries(named).map(([name, array]) => [name, unpack(array)]));
   await set({
     ...more,
-    index: answer.index ?? state.index,
+    index: answer.index,
     target: targetOf(answer),
     maps: {
       ...answer,
       outputs: answer.outputs.map(unpack), deltas: answer.deltas.map(unpack),
       parameters: arrays(answer.parameters), gradients: arrays(answer.gradients),
     },
-  });
+  }, visit);
 }
 
 // Look at what the address names; `answer` is of the present moment, if it has not been taken yet.
 async function restore(answer = null) {
   const before = answer ?? state.maps;
   const wanted = readAddress();
-  const image = { index: Math.min(Math.max(wanted.index, 0), state.network.images - 1), label: wanted.target < 0 ? null : Math.min(wanted.target, state.network.classes.length - 1) };
+  const index = wanted.index === null ? before.index : Math.min(Math.max(wanted.index, 0), state.network.images - 1);
+  const label = wanted.target < 0 ? null : Math.min(wanted.target, state.network.classes.length - 1);
   // A picture of one's own, which a reload finds again, is in no address.
-  const same = before.index === null || (before.index === image.index && targetOf(before) === wanted.target);
-  if (!same) await take(await ask("choose", image), wanted);
-  else if (answer) await take(answer, wanted);
-  else await set(wanted);
+  const same = index === null || (index === before.index && targetOf(before) === wanted.target);
+  if (!same) await take(await ask("choose", { index, label }), wanted, false);
+  else if (answer) await take(answer, wanted, false);
+  else await set({ ...wanted, index, target: state.target }, false);
 }
 
 function views(tabs, root) {
@@ -99,7 +100,9 @@ async function start() {
       save(document.getElementById("save"), VIEWS.map(([name]) => name)),
     ];
     onChange(async () => {
+      const before = failuresSoFar();
       await Promise.all(parts.map((part) => part(state)));
+      wentWell(before);
       document.body.dataset.ready = state.view;
     });
     await restore(await ask("maps"));

@@ -46,13 +46,11 @@ export function turned(map) {
   return { ...map, values: map.values.slice().reverse() };
 }
 
-// Map with so many more rows above and below, and columns left and right, of zeros.
-export function bordered(map, rows, columns) {
-  const [height, width] = [map.height + 2 * rows, map.width + 2 * columns];
-  const values = new Float64Array(height * width);
-  for (let i = 0; i < map.height; i++)
-    for (let j = 0; j < map.width; j++) values[(i + rows) * width + j + columns] = map.values[i * map.width + j];
-  return { height, width, values, dtype: map.dtype };
+// The indices of the number that is farthest from 0.
+export function largestAt({ shape, values }) {
+  let most = 0;
+  for (let at = 1; at < values.length; at++) if (Math.abs(Number(values[at])) > Math.abs(Number(values[most]))) most = at;
+  return shape.map((_, axis) => Math.floor(most / shape.slice(axis + 1).reduce((product, size) => product * size, 1)) % shape[axis]);
 }
 
 // The smallest and the largest.

@@ -38,21 +38,19 @@ export const pixel = (row, column, kind) => ({ row: Number(row), column: Number(
 
 // frames: { row, column, height, width, kind } in pixels of the map; kind is a class of style.css.
 export class Picture {
-  constructor({ label, name = "", cell = null, small = false, onpoint = null, scale = null }) {
-    Object.assign(this, { label, name, cell, small, onpoint, scale, frames: [], at: null });
+  // onpoint(row, column): a pixel is chosen. onhover([row, column]): one is looked at; null when none is any more.
+  constructor({ label, name = "", cell = null, small = false, onpoint = null, onhover = () => {} }) {
+    Object.assign(this, { label, name, cell, small, onpoint, onhover, frames: [], at: null, cursor: [0, 0] });
     this.canvas = el("canvas", { class: small ? "map small" : "map", role: "img", "aria-label": label });
     this.canvas.picture = this;
-    if (!small) {
-      this.canvas.addEventListener("pointermove", (event) => this.#hover(event));
-      this.canvas.addEventListener("pointerleave", hideTip);
-    }
-    if (onpoint) {
-      this.canvas.tabIndex = 0;
-      this.canvas.setAttribute("role", "application");
-      this.canvas.setAttribute("aria-roledescription", "map; arrow keys move");
-      this.canvas.addEventListener("click", (event) => this.#point(event));
-      this.canvas.addEventListener("keydown", (event) => this.#key(event));
-    }
+    if (small) return;
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "application");
+    this.canvas.setAttribute("aria-roledescription", "map; arrow keys move");
+    this.canvas.addEventListener("keydown", (event) => this.#key(event));
+    this.canvas.addEventListener("pointermove", (event) => this.#hover(event));
+    for (const ending of ["pointerleave", "blur"]) this.canvas.addEventListener(ending, () => this.#leave());
+    if (onpoint) this.canvas.addEventListener("click", (event) => this.#point(event));
   }
 
   // paints: a colour for each pixel, where it is not its value's. overlay: { map, row, column, step }, another map
@@ -103,6 +101,8 @@ export class Picture {
     const most = largest(map.values);
     const side = Math.max(this.side * 0.5, 2);
     for (let n = 0; n < map.values.length; n++) {
+      // A product with 0 is nothing: let the pixel be seen.
+      if (!map.values[n]) continue;
       const [i, j] = [row + Math.floor(n / map.width) * step[0] + this.margin[0], column + (n % map.width) * step[1] + this.margin[2]];
       const [x, y] = [(j + 0.5) * this.side - side / 2, (i + 0.5) * this.side - side / 2];
       pen.fillStyle = `rgb(${colour(Number(map.values[n]), most)})`;
@@ -122,7 +122,7 @@ export class Picture {
   #write(pen, value, row, column, paint) {
     const light = 0.3 * paint[0] + 0.59 * paint[1] + 0.11 * paint[2] > 128;
     pen.fillStyle = light ? "#111" : "#fff";
-    pen.font = `${Math.min(this.side / 3.4, 13)}px system-ui`;
+    pen.font = `${Math.min(this.side / 3.7, 13)}px system-ui`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     const words = Math.abs(value) >= 1000 || (value !== 0 && Math.abs(value) < 0.001) ? value.toExponential(0) : String(Number(value.toPrecision(2)));
@@ -171,8 +171,21 @@ export class Picture {
 
   #hover(event) {
     const [row, column] = this.#place(event);
-    if (this.#inside(row, column)) showTip(event, this.words(row, column));
-    else hideTip();
+    if (!this.#inside(row, column)) return this.#leave();
+    showTip(event, this.words(row, column));
+    this.#look(row, column);
+  }
+
+  #look(row, column) {
+    if (String(this.looked) === String([row, column])) return;
+    this.looked = [row, column];
+    this.onhover(this.looked);
+  }
+
+  #leave() {
+    hideTip();
+    if (this.looked) this.onhover(null);
+    this.looked = null;
   }
 
   #point(event) {
@@ -185,11 +198,14 @@ export class Picture {
     const move = moves[event.key];
     if (!move) return;
     event.preventDefault();
-    const from = this.at ?? [0, 0];
-    const [row, column] = [from[0] + move[0], from[1] + move[1]];
+    const from = this.at ?? this.cursor;
+    // A row that is drawn in lines is gone through in lines.
+    const [row, column] = this.map.height === 1 ? [0, from[1] + move[1] + move[0] * this.inner] : [from[0] + move[0], from[1] + move[1]];
     if (!this.#inside(row, column)) return;
+    this.cursor = [row, column];
     say(this.words(row, column));
-    this.onpoint(row, column);
+    if (this.onpoint) this.onpoint(row, column);
+    else this.#look(row, column);
   }
 }
 

@@ -11,7 +11,7 @@ import { player } from "./player.js";
 import { layerOf, now, paddingOf, set, state } from "./state.js";
 import { terms, work } from "./terms.js";
 
-const KINDS = [["max", "Max: all to the winner"], ["average", "Average: equal shares"], ["l2", "L2: as o / x"]];
+const KINDS = [["max", "Max: all to the winner"], ["average", "Average: equal shares"], ["l2", "L2: in proportion to o"]];
 
 export function pooling(root) {
   const words = el("p", { class: "lead" });
@@ -26,7 +26,7 @@ export function pooling(root) {
     said: el("p", { class: "routed" }),
   }));
   const detail = el("section", { class: "terms" });
-  const show = terms(detail, (place) => mark(place));
+  const { show } = terms(detail, (place) => mark(place));
   const play = player("unit", () => set({ input: nextInput() }));
   root.append(words, controls, work([
     captioned(input, "input o"), captioned(delta, "deltas δ of the windows"),
@@ -79,7 +79,7 @@ export function pooling(root) {
       routed.show(came, { at: [i, j], most, text: true, frames: kind === "max" ? winners : [] });
       const number = (value, dtype) => el("b", { title: full(value, dtype) }, short(value));
       const values = over.flatMap(([row, column], at) => [at ? ", " : "", number(made.values[row * made.width + column], made.dtype)]);
-      said.replaceChildren(over.length === 1 ? "Its window is " : "Its windows are ", ...(values.length ? values : ["none"]), "; it gets back ",
+      said.replaceChildren(over.length === 1 ? "The unit's window: " : "The unit's windows: ", ...(values.length ? values : ["none"]), ". The unit gets back ",
         number(came.values[i * came.width + j], came.dtype), ".");
     }
     mark(null);

@@ -32,19 +32,19 @@ function unsaid() {
 // Around what is looked at: each view, each layer in it, each section, and the pixels of a map that is not too large.
 const PIXELS = 100;
 async function lookAround(views) {
-  const here = Object.fromEntries(["view", "layer", "out", "weight", "input", "flipped", "back", "section"].map((name) => [name, state[name]]));
+  const here = Object.fromEntries(["view", "layer", "out", "weight", "input", "map", "flipped", "back", "section"].map((name) => [name, state[name]]));
   const kinds = { forward: [], delta: [], sharing: ["conv"], gradient: ["conv"], pooling: ["pool"] };
-  const moves = layersOf().flatMap(({ name }) => [movedTo(name), { layer: name, out: null, input: null, weight: null }]);
+  const moves = layersOf().flatMap(({ name }) => [movedTo(name), { layer: name, out: null, input: null, weight: null, map: null }]);
   for (const view of views.filter((name) => name !== "article")) {
     const shown = (view in kinds ? layersOf(...kinds[view]) : [layerOf()]).map((layer) => layer.name);
     for (const move of moves.filter(({ layer }) => shown.includes(layer)))
-      for (const back of view === "sharing" ? [false, true] : [here.back]) await set({ ...here, ...move, view, back });
+      for (const back of view === "sharing" ? [false, true] : [here.back]) await set({ ...here, ...move, view, back }, false);
   }
   for (let section = 0; section < COUNT; section++) {
     const { layer, ...settings } = settingsOf(section);
-    for (const move of moves.filter((one) => one.layer === layer)) await set({ ...here, ...move, ...settings, view: "article" });
+    for (const move of moves.filter((one) => one.layer === layer)) await set({ ...here, ...move, ...settings, view: "article" }, false);
   }
-  await set(here);
+  await set(here, false);
   const layer = layerOf();
   const every = (rows, columns) => (rows * columns > PIXELS ? [] : Array.from({ length: rows * columns }, (_, at) => [Math.floor(at / columns), at % columns]));
   const [number, pixels, first] = {

@@ -1,14 +1,23 @@
 // What is looked at, which is also what the address says after its #.
 
-// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the middle
-// pixel, or the first weight. channel: the input channel that Forward shows; map: the output map that Delta shows. target: of
-// the image's loss, -1 for its own label. geometry: of Arithmetic, in the order of its fields; place: its pixel.
+import { largestAt } from "./numbers.js";
+
+// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the one with
+// the largest output, gradient or delta. channel: the input channel that Forward shows; map: the output map that
+// Delta shows, by default the one that matters most. index: of the data's images; target: of the image's loss, -1
+// for its own label. geometry: of Arithmetic, in the order of its fields; place: its pixel.
 const DEFAULTS = {
-  view: "forward", layer: "", mode: "output", index: 0, target: -1,
-  out: null, weight: null, input: null, channel: 0, map: 0, flipped: false, back: false,
+  view: "forward", layer: "", mode: "output", index: null, target: -1,
+  out: null, weight: null, input: null, channel: 0, map: null, flipped: false, back: false,
   geometry: [7, 3, 1, 0, 1], transposed: false, place: [0, 0], section: -1,
 };
-const LISTS = ["out", "weight", "input", "geometry", "place"];
+const number = (text) => Number.parseInt(text, 10) || 0;
+const yes = (text) => text === "true";
+const list = (text) => text.split(",").map(number);
+const READ = {
+  view: String, layer: String, mode: String, index: number, target: number, out: list, weight: list, input: list,
+  channel: number, map: number, flipped: yes, back: yes, geometry: list, transposed: yes, place: list, section: number,
+};
 
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
@@ -21,11 +30,13 @@ export function onChange(listener) {
 let turn = 0;
 export const now = () => turn;
 
-export async function set(changes) {
+// visit: whether another view is a step that the browser's way back goes through.
+export async function set(changes, visit = true) {
   turn += 1;
+  const method = visit && changes.view && changes.view !== state.view ? "pushState" : "replaceState";
   Object.assign(state, "layer" in changes ? movedTo(changes.layer) : {}, changes);
   clamp();
-  history.replaceState(null, "", address());
+  history[method](null, "", address());
   for (const listener of listeners) await listener(state);
 }
 
@@ -33,7 +44,7 @@ export async function set(changes) {
 export function movedTo(layer) {
   const [from, to] = [state.layer, layer].map(shapesOf);
   const kept = (name, at) => (String(from?.[at]) === String(to?.[at]) ? state[name] : null);
-  return { layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2) };
+  return { layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2), map: kept("map", 0) };
 }
 
 // The shapes of a layer's output, input and weights.
@@ -58,10 +69,7 @@ export function readAddress() {
   const words = new URLSearchParams((location.hash || saved).slice(1));
   const found = { ...DEFAULTS };
   for (const [name, value] of words) {
-    if (!(name in DEFAULTS)) continue;
-    const number = (part) => Number.parseInt(part, 10) || 0;
-    if (LISTS.includes(name)) found[name] = value.split(",").map(number);
-    else found[name] = { number, boolean: (word) => word === "true", string: String }[typeof DEFAULTS[name]](value);
+    if (name in READ) found[name] = READ[name](value);
   }
   return found;
 }
@@ -95,19 +103,19 @@ export function channelOf(layer, k, c) {
 // Indices that the network does not have are moved to the nearest that it has.
 function clamp() {
   const { network } = state;
-  if (!network) return;
+  if (!network || !state.maps) return;
   const layer = network.layers.find((one) => one.name === state.layer) ?? network.layers[0];
   state.layer = layer.name;
-  state.index = Math.min(Math.max(state.index, 0), network.images - 1);
   if (state.target >= network.classes.length) state.target = -1;
-  const [shape, before, weight] = shapesOf(layer.name);
-  state.out = fitted(state.out, shape, middle(shape));
-  state.input = fitted(state.input, before, middle(before));
-  state.weight = fitted(state.weight, weight ?? [1, 1, 1, 1], [0, 0, 0, 0]);
+  const { outputs, deltas, gradients } = state.maps;
+  const place = network.layers.indexOf(layer);
+  const gradient = gradients[`${layer.name}.weight`] ?? { shape: [1, 1, 1, 1], values: [0] };
+  state.out = fitted(state.out, outputs[place + 1], 3);
+  state.input = fitted(state.input, deltas[place], 3);
+  state.weight = fitted(state.weight, gradient, 4);
 }
 
-const middle = ([, height = 1, width = 1]) => [0, height >> 1, width >> 1];
-
-function fitted(indices, shape, otherwise) {
-  return otherwise.map((index, n) => Math.min(Math.max(indices?.[n] ?? index, 0), (shape[n] ?? 1) - 1));
+function fitted(indices, array, count) {
+  const otherwise = indices?.length === count ? indices : largestAt(array);
+  return Array.from({ length: count }, (_, n) => Math.min(Math.max(indices?.[n] ?? otherwise[n] ?? 0, 0), (array.shape[n] ?? 1) - 1));
 }

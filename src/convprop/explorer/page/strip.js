@@ -59,7 +59,8 @@ export function strip(root) {
     for (const button of row.children) {
       const pressed = button.dataset.layer === state.layer;
       button.setAttribute("aria-pressed", pressed);
-      button.querySelector(".more")?.toggleAttribute("hidden", pressed);
+      const kernels = state.mode !== "gradient" || state.maps.gradients[`${button.dataset.layer}.weight`];
+      button.querySelector(".more")?.toggleAttribute("hidden", pressed || !kernels);
     }
     const asked = now();
     const regions = await fields(state.view).catch(() => null);

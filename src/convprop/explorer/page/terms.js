@@ -19,6 +19,32 @@ export function work(figures, detail) {
 export function terms(root, onterm = () => {}) {
   let all = false;
   let last = null;
+  let rows = null;
+
+  // Marks a term, which its view is told; `reach` brings it into sight.
+  function point(place, reach = false) {
+    for (const row of rows.children) row.classList.toggle("at", place !== null && row.dataset.term === String(place));
+    if (reach) goTo(place);
+    onterm(place);
+  }
+
+  // Scrolls the table, and nothing around it.
+  function goTo(place) {
+    if (place >= rows.querySelectorAll("[data-term]").length) {
+      all = true;
+      draw(last);
+    }
+    const row = rows.querySelector(`[data-term="${place}"]`);
+    const table = rows.closest(".table");
+    if (row && table) table.scrollTop = row.offsetTop - table.clientHeight / 2;
+  }
+
+  // Marks the first term that has these indices, if there are any and one has.
+  function look(indices) {
+    const wanted = Object.entries(indices ?? {}).map(([name, index]) => [name, String(index)]);
+    const place = indices ? last.columns.value.findIndex((_, at) => wanted.every(([name, index]) => last.columns[name]?.[at] === index)) : -1;
+    point(place < 0 ? null : place, place >= 0);
+  }
 
   function draw(found) {
     last = found;
@@ -30,7 +56,7 @@ export function terms(root, onterm = () => {}) {
     if (found.running.length) columns.push(["sum", found.running, false]);
     const count = found.columns.value.length;
     const shown = all ? count : Math.min(count, SHOWN);
-    const body = el("tbody");
+    const body = rows = el("tbody");
     if (found.start[0]) {
       body.append(el("tr", { class: "start" },
         el("td", { colspan: columns.length - 1 }, `bias ${found.start[0]}`), cell(found.start[1])));
@@ -43,11 +69,6 @@ export function terms(root, onterm = () => {}) {
       id: "products", class: "table", tabindex: "0", role: "region", "aria-label": "The products; arrow keys go through them", onkeydown: key, onblur: () => point(null),
     }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(([name]) => el("th", { scope: "col" }, name)))), body));
 
-    function point(place) {
-      for (const row of body.children) row.classList.toggle("at", place !== null && row.dataset.term === String(place));
-      onterm(place);
-    }
-
     // What the mouse finds by pointing, the keyboard does by going down the rows.
     function key(event) {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -55,8 +76,7 @@ export function terms(root, onterm = () => {}) {
       event.preventDefault();
       const from = Number(body.querySelector(".at")?.dataset.term ?? (step > 0 ? -1 : 0));
       const place = Math.min(Math.max(from + step, 0), shown - 1);
-      point(place);
-      body.querySelector(".at").scrollIntoView({ block: "nearest" });
+      point(place, true);
       say(columns.map(([name, values]) => `${name} ${values[place]}`).join(", "));
     }
 
@@ -68,15 +88,25 @@ export function terms(root, onterm = () => {}) {
       table,
       count > shown ? button(`Show all ${count} terms`, () => { all = true; draw(last); }) : "",
       ...found.steps.map(([words, value]) => el("p", {}, `Then ${words}: `, el("b", {}, value))),
-      el("p", { class: "verdict" }, found.exact
-        ? `Added up in this order: ${found.total}. The engine's number, bit for bit.`
-        : `Added up in this order: ${found.total}. The engine's number: ${found.value}.`),
+      el("p", { class: "verdict" }, `${found.running.length ? "Added up in this order: " : ""}${found.total}`,
+        found.exact ? ": the engine's number, bit for bit." : `. The engine's number: ${found.value}.`),
       found.remark ? el("p", {}, found.remark) : "",
     );
-    if (focused === table.id) table.focus();
+    if (focused === table.id) table.focus({ preventScroll: true });
+    fit(root);
   }
 
-  return draw;
+  return { show: draw, look, goTo };
+}
+
+// An equation that is too long for its place is set smaller, as far as one can still read it.
+function fit(root) {
+  for (const holder of root.querySelectorAll(".equation")) {
+    const math = holder.firstElementChild;
+    const part = holder.clientWidth / math.getBoundingClientRect().width;
+    if (part < 1) math.style.fontSize = `${Math.max(part * 0.95, 0.7)}em`;
+    holder.classList.toggle("cut", part < 0.7);
+  }
 }
 
 function cell(value) {

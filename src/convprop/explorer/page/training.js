@@ -1,7 +1,7 @@
 // Training: steps on the data, the loss curve, and the way back in time.
 
 import { ask, offline } from "./api.js";
-import { choice, el, failed, labelled, say, svg } from "./dom.js";
+import { button, choice, el, failed, labelled, say, svg } from "./dom.js";
 import { kernelOf, short } from "./numbers.js";
 import { Picture, hideTip, showTip } from "./picture.js";
 import { player } from "./player.js";
@@ -27,17 +27,17 @@ export function training(root, take) {
     say(`Step ${answer.step}, loss ${short(answer.losses.at(-1))}`);
   }
 
-  // The slider moves faster than the answers come: the last place that it was at is what counts.
+  // The slider moves faster than the answers come: the last step that it was at is what counts.
   let wanted = null;
-  async function back(index) {
+  async function back(to) {
     play.stop();
     const going = wanted !== null;
-    wanted = index;
+    wanted = to;
     if (going) return;
     try {
       for (let now = null; now !== wanted;) {
         now = wanted;
-        const answer = await ask("back", { step: state.maps.moments[now][0] });
+        const answer = await ask("back", { step: now });
         await take(answer);
         say(`The network as it was after step ${answer.step}`);
       }
@@ -45,6 +45,13 @@ export function training(root, take) {
       failed(error);
     }
     wanted = null;
+    time.value = state.maps.step;
+  }
+
+  function anew() {
+    play.stop();
+    losses = [];
+    return ask("anew").then(take).then(() => say("The weights are fresh"), failed);
   }
 
   // Once: while training plays, somebody may be typing here.
@@ -56,18 +63,20 @@ export function training(root, take) {
       labelled("Optimizer", choice(network.optimizers.map((name) => [name, name]), settings.optimizer, (value) => { settings.optimizer = value; }, { id: "optimizer" })),
       labelled("Learning rate", el("input", { id: "rate", type: "number", step: "any", min: 0, value: settings.rate, onchange: (event) => { settings.rate = Number(event.target.value); } })),
     );
+    controls.append(button("Fresh weights", anew, { id: "anew", title: "Start over from weights that nothing has trained" }));
     if (offline) for (const control of controls.querySelectorAll("input, select, button")) control.disabled = true;
   }
 
   return () => {
     const { network, maps } = state;
     if (!settings) build(network);
-    words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)), ".");
-    time.max = maps.moments.length - 1;
-    const at = maps.moments.findLastIndex(([moment]) => moment <= maps.step);
-    if (wanted === null) time.value = at;
+    words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)),
+      maps.fresh || maps.step ? "." : ". The network has been trained before: see it learn from fresh weights.");
+    const [last] = maps.moments.at(-1);
+    time.max = last;
+    if (wanted === null) time.value = maps.step;
     time.setAttribute("aria-valuetext", `step ${maps.step}`);
-    when.textContent = `step ${maps.step} of ${maps.moments.at(-1)[0]}`;
+    when.textContent = `step ${maps.step} of ${last}${maps.step < last ? "; a step from here replaces the later ones" : ""}`;
     chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1), maps.step));
     const first = network.layers.find((layer) => layer.kind === "conv");
     if (!first) return;
@@ -82,22 +91,30 @@ export function training(root, take) {
   };
 }
 
+// Round numbers up to one that is not below `most`: the distance between them, and the last.
+function scale(most) {
+  const size = 10 ** Math.floor(Math.log10(most || 1));
+  const mark = [0.2, 0.5, 1, 2, 5].map((part) => part * size).find((one) => most / one <= 5) ?? size;
+  return [mark, Math.max(Math.ceil(most / mark), 1) * mark];
+}
+
 function curve(points, step) {
-  const [width, height, left, below] = [640, 200, 46, 24];
+  const [width, height, left, below] = [640, 200, 52, 24];
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Loss by step: ${points.length} values` });
   if (!points.length) return el("p", {}, "Take a step: the loss of every batch appears here.");
   const last = Math.max(points.at(-1)[0], 1);
-  const most = Math.max(...points.map(([, loss]) => loss)) * 1.05 || 1;
+  const [mark, most] = scale(Math.max(...points.map(([, loss]) => loss)));
   const x = (at) => left + ((width - left - 8) * at) / last;
   const y = (loss) => 8 + (height - below - 8) * (1 - loss / most);
-  for (const part of [0, 0.5, 1]) {
+  for (let at = 0; at <= most * 1.001; at += mark) {
     drawing.append(
-      svg("line", { x1: left, x2: width - 8, y1: y(most * part), y2: y(most * part), class: "rule" }),
-      svg("text", { x: left - 6, y: y(most * part) + 4, "text-anchor": "end" }, short(most * part)));
+      svg("line", { x1: left, x2: width - 8, y1: y(at), y2: y(at), class: "rule" }),
+      svg("text", { x: left - 6, y: y(at) + 4, "text-anchor": "end" }, short(at)));
   }
   drawing.append(
     svg("polyline", { points: points.map(([at, loss]) => `${x(at)},${y(loss)}`).join(" "), class: "line" }),
     svg("line", { x1: x(step), x2: x(step), y1: 8, y2: height - below, class: "now" }),
+    svg("text", { x: left, y: height - 6 }, "the loss of each batch"),
     svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `step ${last}`));
   drawing.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
