@@ -33,6 +33,7 @@ class Client:
     """Requests to one server; knows the cookie once it has entered."""
 
     def __init__(self, serving: Serving) -> None:
+        self.serving = serving
         self.port = serving.port
         self.host = f"127.0.0.1:{serving.port}"
         self.entrance = serving.url.removeprefix(f"http://{self.host}")

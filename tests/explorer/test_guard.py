@@ -1,5 +1,6 @@
 """Who may come in: nobody without the token, from another page or by another name."""
 
+import http.client
 import re
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def test_without_the_token_nothing_is_answered(stranger, method, path):
 def test_a_wrong_cookie_is_no_cookie(stranger, cookie):
     headers = {"Cookie": cookie.format(port=stranger.port)}
     assert stranger.ask("GET", "/", headers=headers).status == 401
+
+
+@pytest.mark.parametrize(
+    "others",
+    ['prefs={"theme":"dark"}', "s[id]=3", "flag", "a=b c", "name=Jörg", "path=/x", "=", ";"],
+)
+def test_cookies_of_other_programs_do_not_matter(client, others):
+    for cookie in (f"{others}; {client.cookie}", f"{client.cookie}; {others}"):
+        headers = {"Cookie": cookie.encode("utf-8").decode("latin-1")}
+        assert client.ask("GET", "/page/main.js", headers=headers).status == 200
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
+    connection.putrequest("GET", "/", skip_host=True)
+    for name, value in (("Host", client.host), ("Cookie", "x=1"), ("Cookie", client.cookie)):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 @pytest.mark.parametrize(

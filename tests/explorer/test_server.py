@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import gc
-import http.client
 import io
 import re
 import socket
@@ -136,14 +135,12 @@ def test_a_training_ends_its_answer_when_its_time_is_up(client, monkeypatch):
 def test_a_page_that_reloads_has_its_session_again(client):
     name = client.open().removeprefix("/sessions/")
     client.post(f"/sessions/{name}/train", {"steps": 3, "optimizer": "sgd", "learning_rate": 0.1})
+    client.ask("POST", f"/sessions/{name}/bye", b"")
     again = client.post("/open", {"session": name}).json()
     assert again["session"] == name
     assert client.post(f"/sessions/{name}/maps", {}).json()["step"] == 3
     # One that somebody looks at stays theirs; one that is not known is new.
-    stream = alive(client, f"/sessions/{name}")
-    other = client.post("/open", {"session": name}).json()["session"]
-    stream.close()
-    assert other != name
+    assert client.post("/open", {"session": name}).json()["session"] != name
     for unknown in ("nothing", 3, None, ["a"]):
         assert len(client.post("/open", {"session": unknown}).json()["session"]) == len(name)
     assert client.ask("POST", "/open", b"[1]").status == 400
@@ -151,7 +148,7 @@ def test_a_page_that_reloads_has_its_session_again(client):
 
 def test_fields_are_those_of_explain(client):
     session, net = client.open(), small_network()
-    regions = client.post(f"{session}/fields", {"layer": "max_pool1", "pixel": [1, 2]}).json()
+    regions = client.post(f"{session}/fields", {"map": 3, "pixel": [1, 2]}).json()
     regions = [(region["rows"], region["columns"]) for region in regions["regions"]]
     assert len(regions) == 1 + len(net.layers)
     for place, name in enumerate(("input", "conv1", "relu1", "max_pool1")):
@@ -159,7 +156,7 @@ def test_fields_are_those_of_explain(client):
         assert regions[place] == (region.rows.tolist(), region.columns.tolist())
     region = projective_field(net, "max_pool1", 1, 2, on="conv2")
     assert regions[4] == (region.rows.tolist(), region.columns.tolist())
-    pixel = client.post(f"{session}/fields", {"layer": "input", "pixel": [7, 0]}).json()
+    pixel = client.post(f"{session}/fields", {"map": 0, "pixel": [7, 0]}).json()
     assert pixel["regions"][0] == {"rows": [7], "columns": [0]}
 
 
@@ -220,6 +217,31 @@ def test_routing_is_that_of_the_operations(client):
         assert np.array_equal(array(answer["kinds"][kind]["output"]), x[0])
         routed = cp.ops.pool.input_delta(delta, o, kind, 2)
         assert np.array_equal(array(answer["kinds"][kind]["delta"]), routed[0])
+
+
+def test_routing_counts_padding_as_the_pool_does():
+    pool = cp.AveragePool(3, 2, padding=1, count_padding=False)
+    net = cp.Network([cp.Conv(2, 3, padding=1), pool, cp.Dense(10)], (1, 8, 8), seed=1)
+    with running(net) as client:
+        session = client.enter().open()
+        found = client.post(f"{session}/routing", {"layer": "average_pool1", "channel": 1}).json()
+        data = small_data()
+        done = Explainer(net, data.images[:1], data.labels[:1]).done
+        average = found["kinds"]["average"]
+        assert np.array_equal(array(average["output"])[0], done.layers[1].output[0, 1])
+        assert np.array_equal(array(average["delta"])[0], done.layers[0].delta[0, 1])
+
+
+def test_a_loss_that_is_no_number_is_shown_as_it_is():
+    net = cp.Network([cp.Flatten(), cp.Dense(10)], (1, 8, 8), loss=cp.SquaredError())
+    net.parameters["dense1.weight"][...] = 1e30
+    with running(net) as client:
+        session = client.enter().open()
+        answer = client.post(f"{session}/maps", {})
+        assert answer.status == 200
+        assert answer.json()["loss"] == "inf"
+        assert answer.json()["moments"] == [[0, "inf"]]
+        assert client.post(f"{session}/explain", {"number": "loss"}).status == 200
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -333,13 +355,13 @@ def test_the_equations_of_the_article_are_all_there(client):
             {"layer": ["max_pool1"], "channel": 0},
             "layer must be one of max_pool1, got ['max_pool1']",
         ),
-        ("fields", {"layer": 0, "pixel": [0, 0]}, "layer must be a name, got 0"),
+        ("fields", {"map": 8, "pixel": [0, 0]}, "map must be an integer in 0 .. 7, got 8"),
         (
             "fields",
-            {"layer": "conv1", "pixel": [0]},
+            {"map": 1, "pixel": [0]},
             "pixel must be a list of a row and a column, or empty, got [0]",
         ),
-        ("fields", {"layer": "conv1", "pixel": [0, 8]}, "j must be an integer in 0 .. 7, got 8"),
+        ("fields", {"map": 1, "pixel": [0, 8]}, "j must be an integer in 0 .. 7, got 8"),
         ("gallery", {"first": -1}, "first must be an integer in 0 .. 199, got -1"),
         ("gallery", {"first": 0, "label": 10}, "label must be an integer in 0 .. 9, got 10"),
         (
@@ -479,10 +501,25 @@ def test_fifty_pages_at_once_all_get_their_answers(client):
     assert {tuple(losses) for _, losses in found} == {tuple(found[0][1])}
 
 
-def test_more_pages_than_are_kept_let_the_oldest_go(client):
-    sessions = [client.open() for _ in range(served.MOST_SESSIONS + 1)]
-    assert client.post(f"{sessions[0]}/maps", {}).status == 410
-    assert client.post(f"{sessions[-1]}/maps", {}).status == 200
+def test_more_pages_than_are_kept_let_the_most_silent_go(client):
+    sessions = [client.open() for _ in range(served.MOST_SESSIONS)]
+    assert client.post(f"{sessions[0]}/maps", {}).status == 200
+    newest = client.open()
+    assert client.post(f"{sessions[1]}/maps", {}).status == 410
+    assert client.post(f"{sessions[0]}/maps", {}).status == 200
+    assert client.post(f"{newest}/maps", {}).status == 200
+
+
+def test_few_of_the_sessions_that_were_left_are_kept(client):
+    left = [client.open() for _ in range(served.MOST_LEFT + 2)]
+    for session in left:
+        client.ask("POST", f"{session}/bye", b"")
+    client.open()
+    names = [session.removeprefix("/sessions/") for session in left]
+    again = [client.post("/open", {"session": name}).json()["session"] for name in names]
+    assert [new == old for new, old in zip(again, names, strict=True)] == (
+        [False] * 2 + [True] * served.MOST_LEFT
+    )
 
 
 @pytest.mark.slow
@@ -506,43 +543,56 @@ def test_memory_does_not_grow_with_requests(client):
 # ---- The end ----
 
 
-def alive(client, session):
-    """Begin to listen for signs of life."""
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
-    connection.request(
-        "GET", f"{session}/alive", headers={"Host": client.host, "Cookie": client.cookie}
-    )
-    answer = connection.getresponse()
-    assert answer.readline() == b": alive\n"
-    return connection
-
-
 @pytest.mark.slow
 def test_the_server_ends_when_the_last_page_has_gone(monkeypatch):
     monkeypatch.setattr("convprop.explorer.serving.GRACE", 0.5)
+
+    def gone(client):
+        try:
+            return client.ask("GET", "/").status != 200
+        except OSError:
+            return True
+
+    with running() as client:
+        pages = [client.enter().open(), client.open()]
+        assert client.ask("POST", f"{pages[0]}/alive", b"").status == 204
+        assert client.ask("POST", f"{pages[0]}/bye", b"").status == 204
+        time.sleep(1.5)
+        assert not gone(client)
+        client.ask("POST", f"{pages[1]}/bye", b"")
+        deadline = time.monotonic() + 15
+        while not gone(client):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_page_that_falls_silent_has_gone(monkeypatch):
+    monkeypatch.setattr("convprop.explorer.serving.GRACE", 0.5)
+    monkeypatch.setattr(served, "SILENCE", 2.0)
     with running() as client:
         session = client.enter().open()
-        pages = [alive(client, session), alive(client, session)]
-        pages[0].sock.close()
-        pages[0].close()
-        time.sleep(1.5)
-        assert client.ask("GET", "/").status == 200
-        pages[1].sock.close()
-        pages[1].close()
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            try:
-                client.ask("GET", "/")
-            except OSError:
-                return
-            time.sleep(0.1)
-        pytest.fail("the server is still there")
+        for _ in range(6):
+            time.sleep(0.5)
+            assert client.ask("POST", f"{session}/alive", b"").status == 204
+        time.sleep(4)
+        with pytest.raises(OSError, match="refused"):
+            client.ask("GET", "/")
 
 
-def test_a_server_ends_with_a_page_open():
+def test_a_server_that_ends_answers_those_who_wait(monkeypatch):
+    # Behind a long request others wait for the session; they do not begin when the end has come.
     with running() as client:
-        page = alive(client, client.enter().open())
-    page.close()
+        session = client.enter().open()
+        held = next(iter(client.serving._explorer._held.values()))
+        with held.lock, ThreadPoolExecutor(3) as threads:
+            waiting = [threads.submit(client.post, f"{session}/maps", {}) for _ in range(3)]
+            time.sleep(0.3)
+            client.serving._explorer.ends = True
+            held.lock.release()
+            statuses = [request.result().status for request in waiting]
+            held.lock.acquire()
+        assert statuses == [503] * 3
 
 
 def test_a_frame_needs_no_cookie_and_its_token_in_every_path():

@@ -68,13 +68,14 @@ def explore(
     """
     if host != HOME and not allow_remote:
         raise UsageError(f"--host {host} must come with --allow-remote (see --help)")
-    if host in ("0.0.0.0", "::"):
-        raise UsageError("--host must be the address that browsers will use, not every address")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     use_threads(threads)
     # Before the training, which a port that is taken would make useless.
     with closing(bound(host, port)) as listening:
+        if listening.getsockname()[0] in ("0.0.0.0", "::"):
+            rule = "be the address that browsers will use, not every address"
+            raise UsageError(f"--host must {rule}")
         net, images, optimizer = chosen(model, data, seed, terminal)
         index, fresh = least_sure(net, images), model in PRESETS
         serving = Serving(

@@ -16,6 +16,9 @@ from convprop.layers import Conv, Dense, Pool
 from convprop.network import Network
 from convprop.ops.loss import as_weights
 
+# What is infinite, or no number, shows it by itself.
+quiet = np.errstate(all="ignore")
+
 
 class Explainer:
     """Carries images through a network, forward and back, and explains the numbers on the way.
@@ -54,6 +57,7 @@ class Explainer:
         self.done = net.backpropagate(checked, self._targets, self._weights)
         self._parameters = {name: array.copy() for name, array in net.parameters.items()}
 
+    @quiet
     def output(
         self,
         layer: str | int,
@@ -93,6 +97,7 @@ class Explainer:
             return dense.output(place, image, *_row("i and j", k, i, j))
         return pointwise.output(place, image, k, i, j)
 
+    @quiet
     def weight_gradient(
         self, layer: str | int, k: int, c: int, m: int | None = None, n: int | None = None
     ) -> Explanation:
@@ -117,6 +122,7 @@ class Explainer:
             return dense.weight_gradient(place, *_row("m and n", (k, c), m, n)[0])
         raise self._no_parameters(place, "weight")
 
+    @quiet
     def bias_gradient(self, layer: str | int, k: int) -> Explanation:
         """Explain dE/db of one bias: the deltas that it collects."""
         self._require_targets()
@@ -127,6 +133,7 @@ class Explainer:
             return conv.bias_gradient(place, k)
         return dense.bias_gradient(place, k)
 
+    @quiet
     def delta(
         self,
         layer: str | int,
@@ -167,6 +174,7 @@ class Explainer:
             return dense.delta(place, image, c, i, j)
         return pointwise.delta(place, image, c, i, j)
 
+    @quiet
     def loss(self, *, image: int = 0) -> Explanation:
         """Explain an image's loss: each output's target, what it adds to E, and its delta."""
         self._require_targets()

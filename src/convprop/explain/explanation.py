@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.errors import invalid
 from convprop.explain import rendering
+from convprop.geometry import is_integer
 
 Array = NDArray[Any]
 
@@ -54,7 +56,8 @@ class Explanation:
         LaTeX of the equation's two sides, in letters.
     terms : structured ndarray
         A product each, in the order in which they are added up: "value" (float64: of a float32
-        network the exact product), its factors in the network's dtype, and its indices.
+        network the exact product; what a pool passes back is rounded as the engine rounds it),
+        its factors in the network's dtype, and its indices.
     factors : tuple of str
         The fields whose product a term is.
     start : (str, floating)
@@ -111,7 +114,7 @@ class Explanation:
         rows : int
             How many terms to show; the others, in the middle, are counted.
         """
-        return rendering.text(self, rows)
+        return rendering.text(self, _count("rows", rows))
 
     def to_latex(self, terms: int = 4) -> str:
         """Return the equation as LaTeX, first in letters, then with the numbers in place.
@@ -121,14 +124,20 @@ class Explanation:
         terms : int
             How many products to write out; dots stand for the others.
         """
-        return rendering.latex(self, terms)
+        return rendering.latex(self, _count("terms", terms))
 
     def to_html(self, rows: int = 12) -> str:
         """Return heading, equation and table as HTML."""
-        return rendering.html(self, rows)
+        return rendering.html(self, _count("rows", rows))
 
     def __str__(self) -> str:
         return self.to_text()
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def _count(name: str, value: object) -> int:
+    if not is_integer(value, 1):
+        raise invalid(name, "be a positive integer", f"{value!r:.80}")
+    return int(value)

@@ -10,6 +10,7 @@ from convprop import ops
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Step
 from convprop.explain.place import Place, index_text, latex_text, subscript
+from convprop.explain.rendering import power
 
 
 def applied(activation: Place, x: Any) -> Any:
@@ -58,7 +59,7 @@ def with_factor(
         value = before.delta_in[at]
         total = sums.flushed(total * derivative)[()]
         words = f"times f'(x) = {derivative!s}, {before.name}'s slope"
-        steps += (Step(words, rf"\Bigl( % \Bigr) \cdot {derivative!s}", total),)
+        steps += (Step(words, rf"\Bigl( % \Bigr) \cdot {power(derivative)}", total),)
         formula = rf"\Bigl( {formula} \Bigr) f'(x)"
         name = "delta"
         symbol = rf"\delta^{{{latex_text(whose)}}}_{subscript(found)}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from convprop.errors import invalid
 from convprop.explain.place import check_index, check_network, layer_index
+from convprop.geometry import is_integer
 from convprop.layers import Conv, Dense, Flatten, Pool, Shape
 from convprop.network import Network
 
@@ -44,7 +45,7 @@ def receptive_field(
     net : Network
     layer : str or int
         A layer's name, or its place from 0; "input" for a pixel of the image, which depends on
-        itself.
+        itself. (A layer that is called "input" is meant by its place.)
     i, j : int
         The pixel of the layer's output; left out where it is a row of values.
     of : str or int
@@ -53,7 +54,7 @@ def receptive_field(
     check_network(net)
     last, first = _position(net, layer), _position(net, of)
     if first > last:
-        raise invalid("of", f"come before {_name(net, last)}", repr(of))
+        raise invalid("of", f"come before {_name(net, last)}", f"{of!r:.80}")
     rows, columns = _start(net.shapes[last], i, j)
     for at in range(last - 1, first - 1, -1):
         if isinstance(net.layers[at], Conv | Pool):
@@ -86,7 +87,7 @@ def projective_field(
     check_network(net)
     first, last = _position(net, layer), layer_index(net, on) + 1
     if first > last:
-        raise invalid("on", f"come after {net.names[first - 1]}", repr(on))
+        raise invalid("on", f"come after {net.names[first - 1]}", f"{on!r:.80}")
     rows, columns = _start(net.shapes[first], i, j)
     for at in range(first, last):
         if isinstance(net.layers[at], Conv | Pool):
@@ -98,13 +99,17 @@ def projective_field(
 
 def _position(net: Network, layer: str | int) -> int:
     """Return 0 for "input", and l + 1 for the output of layer l."""
-    return 0 if layer == "input" else layer_index(net, layer) + 1
+    return 0 if isinstance(layer, str) and layer == "input" else layer_index(net, layer) + 1
 
 
 def _start(shape: Shape, i: object, j: object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     height, width = shape[1:] if len(shape) == 3 else (1, 1)
-    if len(shape) == 1 and not (i in (None, 0) and j in (None, 0)):
-        raise invalid("i and j", "be left out of a layer without rows and columns", f"{i}, {j}")
+    if len(shape) == 1 and not all(
+        at is None or (is_integer(at, 0) and int(at) == 0) for at in (i, j)
+    ):
+        raise invalid(
+            "i and j", "be left out of a layer without rows and columns", f"{i!r:.40}, {j!r:.40}"
+        )
     row = 0 if i is None and len(shape) == 1 else check_index("i", i, height)
     column = 0 if j is None and len(shape) == 1 else check_index("j", j, width)
     return np.array([row]), np.array([column])

@@ -112,7 +112,7 @@ def check_index(name: str, value: object, length: int) -> int:
     """Return an index as an int; raise InvalidInput unless it lies in 0 .. length - 1."""
     if is_integer(value, 0) and int(value) < length:
         return int(value)
-    raise invalid(name, f"be an integer in 0 .. {length - 1}", repr(value))
+    raise invalid(name, f"be an integer in 0 .. {length - 1}", f"{value!r:.80}")
 
 
 def check_indices(

@@ -14,6 +14,7 @@ from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Part, Step
 from convprop.explain.factor import with_factor
 from convprop.explain.place import Place, check_indices, index_text, subscript, zero_like
+from convprop.explain.rendering import power
 from convprop.explain.tables import table
 
 Array = NDArray[Any]
@@ -83,7 +84,7 @@ def output(place: Place, image: int, c: object, i: object, j: object) -> Explana
             terms=terms,
             factors=("o",),
             parts=(Part("", 0, len(terms), running),),
-            steps=(Step(words, rf"\Bigl( % \Bigr) \cdot {at.part!s}", total),),
+            steps=(Step(words, rf"\Bigl( % \Bigr) \cdot {power(at.part)}", total),),
             total=total,
             **described,
         )

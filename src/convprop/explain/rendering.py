@@ -21,7 +21,7 @@ def text(explanation: Explanation, rows: int) -> str:
     """Return heading, table and result as text."""
     title = f"{explanation.name} = {explanation.value!s}   ({explanation.source})"
     lines = _wrapped(title)
-    for digits in (DIGITS, 7, 5):
+    for digits in (DIGITS, 7, 5, 4, 3):
         header, cells = _table(explanation, rows, digits)
         columns = zip(header, *filter(None, cells), strict=True)
         widths = [max(map(len, column)) for column in columns]
@@ -52,7 +52,7 @@ def latex_lines(explanation: Explanation, terms: int) -> list[str]:
     numbers = _numbers(explanation, terms)
     for step in explanation.steps:
         numbers = step.latex.replace("%", numbers)
-    return [explanation.symbol, explanation.formula, numbers, _power(explanation.value)]
+    return [explanation.symbol, explanation.formula, numbers, power(explanation.value)]
 
 
 def mathml_lines(explanation: Explanation, terms: int) -> list[str]:
@@ -94,7 +94,10 @@ def _table(
 ) -> tuple[list[str], list[list[str] | None]]:
     """Return the column names and the rows' cells; None stands for the terms left out."""
     terms = explanation.terms
-    names = [name for name in terms.dtype.names or () if name != "value"]
+    # The second of two factors that are the same says nothing new.
+    names = [
+        name for name in terms.dtype.names or () if name != "value" and not name.endswith(" again")
+    ]
     names.sort(key=lambda name: terms.dtype[name].kind == "f")
     running = explanation.running
     products = len(explanation.factors) > 1
@@ -150,7 +153,7 @@ def _numbers(explanation: Explanation, count: int) -> str:
     """Return the sum with its numbers in place, dots in the place of all but ``count`` terms."""
     start, value = explanation.start
     opening, between, closing = explanation.brackets
-    parts = [_power(value)] if start else []
+    parts = [power(value)] if start else []
     # Products that are 0 show nothing.
     shown = np.flatnonzero(explanation.terms["value"]) if "+" in between else None
     if shown is None or not len(shown):
@@ -166,14 +169,14 @@ def _numbers(explanation: Explanation, count: int) -> str:
             parts.append(r"\cdots")
             continue
         term = explanation.terms[place]
-        factors = [_power(term[name]) for name in explanation.factors]
+        factors = [power(term[name]) for name in explanation.factors]
         if len(factors) > 1 or "+" in between:
             factors = [f"({factor})" if factor.startswith("-") else factor for factor in factors]
         parts.append(r" \cdot ".join(factors))
     return opening + (between.join(parts) or "0") + closing
 
 
-def _power(value: Any) -> str:
+def power(value: Any) -> str:
     """Return a number as LaTeX."""
     mantissa, exponent, power = number(value).partition("e")
     if mantissa.lstrip("-") in ("inf", "nan"):

@@ -15,7 +15,7 @@ from convprop.errors import invalid
 from convprop.explain import Explanation
 from convprop.explain.fields import projective_field, receptive_field
 from convprop.explain.mathml import mathml
-from convprop.explain.place import check_index, layer_index
+from convprop.explain.place import check_index
 from convprop.explain.rendering import mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
 from convprop.layers import Activation, Conv, Dense, Pool
@@ -118,7 +118,7 @@ def maps(session: Session) -> Answer:
         "predicted": int(net.classes_of(done.layers[-1].output.reshape(1, -1))[0]),
         "index": session.index,
         "relabelled": session.relabelled,
-        "moments": [[moment.step, moment.loss] for moment in session.moments],
+        "moments": [[moment.step, text(np.float64(moment.loss))] for moment in session.moments],
     }
 
 
@@ -170,6 +170,8 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
     kinds = {}
     for kind in ("max", "average", "l2"):
         options = {name: settings[name] for name in ("size", "stride", "padding")}
+        if kind == "average" == settings["pool"]:
+            options["count_padding"] = settings["count_padding"]
         x, winner = ops.pool.forward(o, kind, **options)
         kinds[kind] = {
             "output": packed(x[0]),
@@ -184,20 +186,18 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
     }
 
 
-def fields(session: Session, layer: object, pixel: list[Any]) -> Answer:
+def fields(session: Session, map_: object, pixel: list[Any]) -> Answer:
     """Return which pixels of every map depend on a pixel, or that it depends on.
 
-    Of the image and of the outputs up to the layer's own those that the pixel is made of, of
-    later outputs those that it goes into, as rows and columns. ``layer`` is "input" for a pixel
-    of the image.
+    Of the image and of the outputs up to the pixel's own those that it is made of, of later
+    outputs those that it goes into, as rows and columns. Map 0 is the image, l + 1 the output of
+    layer l.
     """
     net = session.net
-    if not isinstance(layer, str):
-        raise invalid("layer", "be a name", repr(layer))
-    names = ["input", *net.names]
-    own = 0 if layer == "input" else layer_index(net, layer) + 1
-    regions = [receptive_field(net, layer, *pixel, of=name) for name in names[: own + 1]]
-    regions += [projective_field(net, layer, *pixel, on=name) for name in names[own + 1 :]]
+    own = check_index("map", map_, len(net.layers) + 1)
+    of: list[str | int] = ["input", *range(len(net.layers))]
+    regions = [receptive_field(net, of[own], *pixel, of=other) for other in of[: own + 1]]
+    regions += [projective_field(net, of[own], *pixel, on=other) for other in of[own + 1 :]]
     return {
         "regions": [
             {"rows": region.rows.tolist(), "columns": region.columns.tolist()} for region in regions

@@ -33,7 +33,8 @@ def _label(session: Session, body: dict[str, Any]) -> dict[str, Any]:
 def _draw(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     rows = body.get("pixels")
     try:
-        pixels = np.array(rows, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            pixels = np.array(rows, dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         pixels = np.empty(0, np.float32)
     if pixels.ndim != 2 or not 1 <= pixels.size <= 128 * 128 or not np.isfinite(pixels).all():
@@ -75,10 +76,10 @@ def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     }
     number, at = body.get("number"), body.get("at", [])
     if not isinstance(number, str) or number not in questions:
-        raise invalid("number", f"be one of {', '.join(questions)}", repr(number))
+        raise invalid("number", f"be one of {', '.join(questions)}", f"{number!r:.80}")
     least, most = INDICES[number]
     if not isinstance(at, list) or not least <= len(at) <= most:
-        raise invalid("at", f"be a list of {least} to {most} indices", repr(at))
+        raise invalid("at", f"be a list of {least} to {most} indices", f"{at!r:.80}")
     layer = [] if number == "loss" else [body.get("layer")]
     return answers.explanation(questions[number](*layer, *at))
 
@@ -90,8 +91,8 @@ def _routing(session: Session, body: dict[str, Any]) -> dict[str, Any]:
 def _fields(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     pixel = body.get("pixel", [])
     if not isinstance(pixel, list) or len(pixel) not in (0, 2):
-        raise invalid("pixel", "be a list of a row and a column, or empty", repr(pixel))
-    return answers.fields(session, body.get("layer"), pixel)
+        raise invalid("pixel", "be a list of a row and a column, or empty", f"{pixel!r:.80}")
+    return answers.fields(session, body.get("map"), pixel)
 
 
 def _gallery(session: Session, body: dict[str, Any]) -> dict[str, Any]:

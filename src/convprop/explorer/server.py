@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -16,7 +17,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from convprop.errors import DataError, InvalidInput, TrainingDiverged
@@ -27,9 +28,10 @@ from convprop.explorer.session import Session
 MOST_SESSIONS = 64
 """Pages at a time; the one that has been silent longest gives way."""
 MOST_LEFT = 4
-"""Sessions that are kept although their page has gone: it may only have lost its connection."""
-HEARTBEAT = 5.0
-"""Seconds between two signs of life to a page."""
+"""Sessions that are kept although their page has gone: it may be on its way back."""
+SILENCE = 150.0
+"""Seconds without a sign of life after which a page has gone; browsers let a hidden page speak
+once a minute. (A connection that stays open would tell at once, but browsers have only six.)"""
 
 CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -40,12 +42,17 @@ CONTENT_TYPES = {
 
 
 class Held:
-    """A session, the lock that lets one request at a time have it, and who still looks at it."""
+    """A session, the lock that lets one request at a time have it, and when its page last spoke."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.lock = threading.Lock()
-        self.pages = 0
+        self.heard = time.monotonic()
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether its page is still there."""
+        return time.monotonic() - self.heard < SILENCE
 
 
 @dataclass
@@ -56,16 +63,11 @@ class Explorer:
     ----------
     make : callable
         Gives a page its session.
-    pages : int
-        How many are open.
-    last_seen : float or None
-        When the last page was closed, by time.monotonic(); None while there is one, and before
-        the first.
+    ends : bool
+        Whether the server is about to end: no question is answered any more.
     """
 
     make: Callable[[], Session]
-    pages: int = 0
-    last_seen: float | None = None
     ends: bool = False
     _held: OrderedDict[str, Held] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,7 +88,8 @@ class Explorer:
                 Route("/", self.page, methods=["GET"]),
                 Route("/page/{name:str}", self.page, methods=["GET"]),
                 Route("/open", self.open, methods=["POST"]),
-                Route("/sessions/{session:str}/alive", self.alive, methods=["GET"]),
+                Route("/sessions/{session:str}/alive", self.alive, methods=["POST"]),
+                Route("/sessions/{session:str}/bye", self.bye, methods=["POST"]),
                 Route("/sessions/{session:str}/upload", self.upload, methods=["POST"]),
                 Route("/sessions/{session:str}/{question:str}", self.ask, methods=["POST"]),
             ]
@@ -99,7 +102,9 @@ class Explorer:
         found = self._files.get(request.path_params.get("name", "index.html"))
         if found is None:
             return _error(404, "no such file")
-        return Response(found[0], media_type=found[1])
+        # The browser asks for the icon again whenever the address changes.
+        icon = {"Cache-Control": "max-age=3600"} if found[1] == CONTENT_TYPES["svg"] else None
+        return Response(found[0], media_type=found[1], headers=icon)
 
     async def open(self, request: Request) -> Response:
         """Make a session, or take up the one that a page had before its reload; describe it."""
@@ -109,53 +114,49 @@ class Explorer:
         name, held = await self._left(body.get("session"))
         if held is None:
             name, held = secrets.token_urlsafe(12), Held(await run_in_threadpool(self.make))
-        with self._lock:
-            self._held[name] = held
-            while len(self._held) > MOST_SESSIONS:
-                left = (name for name, one in self._held.items() if not one.pages)
-                self._held.pop(next(left, next(iter(self._held))))
-        if not self.pages:
-            # Until it tells that it is alive, for which it has some seconds.
-            self.last_seen = time.monotonic()
+            self._keep(name, held)
         return JSONResponse({"session": name} | answers.network(held.session))
 
     async def _left(self, name: object) -> tuple[str, Held | None]:
-        """Return a session that no page looks at any more."""
+        """Return a session that no page looks at any more; now one does."""
         for _ in range(10):
             with self._lock:
                 held = self._held.get(name) if isinstance(name, str) else None
-            if held is None or not held.pages:
-                return str(name), held
+                if held is None:
+                    break
+                if not held.looked_at:
+                    held.heard = time.monotonic()
+                    self._held.move_to_end(str(name))
+                    return str(name), held
             # The end of the page before the reload may come to be known after its beginning.
             await anyio.sleep(0.05)
         return "", None
 
-    async def alive(self, request: Request) -> Response:
-        """Send a sign of life now and then, for as long as the page is there."""
-        held = self._find(request)
-        if held is None:
-            return _gone()
-        return StreamingResponse(self._beats(held), media_type="text/event-stream")
+    def _keep(self, name: str, held: Held) -> None:
+        """Add a session, and let go of those that have been left, or silent, longest."""
+        with self._lock:
+            left = [one for one, other in self._held.items() if not other.looked_at]
+            for one in left[: max(len(left) - MOST_LEFT, 0)]:
+                del self._held[one]
+            while len(self._held) >= MOST_SESSIONS:
+                self._held.popitem(last=False)
+            self._held[name] = held
 
-    async def _beats(self, held: Held) -> AsyncIterator[bytes]:
-        self.pages += 1
-        held.pages += 1
-        self.last_seen = None
-        try:
-            while not self.ends:
-                yield b": alive\n\n"
-                for _ in range(int(HEARTBEAT * 4)):
-                    if not self.ends:
-                        await anyio.sleep(0.25)
-        finally:
-            self.pages -= 1
-            held.pages -= 1
-            if not self.pages:
-                self.last_seen = time.monotonic()
-            with self._lock:
-                left = [name for name, one in self._held.items() if not one.pages]
-                for name in left[: max(len(left) - MOST_LEFT, 0)]:
-                    del self._held[name]
+    def looked_at(self) -> bool:
+        """Whether any page is there."""
+        with self._lock:
+            return any(held.looked_at for held in self._held.values())
+
+    async def alive(self, request: Request) -> Response:
+        """Hear that a page is there."""
+        return _gone() if self._find(request) is None else Response(status_code=204)
+
+    async def bye(self, request: Request) -> Response:
+        """Hear that a page goes, at least for now."""
+        held = self._find(request)
+        if held is not None:
+            held.heard = -math.inf
+        return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
         """Take the bytes of a picture as the image."""
@@ -186,12 +187,14 @@ class Explorer:
         with self._lock:
             held = self._held.get(name)
             if held is not None:
+                held.heard = time.monotonic()
                 self._held.move_to_end(name)
             return held
 
-    @staticmethod
-    def _answer(held: Held, question: Question, body: dict[str, Any]) -> Response:
+    def _answer(self, held: Held, question: Question, body: dict[str, Any]) -> Response:
         with held.lock:
+            if self.ends:
+                return _error(503, "the explorer ends")
             try:
                 return JSONResponse(question(held.session, body))
             except (InvalidInput, DataError) as error:

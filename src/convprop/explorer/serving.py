@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from convprop.errors import invalid
@@ -40,6 +42,18 @@ def bound(host: str, port: int) -> socket.socket:
         reason = f"{host}:{port}: {error.strerror or error}"
         raise invalid("host and port", "be free", reason) from None
     return listening
+
+
+def _server(config: Any) -> Any:
+    """Return uvicorn's server, for which a Ctrl-C that is leaned on counts once."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if not self.should_exit:
+                super().handle_exit(sig, frame)
+
+    return Server(config)
 
 
 class Serving:
@@ -77,14 +91,14 @@ class Serving:
         host: str = listening.getsockname()[0]
         name = f"[{host}]" if ":" in host else host
         self.port: int = listening.getsockname()[1]
-        names = {f"{name}:{self.port}"}
-        if host == "127.0.0.1":
-            names.add(f"localhost:{self.port}")
+        names = {name, "localhost"} if host == "127.0.0.1" else {name}
+        # Browsers leave the port out where it is the usual one.
+        names = {one if self.port == 80 else f"{one}:{self.port}" for one in names}
         self._explorer = Explorer(make)
         self._stays = stays
         guard = Guard(self._explorer.app(), tuple(sorted(names)), framed=framed)
         self.url = f"http://{name}:{self.port}{guard.entrance}"
-        self._server = uvicorn.Server(
+        self._server = _server(
             uvicorn.Config(
                 guard,
                 http="h11",
@@ -120,13 +134,17 @@ class Serving:
         alone = False
         if ready is not None and not serving.done():
             await asyncio.to_thread(ready)
+        seen: float | None = None
         while not serving.done():
             await asyncio.sleep(0.2)
-            gone = self._explorer.last_seen
+            if self._explorer.looked_at():
+                seen = time.monotonic()
+            elif not self._stays and seen is not None and time.monotonic() - seen > GRACE:
+                alone = self._server.should_exit = True
             if self._server.should_exit:
                 self._explorer.ends = True
-            elif not self._stays and gone is not None and time.monotonic() - gone > GRACE:
-                alone = self._explorer.ends = self._server.should_exit = True
+                # What is cut off from here on is meant to be.
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await serving
         return alone
 

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 BATCH_SIZE = 32
 MOST_STEPS = 20
 """Of one request: what keeps a small network's answer within a tenth of a second."""
-MOST_SECONDS = 1.0
+MOST_SECONDS = 0.5
 """Of one request: of a large network as many steps as fit, so that the server can end soon."""
 MOST_MOMENTS = 120
 """Copies of the weights that the way back in time keeps."""

@@ -2,6 +2,8 @@
 
 let session = null;
 let alive = null;
+// Milliseconds between two signs of life.
+const BEAT = 20000;
 // In a notebook the page stands in a frame.
 const framed = parent !== window;
 export const asked = new Map();
@@ -35,14 +37,15 @@ const coming = new Map();
 
 async function post(path, body, type = "application/json") {
   const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } }).catch(() => {
-    alive?.close();
+    clearInterval(alive);
     throw new Error(framed
       ? "Nobody answers: the notebook's Python has ended, or has shown this page anew. Run the cell again."
       : "Nobody answers: convprop explore has ended. Start it again, and open its new address.");
   });
-  const answer = await response.json().catch(() => ({ error: `${response.status}: ${response.statusText}` }));
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text);
+  // What the server refuses before it is asked, it refuses in plain words.
+  throw new Error(response.headers.get("content-type").startsWith("application/json") ? JSON.parse(text).error : text.trim());
 }
 
 // The session that the browser remembers for this tab, if it does: a reload goes on with its network.
@@ -64,9 +67,9 @@ export async function open() {
   const answer = await post("open", JSON.stringify({ session: remembered() }));
   session = answer.session;
   remembered(session);
-  // As long as this stays open, the server knows that somebody looks.
-  alive = new EventSource(`sessions/${session}/alive`);
-  addEventListener("pagehide", () => alive.close());
+  // The server is told that somebody looks, and when nobody does any more.
+  alive = setInterval(() => fetch(`sessions/${session}/alive`, { method: "POST" }).catch(() => clearInterval(alive)), BEAT);
+  addEventListener("pagehide", () => navigator.sendBeacon(`sessions/${session}/bye`));
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   asked.set("open", { ...answer, session: null });
   return answer;

@@ -128,10 +128,10 @@ export function delta(root) {
     kernel.show(window, { text: true });
     products.show(productMap(layer), { text: true });
     // Zeros as far as the rotated kernel reaches beyond the map (Eq. 22).
-    const border = (axis) => (state.flipped ? Math.max((size[axis] - 1) * dilation[axis] - padding[2 * axis], 0) : 0);
+    const border = padding.map((side, at) => (state.flipped ? Math.max((size[at >> 1] - 1) * dilation[at >> 1] - side, 0) : 0));
     const [over] = sliding(layer);
     deltas.show(mapOf(after, output), {
-      margin: [border(0), border(0), border(1), border(1)],
+      margin: border,
       overlay: over && { map: window, row: over.row, column: over.column, step: dilation },
     });
     kernelCaption.textContent = state.flipped ? "w, rotated by 180°" : "kernel w";

@@ -48,7 +48,7 @@ export function nextOutput() {
 export function forward(root) {
   const input = new Picture({
     label: "input map", name: "o", onpoint: (row, column) => layerOf().shape.length > 2 && set({ out: outputAt(layerOf(), row, column) }),
-    onhover: (at) => look(at && { row: at[0], column: at[1], ...(layerOf().kind === "conv" ? { c } : {}) }),
+    onhover: (at) => look(at && { row: at[0], column: at[1], ...(layerOf().kind === "conv" ? { c: channel } : {}) }),
   });
   const kernel = new Picture({ label: "kernel", name: "w", onhover: (at) => look(weightAt(at, turns())) });
   const products = new Picture({ label: "products under the window", name: "w·o", onhover: (at) => look(weightAt(at, layerOf().settings.flip_kernel)) });
@@ -60,7 +60,9 @@ export function forward(root) {
   const { show, look, goTo } = terms(detail, (place) => mark(place));
   const [outputCaption, kernelCaption] = [el("span"), el("span")];
   let found = null;
+  // The input channel that is shown: the kernel's own, and that of the input, which differ in groups.
   let c = 0;
+  let channel = 0;
 
   root.append(words, controls, work([
     captioned(input, "input o, and the window"), captioned(output, outputCaption),
@@ -82,16 +84,16 @@ export function forward(root) {
   function weightAt(place, turned) {
     if (!place) return null;
     const [m, n] = turn(turned, place);
-    return { m, n, c };
+    return { m, n, c: channel };
   }
 
   function mark(place) {
     const { row, column, wins, m, n, c: channels } = found.columns;
-    const chosen = place ?? wins?.indexOf("True") ?? -1;
+    const chosen = place ?? wins?.indexOf("1") ?? -1;
     input.frames = chosen < 0 || !row ? window_() : [...window_(), pixel(row[chosen], column[chosen], "winner")];
     input.draw();
     if (!m) return;
-    const mine = place !== null && Number(channels[place]) === c;
+    const mine = place !== null && Number(channels[place]) === channel;
     kernel.frames = mine ? [pixel(...turn(turns(), [m[place], n[place]]), "winner")] : [];
     // The products lie as the window does.
     products.frames = mine ? [pixel(...turn(layerOf().settings.flip_kernel, [m[place], n[place]]), "winner")] : [];
@@ -119,6 +121,7 @@ export function forward(root) {
     const weights = state.maps.parameters[`${layer.name}.weight`];
     const channels = convolves ? weights.shape[1] : 1;
     c = Math.min(state.channel, channels - 1);
+    channel = convolves ? channelOf(layer, k, c) : row ? 0 : k;
     const window = convolves ? kernelOf(weights, k, c) : null;
 
     refill(controls,
@@ -131,7 +134,7 @@ export function forward(root) {
     words.replaceChildren([lead(layer), layer.place ? null : normalised()].filter(Boolean).join(" "));
     const { dilation, flip_kernel: flips } = layer.settings;
     const [over] = window_();
-    input.show(mapOf(inputOf(layer), convolves ? channelOf(layer, k, c) : row ? 0 : k), {
+    input.show(mapOf(inputOf(layer), channel), {
       frames: window_(), margin: paddingOf(layer), range: layer.place === 0 ? extent(inputOf(layer).values) : null,
       overlay: window && { map: flips ? turned(window) : window, row: over.row, column: over.column, step: dilation },
     });

@@ -28,9 +28,9 @@ export function short(value) {
   return number.toExponential(1);
 }
 
-// Map c of an array (C, H, W), or a row of values as one map of one row.
+// Map c of an array (C, H, W), or a row of values as one map, which is drawn in lines.
 export function mapOf(array, c) {
-  if (array.shape.length < 3) return { height: 1, width: array.values.length, values: array.values, dtype: array.dtype };
+  if (array.shape.length < 3) return { height: 1, width: array.values.length, values: array.values, dtype: array.dtype, row: true };
   const [, height, width] = array.shape;
   return { height, width, values: array.values.subarray(c * height * width, (c + 1) * height * width), dtype: array.dtype };
 }

@@ -12,11 +12,11 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const middle = () => (dark.matches ? [28, 30, 34] : [250, 250, 248]);
 export const onThemeChange = (redraw) => dark.addEventListener("change", redraw);
 
-export function colour(value, most) {
+export function colour(value, most, ground = middle()) {
   if (Number.isNaN(value)) return [255, 0, 255];
   const part = Math.min(Math.abs(value) / most, 1) ** 0.75;
   const end = value < 0 ? BELOW : ABOVE;
-  return middle().map((from, n) => Math.round(from + part * (end[n] - from)));
+  return ground.map((from, n) => Math.round(from + part * (end[n] - from)));
 }
 
 export function grey(value, low, high) {
@@ -64,7 +64,7 @@ export class Picture {
   draw() {
     const { map, canvas } = this;
     if (!map) return;
-    const long = map.height === 1;
+    const long = Boolean(map.row);
     const [top, bottom, left, right] = this.margin;
     const inner = long ? Math.min(map.width, LONG) : map.width;
     const across = inner + left + right;
@@ -76,14 +76,15 @@ export class Picture {
     canvas.height = rows * this.side * sharp;
     canvas.style.width = `${across * this.side}px`;
     canvas.style.height = `${rows * this.side}px`;
-    const pen = canvas.getContext("2d");
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
     pen.scale(sharp, sharp);
     const most = this.most ?? largest(map.values);
+    const ground = middle();
     this.#hatch(pen, across * this.side, rows * this.side);
     for (let n = 0; n < map.values.length; n++) {
       const value = Number(map.values[n]);
       const paint = this.paints ? this.paints[n] : this.rgb ? [0, 1, 2].map((c) => grey(Number(this.rgb[c * map.values.length + n]), ...this.range)[0])
-        : this.range ? grey(value, ...this.range) : colour(value, most);
+        : this.range ? grey(value, ...this.range) : colour(value, most, ground);
       pen.fillStyle = `rgb(${paint})`;
       const [row, column] = [Math.floor(n / inner) + top, (n % inner) + left];
       pen.fillRect(column * this.side, row * this.side, this.side, this.side);
@@ -153,7 +154,7 @@ export class Picture {
     const box = this.canvas.getBoundingClientRect();
     const column = Math.floor(((event.clientX - box.left) / box.width) * this.across);
     const row = Math.floor((event.clientY - box.top) / (box.width / this.across));
-    if (this.map.height === 1) return [0, row * this.inner + column];
+    if (this.map.row) return [0, row * this.inner + column];
     return [row - this.margin[0], column - this.margin[2]];
   }
 
@@ -200,7 +201,7 @@ export class Picture {
     event.preventDefault();
     const from = this.at ?? this.cursor;
     // A row that is drawn in lines is gone through in lines.
-    const [row, column] = this.map.height === 1 ? [0, from[1] + move[1] + move[0] * this.inner] : [from[0] + move[0], from[1] + move[1]];
+    const [row, column] = this.map.row ? [0, from[1] + move[1] + move[0] * this.inner] : [from[0] + move[0], from[1] + move[1]];
     if (!this.#inside(row, column)) return;
     this.cursor = [row, column];
     say(this.words(row, column));

@@ -5,7 +5,7 @@ import { integer, layerChoice } from "./controls.js";
 import { nextInput } from "./delta.js";
 import { windowOf } from "./forward.js";
 import { el, failed, labelled, refill } from "./dom.js";
-import { full, mapOf, short, unpack } from "./numbers.js";
+import { full, largest, mapOf, short, unpack } from "./numbers.js";
 import { Picture, captioned, pixel } from "./picture.js";
 import { player } from "./player.js";
 import { layerOf, now, paddingOf, set, state } from "./state.js";
@@ -71,7 +71,7 @@ export function pooling(root) {
     input.show(map, { at: [i, j], text: true, margin: paddingOf(layer) });
     delta.show(deltas, { text: true });
     const over = found.columns.i.map((row, at) => [Number(row), Number(found.columns.j[at])]);
-    const most = Math.max(...deltas.values.map(Math.abs)) || 1;
+    const most = largest(deltas.values);
     for (const { kind, output, routed, said } of kinds) {
       const [made, came] = [answer.kinds[kind].output, answer.kinds[kind].delta].map((array) => mapOf(unpack(array), 0));
       output.canvas.closest(".kind").classList.toggle("own", kind === answer.kind);

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { el, failed, refill, svg, tick } from "./dom.js";
 import { nextWeight, weightChoices } from "./gradient.js";
-import { extent, full, kernelOf, mapOf, short } from "./numbers.js";
+import { extent, full, kernelOf, largest, mapOf, short } from "./numbers.js";
 import { Picture, captioned, cellOf, colour, grey, hideTip, showTip, stacked } from "./picture.js";
 import { player } from "./player.js";
 import { channelOf, deltaOf, inputOf, layerOf, now, outputOf, paddingOf, set, state } from "./state.js";
@@ -90,7 +90,7 @@ export function sharing(root) {
       const inside = row >= 0 && column >= 0 && row < map.height && column < map.width;
       const value = inside ? map.values[row * map.width + column] : 0;
       const box = svg("rect", { x: x - side / 2, y: y - side / 2, width: side, height: side, rx: 3, fill: inside ? `rgb(${paint(value)})` : "none", class: inside ? "unit" : "unit padding" });
-      box.addEventListener("pointermove", (event) => showTip(event, inside ? `${name} [${row}, ${column}] = ${full(value, map.dtype)}` : "padding: 0"));
+      box.addEventListener("pointermove", (event) => showTip(event, inside ? `${name} [${row}, ${column}] = ${full(value, map.dtype)}` : `padding: ${layer.settings.padding_value ?? 0}`));
       box.addEventListener("pointerleave", hideTip);
       const words = svg("text", { x: x + beside * (side / 2 + 6), y: y + 4, "text-anchor": beside < 0 ? "end" : "start" }, `${inside ? short(value) : "padding"}`);
       drawing.append(box, words);
@@ -114,7 +114,7 @@ export function sharing(root) {
       return [found, mine.map(({ i, j }) => ["delta", row(found, { i: String(i), j: String(j) }), i, j])];
     }
     const all = await Promise.all(mine.map(({ i, j }) => ask("explain", { number: "output", layer: layer.name, at: [k, i, j] })));
-    return [null, mine.map(({ i, j }, at) => ["w", row(all[at], { c: String(c), ...wanted }), i, j])];
+    return [null, mine.map(({ i, j }, at) => ["w", row(all[at], { c: String(channelOf(layer, k, c)), ...wanted }), i, j])];
   }
 
   function table(rows) {
@@ -143,7 +143,7 @@ export function sharing(root) {
     const before = inputOf(layer);
     const maps = { window, input: mapOf(before, channelOf(layer, k, c)), output: mapOf(back, k) };
     const range = layer.place === 0 ? extent(before.values) : null;
-    const [mostIn, mostOut] = [maps.input, maps.output].map((map) => Math.max(...map.values.map(Math.abs)) || 1);
+    const [mostIn, mostOut] = [maps.input, maps.output].map((map) => largest(map.values));
     maps.paintInput = (value) => (range ? grey(value, ...range) : colour(value, mostIn));
     maps.paintOutput = (value) => colour(value, mostOut);
     const frame = patch(layer);

@@ -69,7 +69,7 @@ export function readAddress() {
   const words = new URLSearchParams((location.hash || saved).slice(1));
   const found = { ...DEFAULTS };
   for (const [name, value] of words) {
-    if (name in READ) found[name] = READ[name](value);
+    if (Object.hasOwn(READ, name)) found[name] = READ[name](value);
   }
   return found;
 }
@@ -106,6 +106,8 @@ function clamp() {
   if (!network || !state.maps) return;
   const layer = network.layers.find((one) => one.name === state.layer) ?? network.layers[0];
   state.layer = layer.name;
+  state.channel = Math.max(state.channel, 0);
+  if (state.geometry.length !== DEFAULTS.geometry.length) state.geometry = DEFAULTS.geometry;
   if (state.target >= network.classes.length) state.target = -1;
   const { outputs, deltas, gradients } = state.maps;
   const place = network.layers.indexOf(layer);

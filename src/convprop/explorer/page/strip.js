@@ -81,8 +81,7 @@ export async function fields(view) {
   const back = view === "delta";
   const shape = back ? state.maps.outputs[layer.place].shape : layer.shape;
   const pixel = shape.length < 3 ? [] : (back ? state.input : state.out).slice(1, 3);
-  const of = !back ? layer.name : layer.place ? state.network.layers[layer.place - 1].name : "input";
-  return (await ask("fields", { layer: of, pixel })).regions;
+  return (await ask("fields", { map: layer.place + (back ? 0 : 1), pixel })).regions;
 }
 
 // The frame round a region of rows and columns.

@@ -8,7 +8,7 @@ const WORDS = {
   x: "x", "f'": "f′", k: "k", c: "c", m: "m", n: "n", i: "i", j: "j", f: "f", wins: "wins",
   image: "image", t: "t", y: "y", p: "p", "-log p": "−log p", "y-t": "y−t",
 };
-const SHOWN = 200;
+const SHOWN = 120;
 
 // Figures, and beside them, where there is room, the terms of the number that they show.
 export function work(figures, detail) {
@@ -80,6 +80,8 @@ export function terms(root, onterm = () => {}) {
       say(columns.map(([name, values]) => `${name} ${values[place]}`).join(", "));
     }
 
+    // Read before anything changes: afterwards it would have to be laid out for it.
+    const room = root.clientWidth;
     const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
     root.replaceChildren(
       el("h3", {}, `${found.name} = `, el("output", { "data-value": found.value }, found.value)),
@@ -93,20 +95,19 @@ export function terms(root, onterm = () => {}) {
       found.remark ? el("p", {}, found.remark) : "",
     );
     if (focused === table.id) table.focus({ preventScroll: true });
-    fit(root);
+    for (const holder of root.querySelectorAll(".equation")) fit(holder, room);
   }
 
   return { show: draw, look, goTo };
 }
 
 // An equation that is too long for its place is set smaller, as far as one can still read it.
-function fit(root) {
-  for (const holder of root.querySelectorAll(".equation")) {
-    const math = holder.firstElementChild;
-    const part = holder.clientWidth / math.getBoundingClientRect().width;
-    if (part < 1) math.style.fontSize = `${Math.max(part * 0.95, 0.7)}em`;
-    holder.classList.toggle("cut", part < 0.7);
-  }
+function fit(holder, room) {
+  const math = holder.firstElementChild;
+  // About so many pixels a letter, at the size of the style sheet.
+  const part = room / (8.4 * math.textContent.length);
+  if (part < 1) math.style.fontSize = `${Math.max(part, 0.7)}em`;
+  holder.classList.toggle("cut", part < 0.7);
 }
 
 function cell(value) {

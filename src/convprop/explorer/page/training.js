@@ -77,7 +77,7 @@ export function training(root, take) {
     if (wanted === null) time.value = maps.step;
     time.setAttribute("aria-valuetext", `step ${maps.step}`);
     when.textContent = `step ${maps.step} of ${last}${maps.step < last ? "; a step from here replaces the later ones" : ""}`;
-    chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1), maps.step));
+    chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1).map(([at, loss]) => [at, Number(loss)]), maps.step));
     const first = network.layers.find((layer) => layer.kind === "conv");
     if (!first) return;
     const weights = maps.parameters[`${first.name}.weight`];
