@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import re
 import signal
 import socket
@@ -138,3 +139,58 @@ def test_another_address_says_what_it_means(explorer):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert "without encryption" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.02, 0.1, 0.2])
+def test_a_ctrl_c_that_is_leaned_on_counts_once(explorer, pause):
+    process, _ = explorer()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(pause)
+    out, err = process.communicate(timeout=20)
+    # One that comes when all has been said finds Python about to end.
+    assert process.returncode in (0, -signal.SIGINT)
+    assert (out, err.splitlines()) == ("", ["training  digits for 12 epochs", "Ended."])
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_training_and_a_request_that_is_not_finished(explorer):
+    process, address = explorer("vgg-small")
+    parts = urlsplit(address)
+    with contextlib.ExitStack() as stack:
+
+        def connect():
+            connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+            return stack.enter_context(contextlib.closing(connection))
+
+        def post(path, body):
+            connection = connect()
+            connection.request("POST", path, json.dumps(body), {"Cookie": cookie})
+            return connection
+
+        entrance = connect()
+        entrance.request("GET", f"{parts.path}?{parts.query}")
+        cookie = entrance.getresponse().getheader("set-cookie").split(";")[0]
+        session = json.loads(post("/open", {}).getresponse().read())["session"]
+        settings = {"steps": 20, "optimizer": "sgd", "learning_rate": 1e-6}
+        for _ in range(8):
+            post(f"/sessions/{session}/train", settings)
+        half = connect()
+        half.putrequest("POST", f"/sessions/{session}/draw")
+        half.putheader("Cookie", cookie)
+        half.putheader("Content-Length", "1000")
+        half.endheaders(b"{")
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        out, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 8
+    assert (process.returncode, out, err.splitlines()) == (0, "", ["Ended."])
+
+
+@pytest.mark.parametrize("host", ["0", "0.0", "::", "::0"])
+def test_every_address_is_refused_however_it_is_written(host):
+    found = run("explore", "--no-browser", "--host", host, "--allow-remote")
+    assert found.returncode != 0
+    assert "not every address" in " ".join(found.stderr.split())

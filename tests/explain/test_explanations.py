@@ -1,6 +1,7 @@
 """Whole networks, what an explanation says, receptive fields, and what is refused."""
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -201,10 +202,72 @@ def test_every_latex_becomes_mathml(asked, small):
     assert "<math" in converter.convert(asked.weight_gradient("first", 0, 0, 1, 2).to_latex())
 
 
+def test_small_numbers_are_powers_of_ten_in_latex():
+    net = cp.Network([cp.Conv(1, 2), cp.Sigmoid(), cp.AveragePool(5), cp.Dense(10)], (1, 6, 6))
+    net.parameters["conv1.bias"][...] = 12
+    images = np.zeros((1, 1, 6, 6), np.float32)
+    found = explain.delta(net, images, [3], "average_pool1", 0, 0, 0)
+    assert r"\cdot 6.19" in found.to_latex() or r"\cdot 10^{-6}" in found.to_latex()
+    for one in (found, explain.delta(net, images, [3], "sigmoid1", 0, 0, 0)):
+        assert not re.search(r"\de[-+]?\d", one.to_latex(100))
+
+
+@pytest.mark.parametrize("scale", [1, 1e29])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_text_fits_a_terminal_whatever_the_numbers(scale, dtype):
+    random = np.random.default_rng(0)
+    net = cp.Network([cp.Dense(10)], (1, 2, 2), loss=cp.SquaredError(), dtype=dtype)
+    targets = (scale * random.standard_normal((20, 10))).astype(dtype)
+    asked = explain.Explainer(net, random.standard_normal((20, 1, 2, 2)), targets)
+    for image in range(20):
+        text = asked.loss(image=image).to_text()
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_infinite_numbers_are_explained_without_a_warning():
+    net = cp.Network([cp.Conv(2, 2), cp.L2Pool(2), cp.Dense(10)], (1, 6, 6), loss=cp.SquaredError())
+    net.parameters["dense1.weight"][...] = 3e38
+    asked = explain.Explainer(net, np.ones((17, 1, 6, 6)), np.zeros((17, 10), np.float32))
+    assert not np.isfinite(asked.loss().value)
+    for found in (
+        asked.loss(),
+        asked.weight_gradient("conv1", 0, 0, 0, 0),
+        asked.delta("l2_pool1", 0, 1, 1),
+    ):
+        assert found.exact
+
+
+@pytest.mark.parametrize("rows", [0, -1, None, 1.0, "3"])
+def test_a_count_of_rows_must_be_one(asked, rows):
+    found = asked.output("first", 1, 4, 4)
+    made = {"rows": found.to_text, "terms": found.to_latex}
+    for name, make in made.items():
+        with refuses(cp.InvalidInput, f"{name} must be a positive integer, got {rows!r}"):
+            make(rows)
+    with refuses(cp.InvalidInput, f"rows must be a positive integer, got {rows!r}"):
+        found.to_html(rows)
+
+
+def test_a_layer_may_be_called_input():
+    net = cp.Network([cp.Conv(2, 3, name="input"), cp.Dense(10)], (1, 6, 6))
+    assert explain.receptive_field(net, 0, 0, 0).rows.tolist() == [0, 1, 2]
+    assert explain.receptive_field(net, "input", 0, 0).rows.tolist() == [0]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(3), ["first"], None, 1.5])
+def test_what_is_no_layer_is_one_clear_error(small, wrong):
+    with pytest.raises(cp.InvalidInput, match=r"^layer must be an integer in 0 \.\."):
+        explain.receptive_field(small, wrong, 0, 0)
+    with pytest.raises(cp.InvalidInput, match="must be an integer in 0"):
+        explain.receptive_field(small, "first", 0, 0, of=wrong)
+
+
 def test_html_is_a_table_that_holds_no_markup_of_others(digits):
     net = cp.Network([cp.Flatten(), cp.Dense(10)], (1, 8, 8))
     found = explain.output(net, digits.train.images[:1], "dense1", 3)
     page = found._repr_html_()
+    ElementTree.fromstring(page)
+    assert page.count("<math") == 3
     assert page.count("<tr>") == 1 + 1 + 12 + 1
     assert str(found.value) in page
     assert "<script" not in page

@@ -32,8 +32,8 @@ class Answer(NamedTuple):
 class Client:
     """Requests to one server; knows the cookie once it has entered."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
+    def __init__(self, serving: Serving, net: cp.Network | None = None) -> None:
+        self.serving, self.net = serving, net
         self.port = serving.port
         self.host = f"127.0.0.1:{serving.port}"
         self.entrance = serving.url.removeprefix(f"http://{self.host}")
@@ -113,7 +113,7 @@ def running(
     thread.start()
     try:
         assert ready.wait(20)
-        yield Client(serving)
+        yield Client(serving, net)
     finally:
         serving.stop()
         thread.join(20)

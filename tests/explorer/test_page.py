@@ -124,9 +124,9 @@ class Page:
         """Return what a figure shows: its map's values, its frames, what is laid over it."""
         return self.page.evaluate(
             """label => {
-              const { map, frames, overlay } = document
+              const { map, frames, overlay, margin } = document
                 .querySelector(`#view canvas[aria-label='${label}']`).picture;
-              return { values: [...map.values].map(Number), frames, overlay:
+              return { values: [...map.values].map(Number), frames, margin, overlay:
                 overlay && { ...overlay, values: [...overlay.map.values].map(Number) } };
             }""",
             label,
@@ -398,6 +398,129 @@ def test_pooling(browser, client):
         for n, (row, column) in enumerate(winners):
             i, j = divmod(n, 4)
             assert o[row, column] == o[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max()
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """A page's server on a network of groups, a stride, padding on one side, flipped kernels."""
+    layers = [
+        cp.Conv(4, 3, padding=(2, 0, 1, 0), name="aside"),
+        cp.Conv(8, 3, groups=4, stride=2, name="grouped"),
+        cp.Conv(2, 2, flip_kernel=True, name="flipped"),
+        cp.Dense(10),
+    ]
+    net = cp.Network(layers, (1, 8, 8), seed=3)
+    with running(net, stays=True) as client:
+        yield client
+
+
+def test_shared_weights_of_groups(browser, odd):
+    address = "#view=sharing&layer=grouped&weight=5,0,1,1&out=5,1,1"
+    with Page(browser, odd, address=address) as page:
+        page.page.wait_for_selector("#view .terms tbody tr")
+        rows = page.page.evaluate(
+            "[...document.querySelectorAll('#view .terms tbody tr')]"
+            ".map(row => [...row.cells].map(cell => cell.title || cell.textContent))"
+        )
+        explainer = Explainer(odd.net, small_data().images[:1], small_data().labels[:1])
+        for output, pixel, w, o, product in rows:
+            i, j = map(int, output.split(", "))
+            terms = explainer.output("grouped", 5, i, j).terms
+            # Kernel 5 is of the third of four groups, which sees the third of four channels.
+            term = next(one for one in terms if (one["c"], one["m"], one["n"]) == (2, 1, 1))
+            assert pixel == f"{term['row']}, {term['column']}"
+            assert (np.float32(w), np.float32(o)) == (term["w"], term["o"])
+            assert float(product) == term["value"]
+
+
+def test_the_rotated_kernel_stays_on_deltas_that_are_padded_on_one_side(browser, odd):
+    address = "#view=delta&layer=aside&input=0,7,7&flipped=true"
+    with Page(browser, odd, address=address) as page:
+        page.page.wait_for_selector("figcaption:has-text('hatched')")
+        found = page.picture("deltas of the output")
+        # Two rows of padding above and none below: the kernel of 3 reaches two rows beyond below.
+        assert found["margin"] == [0, 2, 1, 2]
+        over, (_, height, width) = found["overlay"], odd.net.shapes[1]
+        assert over["row"] + 3 <= height + found["margin"][1]
+        assert over["column"] + 3 <= width + found["margin"][3]
+
+
+@pytest.mark.parametrize("flipped", ["false", "true"])
+@pytest.mark.parametrize("layer", ["aside", "flipped"])
+def test_each_delta_meets_its_weight_where_the_kernel_lies(browser, odd, layer, flipped):
+    address = f"#view=delta&layer={layer}&input=0,1,1&map=1&flipped={flipped}"
+    with Page(browser, odd, address=address) as page:
+        page.page.wait_for_selector(f"#view .terms h3:has-text('through {layer}')")
+        k = int(page.page.input_value("#k"))
+        explainer = Explainer(odd.net, small_data().images[:1], small_data().labels[:1])
+        terms = [one for one in explainer.delta(layer, 0, 1, 1).terms if one["k"] == k]
+        products = page.picture("products of deltas and weights")["values"]
+        assert sorted(filter(None, products)) == sorted(t["value"] for t in terms if t["value"])
+        if flipped == "true":
+            # The square on each delta of the region is the weight that it is multiplied by.
+            over = page.picture("deltas of the output")["overlay"]
+            side = odd.net.parameters[f"{layer}.weight"].shape[-1]
+            for term in terms:
+                row, column = term["i"] - over["row"], term["j"] - over["column"]
+                assert over["values"][side * row + column] == term["w"]
+
+
+def test_the_winner_of_a_max_pool_is_marked_forward(browser, client):
+    with Page(browser, client, address="#view=forward&layer=max_pool1&out=1,2,3") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('of max_pool1')")
+        [winner] = [f for f in page.picture("input map")["frames"] if f["kind"] == "winner"]
+        done = engine().done.layers[2]
+        assert (
+            done.input[0, 1, int(winner["row"]), int(winner["column"])] == done.output[0, 1, 2, 3]
+        )
+
+
+def test_a_map_of_one_row_is_framed_as_any_other(browser):
+    net = cp.Network([cp.Conv(2, (1, 3)), cp.Dense(10)], (1, 1, 30), seed=0)
+    random = np.random.default_rng(0)
+    data = replace(small_data(), images=random.random((200, 1, 1, 30), np.float32))
+    with (
+        running(net, data, stays=True) as client,
+        Page(browser, client, address="#view=forward&out=0,0,24") as page,
+    ):
+        page.page.wait_for_selector("#view .terms h3:has-text('i=0, j=24')")
+        [window] = page.picture("input map")["frames"]
+        assert (window["row"], window["column"], window["width"]) == (0, 24, 3)
+        canvas = page.page.locator("#view canvas[aria-label='input map']")
+        side = canvas.evaluate("canvas => canvas.picture.side")
+        assert canvas.bounding_box()["width"] == 30 * side
+        page.point("output map", 0, 7)
+        page.wait_for("x[k=0, i=0, j=7]")
+
+
+def test_eight_pages_at_once_in_one_browser(browser):
+    # A browser has few connections to one server: no page may keep one to itself.
+    with running(stays=True) as client, Page(browser, client) as page:
+        first = page.page
+        for _ in range(8):
+            page.open(f"/{START}")
+        page.point("output map", 2, 5)
+        page.wait_for("x[k=0, i=2, j=5]")
+        first.click("#window-step")
+        first.wait_for_function(
+            "() => document.querySelector('.terms h3').textContent.includes('i=4, j=5')"
+        )
+
+
+def test_the_server_ends_when_the_pages_are_closed(browser, monkeypatch):
+    monkeypatch.setattr("convprop.explorer.serving.GRACE", 0.5)
+    with running() as client:
+        client.enter()
+        with Page(browser, client) as page:
+            page.open("/")
+            page.page.close()
+            time.sleep(1.5)
+            assert client.ask("GET", "/").status == 200
+        deadline = time.monotonic() + 10
+        with pytest.raises(OSError, match=r"refused|reset"):
+            while time.monotonic() < deadline:
+                client.ask("GET", "/")
+                time.sleep(0.1)
 
 
 def test_loss(browser, client):

@@ -402,7 +402,7 @@ def test_a_training_that_diverges_says_so_and_goes_on(client):
     wild = {"steps": 20, "optimizer": "sgd", "learning_rate": 1e38}
     answer = client.post(f"{session}/train", wild)
     assert answer.status == 409
-    assert "the loss became" in answer.json()["error"] or "not finite" in answer.json()["error"]
+    assert answer.json()["error"].startswith("the loss is no number any more at step ")
     # As it was before, and ready for more.
     tame = {"steps": 1, "optimizer": "sgd", "learning_rate": 0.01}
     again = client.post(f"{session}/train", tame).json()
