@@ -139,7 +139,7 @@ def explanation(found: Explanation) -> Answer:
         # The page shows one image at a time.
         "name": found.name.replace(", image 0", "").replace("E of image 0", "E"),
         "source": found.source,
-        "equation": mathml_lines(found, 4),
+        "equation": mathml_lines(found, 2),
         "factors": list(found.factors),
         "columns": {name: [text(value) for value in found.terms[name]] for name in names},
         "whole": [name for name in names if found.terms.dtype[name].kind != "f"],

@@ -113,7 +113,9 @@ function clamp() {
   const place = network.layers.indexOf(layer);
   const gradient = gradients[`${layer.name}.weight`] ?? { shape: [1, 1, 1, 1], values: [0] };
   state.out = fitted(state.out, outputs[place + 1], 3);
-  state.input = fitted(state.input, deltas[place], 3);
+  // Behind an activation the explained delta is the one before it, with its slope.
+  const behind = place && network.layers[place - 1].kind === "activation";
+  state.input = fitted(state.input, deltas[behind ? place - 1 : place], 3);
   state.weight = fitted(state.weight, gradient, 4);
 }
 
