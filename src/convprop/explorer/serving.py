@@ -135,6 +135,8 @@ class Serving:
         if ready is not None and not serving.done():
             await asyncio.to_thread(ready)
         seen: float | None = None
+        log = logging.getLogger("uvicorn.error")
+        level = log.level
         while not serving.done():
             await asyncio.sleep(0.2)
             if self._explorer.looked_at():
@@ -144,8 +146,11 @@ class Serving:
             if self._server.should_exit:
                 self._explorer.ends = True
                 # What is cut off from here on is meant to be.
-                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+                log.setLevel(logging.CRITICAL)
         await serving
+        # By then the requests that were cut off have said so.
+        await asyncio.sleep(0.05)
+        log.setLevel(level)
         return alone
 
     def stop(self) -> None:

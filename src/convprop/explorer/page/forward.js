@@ -142,13 +142,15 @@ export function forward(root) {
     output.show(mapOf(outputOf(layer), k), { at: row ? null : [i, j], frames: row ? place(k, outputOf(layer)) : [] });
     for (const picture of [kernel, products]) picture.canvas.parentElement.hidden = !convolves;
     const asked = now();
+    let answer;
     let regions;
     try {
-      [found, regions] = await Promise.all([ask("explain", { number: "output", layer: layer.name, at: row ? [k] : [k, i, j] }), fields("forward")]);
+      [answer, regions] = await Promise.all([ask("explain", { number: "output", layer: layer.name, at: row ? [k] : [k, i, j] }), fields("forward")]);
     } catch (error) {
       return failed(error);
     }
     if (asked !== now()) return;
+    found = answer;
     if (convolves) {
       kernel.cell = products.cell = cellOf(window);
       kernel.show(turns() ? turned(window) : window, { text: true });

@@ -105,12 +105,14 @@ export function gradient(root) {
     delta.show(state.flipped ? turned(deltas) : deltas);
     caption.textContent = state.flipped ? "deltas δ, flipped by 180°" : "deltas δ";
     const asked = now();
+    let answer;
     try {
-      found = await ask("explain", { number: "weight_gradient", layer: layer.name, at: [k, c, m, n] });
+      answer = await ask("explain", { number: "weight_gradient", layer: layer.name, at: [k, c, m, n] });
     } catch (error) {
       return failed(error);
     }
     if (asked !== now()) return;
+    found = answer;
     products.show({ height: layer.shape[1], width: layer.shape[2], values: Float64Array.from(found.columns.value, Number), dtype: "float64" });
     mark(null);
     show({ ...found, source: state.flipped ? "Eq. 14, the same sum as Eq. 13" : found.source });

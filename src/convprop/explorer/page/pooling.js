@@ -55,9 +55,10 @@ export function pooling(root) {
       labelled("channel c", integer("c", c, layer.shape[0], (value) => set({ input: [value, i, j] }))), ...play.buttons);
     words.replaceChildren("Point at a unit. A pool makes one value of each window. On the way back max gives the whole delta to the unit that won (framed under Max), average an equal share to each, L2 to each in proportion to it. The network itself uses the one marked; the others are computed from the same input and deltas.");
     let answer;
+    let explained;
     const asked = now();
     try {
-      [answer, found] = await Promise.all([
+      [answer, explained] = await Promise.all([
         ask("routing", { layer: layer.name, channel: c }),
         ask("explain", { number: "delta", layer: layer.name, at: [c, i, j] }),
       ]);
@@ -65,6 +66,7 @@ export function pooling(root) {
       return failed(error);
     }
     if (asked !== now()) return;
+    found = explained;
     const map = mapOf(unpack(answer.input), 0);
     const deltas = mapOf(unpack(answer.delta), 0);
     const winners = answer.kinds.max.winner.map((place) => pixel(Math.floor(place / map.width), place % map.width, "winner"));

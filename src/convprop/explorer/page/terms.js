@@ -41,6 +41,7 @@ export function terms(root, onterm = () => {}) {
 
   // Marks the first term that has these indices, if there are any and one has.
   function look(indices) {
+    if (!last) return;
     const wanted = Object.entries(indices ?? {}).map(([name, index]) => [name, String(index)]);
     const place = indices ? last.columns.value.findIndex((_, at) => wanted.every(([name, index]) => last.columns[name]?.[at] === index)) : -1;
     point(place < 0 ? null : place, place >= 0);

@@ -5,19 +5,20 @@ import { button, choice, el, failed, labelled, say, svg } from "./dom.js";
 import { kernelOf, short } from "./numbers.js";
 import { Picture, hideTip, showTip } from "./picture.js";
 import { player } from "./player.js";
-import { state } from "./state.js";
+import { layerOf, state } from "./state.js";
 
 export function training(root, take) {
   const controls = el("div", { class: "bar" });
   const words = el("p", { class: "lead" });
   const chart = el("div", { class: "chart" });
+  const heading = el("h3");
   const kernels = el("div", { class: "maps large" });
   const time = el("input", { id: "time", type: "range", min: 0, max: 0, value: 0, disabled: offline, oninput: () => back(Number(time.value)) });
   const when = el("output", { for: "time" });
   let settings = null;
   let losses = [];
   const play = player("training", step, { delay: 60 });
-  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when), el("h3", {}, "The first layer's kernels"), kernels);
+  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when), heading, kernels);
 
   async function step() {
     const answer = await ask("train", { steps: settings.steps, optimizer: settings.optimizer, learning_rate: settings.rate });
@@ -78,16 +79,20 @@ export function training(root, take) {
     time.setAttribute("aria-valuetext", `step ${maps.step}`);
     when.textContent = `step ${maps.step} of ${last}${maps.step < last ? "; a step from here replaces the later ones" : ""}`;
     chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1).map(([at, loss]) => [at, Number(loss)]), maps.step));
-    const first = network.layers.find((layer) => layer.kind === "conv");
-    if (!first) return;
-    const weights = maps.parameters[`${first.name}.weight`];
+    const layer = layerOf("conv");
+    if (!layer) return;
+    const weights = maps.parameters[`${layer.name}.weight`];
     const count = Math.min(weights.shape[0], 32);
+    heading.textContent = `The kernels of ${layer.name}${weights.shape[1] > 1 ? ", for channel 0" : ""}`;
     while (kernels.children.length < count) {
       const picture = new Picture({ label: `kernel ${kernels.children.length}`, name: "w" });
       picture.cell = 12;
       kernels.append(picture.canvas);
     }
-    for (let k = 0; k < count; k++) kernels.children[k].picture.show(kernelOf(weights, k, 0));
+    [...kernels.children].forEach((canvas, k) => {
+      canvas.hidden = k >= count;
+      if (!canvas.hidden) canvas.picture.show(kernelOf(weights, k, 0));
+    });
   };
 }
 
