@@ -88,6 +88,7 @@ def test_other_threads_run_during_a_step():
     assert turns >= 5
 
 
+@pytest.mark.slow
 def test_a_program_ends_in_silence_while_a_daemon_thread_computes():
     script = """
 import threading, time, test_processes

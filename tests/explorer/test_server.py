@@ -659,6 +659,7 @@ def test_a_cell_that_runs_again_ends_its_frame_and_no_other(monkeypatch):
     assert alive == [False, False, True, True, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looked_at", [False, True])
 def test_a_program_ends_with_its_frame_open_and_in_silence(looked_at):
     program = """
