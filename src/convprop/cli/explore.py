@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +15,7 @@ from cyclopts import Parameter
 from convprop.cli import options
 from convprop.cli.model import fitted, named_network, size_for, training_of
 from convprop.cli.options import UsageError, use_threads
+from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
@@ -72,7 +74,7 @@ def explore(
     terminal = Terminal(stderr=True)
     use_threads(threads)
     # Before the training, which a port that is taken would make useless.
-    with closing(bound(host, port)) as listening:
+    with ending() as taken, closing(bound(host, port)) as listening:
         if listening.getsockname()[0] in ("0.0.0.0", "::"):
             rule = "be the address that browsers will use, not every address"
             raise UsageError(f"--host must {rule}")
@@ -97,6 +99,8 @@ def explore(
             if serving.run(ready):
                 terminal.print("The last page was closed.")
         except KeyboardInterrupt:
+            if taken.signal != signal.SIGINT:
+                raise
             # By then all requests have been answered: this is how it is meant to end.
             terminal.print("Ended.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -45,13 +46,19 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def _server(config: Any) -> Any:
-    """Return uvicorn's server, for which a Ctrl-C that is leaned on counts once."""
+    """Return uvicorn's server, which ends by the first signal and leaves it to who has started it.
+
+    uvicorn's own would raise the signal again inside the loop, and a second one would cut off what
+    the first has begun.
+    """
     import uvicorn
 
     class Server(uvicorn.Server):
+        received: int | None = None
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            if not self.should_exit:
-                super().handle_exit(sig, frame)
+            self.received = self.received or sig
+            self.should_exit = True
 
     return Server(config)
 
@@ -113,7 +120,7 @@ class Serving:
         )
 
     def run(self, ready: Callable[[], Any] | None = None) -> bool:
-        """Serve until Ctrl-C, SIGTERM, or until the last page has gone.
+        """Serve until the last page has gone, or until Ctrl-C or SIGTERM, which is raised again.
 
         Parameters
         ----------
@@ -125,7 +132,10 @@ class Serving:
         bool
             Whether it was the last page that ended it.
         """
-        return asyncio.run(self._run(ready))
+        alone = asyncio.run(self._run(ready))
+        if self._server.received is not None:
+            signal.raise_signal(self._server.received)
+        return alone
 
     async def _run(self, ready: Callable[[], Any] | None) -> bool:
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
