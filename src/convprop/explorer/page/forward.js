@@ -38,7 +38,7 @@ export function outputAt(layer, row, column) {
 }
 
 // The output after the one that is looked at, in row order; after the last one the first.
-export function nextOutput() {
+function nextOutput() {
   const { shape: [channels, height, width] } = layerOf();
   if (!width) return [(state.out[0] + 1) % channels, 0, 0];
   const next = (state.out[1] * width + state.out[2] + 1) % (height * width);
