@@ -26,6 +26,14 @@ class ModelFileError(ConvpropError, ValueError):
     """A model file is damaged, or describes something this version does not know."""
 
 
+class TooFewThreads(ConvpropError, RuntimeError):
+    """The system does not start as many threads as were asked for; the message has both numbers."""
+
+
+class OutOfMemory(ConvpropError, MemoryError):
+    """What was asked for takes more memory than there is; the message says how much."""
+
+
 class TrainingDiverged(ConvpropError, RuntimeError):
     """The loss stopped being a finite number; the network holds its last good weights."""
 

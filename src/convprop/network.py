@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, cast
@@ -16,9 +17,10 @@ from convprop._native import engine
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
-from convprop.errors import invalid
+from convprop.errors import OutOfMemory, invalid
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.memory import free_memory
 from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
@@ -31,6 +33,8 @@ Array = NDArray[Any]
 # threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
+# Plans of fewer bytes are made without a look at the memory that is free.
+CHECKED_BYTES = 1 << 26
 # Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
@@ -203,7 +207,7 @@ class Network:
         key = (batch_size, engine.get_num_threads())
         kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
         if kept is None or kept[0] != key:
-            made = self._made(engine.Plan, mode, batch_size)
+            made = self._made_plan(mode, batch_size)
             made.bind(list(self.parameters.values()))
             kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
@@ -215,25 +219,23 @@ class Network:
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
-        return int(self._made(engine.plan_bytes, mode, batch))
+        try:
+            return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+        except MemoryError:
+            rule = "take less memory than a process can address"
+            raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made(self, make: Callable[..., Any], mode: str, batch_size: int) -> Any:
-        """Return what ``make`` makes of a plan, or say what memory it would take."""
-        try:
-            return make(*self._plan_arguments(mode, batch_size))
-        except MemoryError:
-            pass
-        what = f"a batch of {batch_size:,} images takes"
-        # From here on a plan grows by as much for each image; some of it for sixteen at once.
-        some = 16 if batch_size <= 1024 else 1024
-        try:
-            first, second = (
-                engine.plan_bytes(*self._plan_arguments(mode, n)) for n in (some, 2 * some)
-            )
-        except MemoryError:
-            raise MemoryError(f"{what} more than there is") from None
-        size = first + (second - first) * (batch_size - some) / some
-        raise MemoryError(f"{what} about {size / 1e9:,.1f} GB")
+    def _made_plan(self, mode: str, batch_size: int) -> Any:
+        """Return a new plan; raise OutOfMemory where it would not fit into what is free.
+
+        The system gives memory as it is written to, and ends a process that writes to more than
+        there is.
+        """
+        size = self.plan_bytes(mode, batch_size)
+        if size < CHECKED_BYTES or size <= (free_memory() or size):
+            with suppress(MemoryError):
+                return engine.Plan(*self._plan_arguments(mode, batch_size))
+        raise OutOfMemory(f"a batch of {batch_size:,} images takes {size / 1e9:,.1f} GB")
 
     def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
         return (

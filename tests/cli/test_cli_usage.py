@@ -222,7 +222,7 @@ def test_what_does_not_fit_in_memory_is_said_with_both_sizes() -> None:
     result = run("summary", "lenet5", "--batch-size", "2000000000", shell=limited)
     assert (result.returncode, result.stdout) == (1, "")
     found = re.fullmatch(
-        r"error: not enough memory: a batch of 2,000,000,000 images takes about ([\d,.]+) GB"
+        r"error: not enough memory: a batch of 2,000,000,000 images takes ([\d,.]+) GB"
         r" \(([\d.]+) GB are free\)\n",
         result.stderr,
     )
