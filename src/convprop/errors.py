@@ -21,6 +21,9 @@ class DataError(ConvpropError, ValueError):
     skippable: bool = False
     """Whether ``skip_unreadable`` leaves it out."""
 
+    resizable: bool = False
+    """Whether a ``size`` for all images mends it."""
+
 
 class ModelFileError(ConvpropError, ValueError):
     """A model file is damaged, or describes something this version does not know."""

@@ -14,10 +14,11 @@ from rich.text import Text
 from convprop import __version__, _startup
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
+from convprop.cli.evaluate import evaluate
 from convprop.cli.explore import explore
 from convprop.cli.find_rate import find_rate
 from convprop.cli.inspect import inspect as inspect_command
-from convprop.cli.model import evaluate, summary
+from convprop.cli.model import summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_FAILURE,

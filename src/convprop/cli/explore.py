@@ -13,13 +13,15 @@ import numpy as np
 from cyclopts import Parameter
 
 from convprop.cli import options
-from convprop.cli.model import fitted, named_network, size_for, training_of
+from convprop.cli.model import named_network, training_of
+from convprop.cli.model_data import load_for
 from convprop.cli.options import UsageError, use_threads
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
+from convprop.errors import InvalidInput, invalid
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
@@ -133,11 +135,21 @@ def chosen(
             )
         return net, images, entry.optimizer
     net, _ = named_network(model)
+    if net.target_scaling is not None:
+        raise _no_classes(model)
     if data is None:
         return net, _digits(net.input_shape), training_of(net, None)[0]
     with terminal.reading(data):
-        images = load(data, size=size_for(data, net)).train
-    return net, fitted(images, net, Path(model)), training_of(net, None)[0]
+        images = load_for(net, Path(model), data).train
+    if images.labels.ndim == 2:
+        raise _no_classes(model)
+    return net, images, training_of(net, None)[0]
+
+
+def _no_classes(model: str) -> InvalidInput:
+    """Return the error about a network whose targets the page has no place for."""
+    rule = "be a network that tells classes apart, which the page can show"
+    return invalid(model, rule, "one that predicts numbers")
 
 
 def least_sure(net: Network, images: Dataset, among: int = 100) -> int:

@@ -11,7 +11,7 @@ from convprop import __version__, presets, rate_finder
 from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
-from convprop.cli.terminal import Terminal, print_json
+from convprop.cli.terminal import Terminal, left_out, print_json
 from convprop.cli.train_settings import optimizer_for, preset_for
 from convprop.data import load
 from convprop.files import check_writable, replace_file
@@ -106,7 +106,8 @@ def find_rate(
         optimizer=optimizer_for(course.optimizer, optimizer, None),
     )
     network = presets.preset(course.name, train.image_shape, len(train.class_names), seed)
-    terminal.labelled("data", f"{train.name}: {counted(len(train), 'training image')}")
+    images = f"{train.name}: {counted(len(train), 'training image')}"
+    terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)
     terminal.labelled(
         "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convprop import presets
 from convprop._native import engine
-from convprop.cli.model import fitted, named_network, size_for, training_of
+from convprop.cli.model import named_network, training_of
+from convprop.cli.model_data import load_for
 from convprop.cli.options import Count, DataName, Threads, use_threads
-from convprop.cli.terminal import Terminal, print_json
+from convprop.cli.terminal import Terminal, left_out, print_json
 from convprop.data import load
 from convprop.layers import shape_text
 from convprop.network import Network
@@ -58,17 +60,15 @@ def profile(
     optimizer, customary = training_of(network, entry)
     size = batch_size or customary
     if data is None:
-        source = counted(size, "random image")
+        source, others = counted(size, "random image"), 0
         images, labels = _random(network, size)
     else:
         with terminal.reading(data):
-            split = load(data, size=None if entry else size_for(data, network))
+            split = load(data) if entry else load_for(network, Path(model), data)
         train = split.train
         if entry:
             network = presets.preset(entry.name, train.image_shape, len(train.class_names))
-        else:
-            train = fitted(train, network, Path(model))
-        source = f"{data}: {counted(len(train), 'training image')}"
+        source, others = f"{data}: {counted(len(train), 'training image')}", split.left_out
         if not isinstance(train.images, np.ndarray):  # A stream may be too large to be held.
             train = train.subset(np.arange(min(_STREAMED_BATCHES * size, len(train))))
         images, labels = train.images, train.labels
@@ -77,7 +77,8 @@ def profile(
     )
     terminal.print(str(measured), soft_wrap=True)
     terminal.print()
-    terminal.labelled("network", model, f"input {shape_text(network.input_shape)}", source)
+    shape = f"input {shape_text(network.input_shape)}"
+    terminal.labelled("network", model, shape, source, *left_out(others))
     terminal.labelled(
         "measured",
         counted(measured.steps, "step"),
@@ -96,7 +97,9 @@ def profile(
         print_json({"model": model, "data": data, "isa": engine.isa} | measured.to_dict())
 
 
-def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return images and labels of a batch: only their sizes tell in the time."""
+def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Return images and targets of a batch: only their sizes tell in the time."""
     images = np.random.default_rng(0).integers(0, 256, (size, *network.input_shape), np.uint8)
+    if network.predicts_numbers:
+        return images, np.zeros((size, network.outputs))
     return images, np.arange(size, dtype=np.int32) % max(network.outputs, 2)

@@ -22,9 +22,9 @@ from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, percent, print_json
+from convprop.cli.terminal import Terminal, clock, left_out, percent, print_json
 from convprop.cli.train_settings import TrainOptions
-from convprop.data import Dataset, load
+from convprop.data import Dataset, Split, load
 from convprop.errors import invalid
 from convprop.files import check_writable, replace_file
 from convprop.report.words import counted
@@ -132,7 +132,7 @@ def search(
             jobs or 1,
             Path(folder, "records"),
         )
-        _announce(terminal, train, split.skipped, plan)
+        _announce(terminal, split, plan)
         ended_by = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
         best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
@@ -160,9 +160,11 @@ def _check_folds(train: Dataset, folds: int) -> None:
         raise invalid("--folds", rule, folds)
 
 
-def _announce(terminal: Terminal, train: Dataset, skipped: list[str], plan: Search) -> None:
-    terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
-    terminal.skipped(skipped)
+def _announce(terminal: Terminal, split: Split, plan: Search) -> None:
+    train = split.train
+    images = f"{train.name}: {len(train):,} training images in {plan.folds} parts"
+    terminal.labelled("data", images, *left_out(split.left_out))
+    terminal.skipped(split.skipped)
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
     candidates = [counted(number, "candidate") for number, _ in plan.rounds]

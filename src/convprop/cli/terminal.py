@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from convprop.data.image_files import FORMATS_TEXT
 from convprop.report.words import counted
 
 LABEL_WIDTH = 10
@@ -52,6 +53,11 @@ class Terminal(Console):
         if not self.is_terminal:
             return nullcontext()
         return self.status(f"reading {source}", spinner_style="dim")
+
+
+def left_out(files: int) -> list[str]:
+    """Say in the line about the data how many files of a folder are not in it, if any."""
+    return [f"{counted(files, 'file')} left out (not {FORMATS_TEXT})"] if files else []
 
 
 def printable(text: str) -> str:

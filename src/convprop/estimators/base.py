@@ -209,6 +209,8 @@ class ConvNet(
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
         network.class_names = task.names
+        if task.names is None:
+            network.target_scaling = task.fitted["target_mean_"], task.fitted["target_scale_"]
         if task.weights is not None:
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
