@@ -7,16 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convprop import __version__, presets, rate_finder
+from convprop import __version__, rate_finder
 from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import optimizer_for, preset_for
+from convprop.cli.train_settings import course_for, optimizer_for
 from convprop.data import load
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
-from convprop.presets import PRESETS
 from convprop.rate_finder import FEWEST_STEPS
 from convprop.report.pictures import png
 from convprop.report.raster import raster
@@ -33,7 +32,7 @@ def find_rate(
     data: options.DataName = "digits",
     /,
     *,
-    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    preset: options.PresetName = None,
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
     batch_size: options.Count = None,
     smallest: Annotated[float, Parameter(converter=options.positive_number)] = 1e-6,
@@ -99,13 +98,13 @@ def find_rate(
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
     train = split.train
-    course = PRESETS[preset or preset_for(train.image_shape)]
+    course = course_for(preset, train, batch_size)
     course = replace(
         course,
         batch_size=batch_size or course.batch_size,
         optimizer=optimizer_for(course.optimizer, optimizer, None),
     )
-    network = presets.preset(course.name, train.image_shape, len(train.class_names), seed)
+    network = course.network(train.image_shape, len(train.class_names), seed)
     images = f"{train.name}: {counted(len(train), 'training image')}"
     terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convprop import presets
+from convprop import auto, presets
 from convprop.cli.options import (
+    PRESET_NAMES,
     Count,
     DataName,
     Threads,
@@ -18,6 +19,7 @@ from convprop.cli.terminal import (
     settings_text,
 )
 from convprop.described import from_dict
+from convprop.errors import invalid
 from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
@@ -83,11 +85,22 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 
+def check_size_of_preset(model: str | None, data: str | None, size: tuple[int, int] | None) -> None:
+    """Refuse --size where there is nothing to resize: only data of a preset can have any size."""
+    if size is not None and (data is None or model is None or model not in PRESET_NAMES):
+        raise UsageError("--size must come with a preset and DATA; a model's are resized to fit it")
+
+
 def named_network(model: str) -> tuple[Network, Preset | None]:
     """Return the network of a preset for its customary data, or of a file."""
     if entry := PRESETS.get(model):
         return presets.preset(model, entry.input_shape, entry.classes), entry
     path = Path(model)
+    if model == auto.NAME and not path.exists():
+        rule = "be a file or a preset with a shape of its own"
+        cure = "convprop train DATA --preset auto --out FILE"
+        received = f"auto, which is made for the shape of data: {cure} makes such a file"
+        raise UsageError(str(invalid("MODEL", rule, received)))
     if not path.exists() and not path.suffix and path.name == model:
         raise UsageError(unknown_name("MODEL", "be a file or one of", PRESETS, model))
     return Network.load(path), None

@@ -21,6 +21,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
+from convprop import auto, presets
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.geometry import LARGEST_INTEGER
 from convprop.processors import MOST_THREADS
@@ -137,6 +138,9 @@ FileName = Annotated[Path, Parameter(converter=file_name)]
 # Of each of several files; a pattern may begin with a bracket, which is no list in JSON.
 FileNames = Annotated[Path, Parameter(required=True, converter=file_name, json_list=False)]
 Count = Annotated[int | None, Parameter(converter=count_from_one)]
+PRESET_NAMES = (auto.NAME, *presets.NAMES)
+"""Of the networks that a command can make for its data."""
+PresetName = Annotated[str | None, Parameter(choices=PRESET_NAMES)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
 
 

@@ -16,14 +16,13 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from convprop import presets
 from convprop.cli import options, signals
 from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
 from convprop.cli.terminal import Terminal, clock, left_out, percent, print_json
-from convprop.cli.train_settings import TrainOptions
+from convprop.cli.train_settings import TrainOptions, course_for
 from convprop.data import Dataset, Split, load
 from convprop.errors import invalid
 from convprop.files import check_writable, replace_file
@@ -42,7 +41,7 @@ def search(
         list[str] | None,
         Parameter(name="--try", json_list=False, metavar="NAME=VALUE,..."),
     ] = None,
-    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    preset: options.PresetName = None,
     epochs: options.Count = None,
     candidates: options.Count = None,
     folds: options.Count = None,
@@ -114,11 +113,11 @@ def search(
         size=size,
         skip_unreadable=skip_unreadable,
     )
-    settings, course = given.resolved(train.image_shape)
+    settings, course = given.resolved(train)
     if not choices:
         choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
     for name in choices.get("preset", [course.name]):
-        presets.preset(name, train.image_shape, len(train.class_names))
+        course_for(name, train).network(train.image_shape, len(train.class_names))
     parts = folds or 3
     _check_folds(train, parts)
     with signals.ending() as ending, tempfile.TemporaryDirectory(prefix="convprop-") as folder:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop import model_file, presets
+from convprop import model_file
 from convprop.batches import Data
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
@@ -23,9 +23,8 @@ from convprop.data import Split, load
 from convprop.errors import ConvpropError, TrainingDiverged
 from convprop.files import replace_file
 from convprop.identity import OtherTraining
-from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
-from convprop.presets import PRESETS, Preset
+from convprop.presets import Preset
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
@@ -64,7 +63,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
         split = load(
             data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
         )
-    chosen, course = given.resolved(split.train.image_shape)
+    chosen, course = given.resolved(split.train)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()
     if old is not None:
@@ -91,10 +90,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
 def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
     """Return the preset's network for the data."""
     names = split.train.class_names
-    network = presets.preset(course.name, split.train.image_shape, len(names), chosen.seed)
-    if course.label_smoothing != PRESETS[course.name].label_smoothing:
-        loss = SoftmaxCrossEntropy(label_smoothing=course.label_smoothing)
-        network = Network(network.layers, network.input_shape, loss, chosen.seed)
+    network = course.network(split.train.image_shape, len(names), chosen.seed)
     network.class_names = names
     return network
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from convprop.auto import auto_layers
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
-from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
 from convprop.estimators.settings import Settings
 from convprop.estimators.table import network_table
