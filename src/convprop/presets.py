@@ -303,7 +303,9 @@ def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
         smallest = _smallest(entry, shape[0], outputs)
         rule = f"be at least {smallest}x{smallest} for the preset {entry.name}"
         received = f"{shape[1]}x{shape[2]} ({error})"
-        raise invalid("images", rule, received) from None
+        too_small = invalid("images", rule, received)
+        too_small.resizable = True
+        raise too_small from None
     return layers
 
 

@@ -6,7 +6,9 @@ import inspect
 import io
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
@@ -117,20 +119,35 @@ def run(arguments: Sequence[str] | None = None) -> int:
         free = f" ({size / 1e9:,.1f} GB are free)" if (size := free_memory()) else ""
         return _failure(asked + free, EXIT_FAILURE)
     except ConvpropError as error:
-        # Every command that reads image files has this option.
-        skippable = isinstance(error, DataError) and error.skippable
-        hint = "\n--skip-unreadable leaves out what cannot be read." if skippable else ""
-        return _failure(f"{error}{hint}", EXIT_FAILURE)
+        return _failure(f"{error}{_cure(error)}", EXIT_FAILURE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
     return status if isinstance(status, int) else 0
 
 
+def _cure(error: ConvpropError) -> str:
+    """Return a line about the option that mends an error; the commands that raise it have it."""
+    if isinstance(error, DataError) and error.skippable:
+        return "\n--skip-unreadable leaves out what cannot be read."
+    return "\n--size 64 resizes every image to 64x64 pixels." if error.resizable else ""
+
+
 def _failure(message: str, status: int) -> int:
-    text = Text("error: ", style="bold red").append(message, style="not bold default")
-    Terminal(stderr=True).print(text, soft_wrap=True)
+    terminal, head = Terminal(stderr=True), "error: "
+    if terminal.is_terminal:
+        # It would break a long line within a word. In a log or a pipe a message stays one line.
+        message = _at_spaces(head + message, terminal.width).removeprefix(head)
+    text = Text(head, style="bold red").append(message, style="not bold default")
+    terminal.print(text, soft_wrap=True)
     return status
+
+
+def _at_spaces(text: str, width: int) -> str:
+    """Break lines that are longer than the width at spaces, and at nothing else."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    options |= {"replace_whitespace": False, "expand_tabs": False}
+    return "\n".join(textwrap.fill(line, width, **options) for line in text.split("\n"))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from convprop.data import Dataset, Split, load
 from convprop.data.dataset import Labels
 from convprop.data.image_files import MODES
-from convprop.data.sources import holds_images
+from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
 from convprop.layers import shape_text
 from convprop.network import Network
@@ -43,7 +43,7 @@ def load_for(
     def read(kind: Labels) -> Split:
         return load(
             data,
-            size=(size[0], size[1]) if holds_images(data) else None,
+            size=None if holds_arrays(data) else (size[0], size[1]),
             test_fraction=test_fraction,
             skip_unreadable=skip_unreadable,
             stream=stream,
@@ -71,7 +71,7 @@ def _learns_numbers(network: Network, data: str) -> bool:
     """Whether the labels of ``data`` are to be read as numbers: those of folders are classes."""
     if network.target_scaling is not None:
         return True
-    return network.predicts_numbers and not holds_images(data)
+    return network.predicts_numbers and holds_arrays(data)
 
 
 def _fitted(images: Dataset, network: Network, model: Path) -> Dataset:

@@ -25,7 +25,7 @@ from convprop.cli.options import (
 )
 from convprop.cli.terminal import Terminal, json_line, percent, printable
 from convprop.data import read_images
-from convprop.data.sources import holds_images
+from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
 from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
@@ -165,9 +165,9 @@ def _images(
 ) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """Return images and their names, some at a time."""
     name = str(files[0])
-    arrays = name in ("digits", "mnist") and not files[0].exists()
-    arrays = arrays or (files[0].suffix.lower() == ".npz" and files[0].is_file())
-    if len(files) > 1 or not (arrays or (files[0].is_dir() and not holds_images(name))):
+    # A file or a folder of that name goes before the set.
+    taken = name in ("digits", "mnist") and files[0].exists()
+    if len(files) > 1 or taken or not holds_arrays(name):
         return read_images(files, network.input_shape, resize=True, skipped=skipped, chunk=_CHUNK)
     split = load_for(network, model, name, test_fraction=0.0, labels=False)
     images, part = (split.train, "image") if split.drawn else (split.test, "test")

@@ -69,7 +69,8 @@ def find(path: Path) -> IdxFiles | None:
         sets = [found for folder in folders for found in _sets(folder)]
         if len(sets) > 1:
             ways = [str(found.folder / found.prefix.rstrip("-")) for found in sets]
-            raise unusable(path, f"hold one set of idx files, or be one of {quoted(ways)}", "all")
+            received = f"{len(sets)}; name one of them: {quoted(ways)}"
+            raise unusable(path, "hold one set of idx files", received)
         if sets:
             return sets[0]
     return None

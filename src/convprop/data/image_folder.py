@@ -20,6 +20,7 @@ from convprop.data.dataset import (
     split_by_seed,
     unusable,
 )
+from convprop.data.idx_names import EXPECTED
 from convprop.data.image_files import (
     FORMATS_TEXT,
     is_image_name,
@@ -30,6 +31,12 @@ from convprop.data.image_files import (
 )
 from convprop.data.stream import ImageFiles
 from convprop.errors import DataError
+
+KINDS = (
+    f"hold idx files ({EXPECTED}), arrays (images.npy and labels.npy), or one subfolder of images"
+    " per class"
+)
+"""What a folder may be, for messages."""
 
 _TEST_NAMES = ("test", "val")
 
@@ -196,6 +203,8 @@ def _training_classes(folder: Path, part: Labelled, how: Reading) -> list[str]:
         if not any(part.values()):
             raise unusable(folder, f"hold at least one image ({FORMATS_TEXT})", "none")
         return list(how.class_names)
+    if not any(part.values()):
+        raise unusable(folder, KINDS, "none of these")
     for class_name, pictures in part.items():
         if not pictures:
             raise unusable(folder / class_name, f"hold at least one image ({FORMATS_TEXT})", "none")

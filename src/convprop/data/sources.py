@@ -108,16 +108,17 @@ def _load(source: str | os.PathLike[str], how: Reading) -> Split:
         raise unusable(path, "hold numbers to predict (an .npz file can)", "files of images")
     known = how.class_names or ()
     if path.resolve().name not in known and not any(entry.is_dir() for entry in entries(path)):
-        rule = f"hold idx files ({idx_names.EXPECTED}), arrays (images.npy and labels.npy), or one"
         alone = f" (or have the name of one: {quoted(known)})" if known else ""
-        raise unusable(path, f"{rule} subfolder of images per class{alone}", "none of these")
+        raise unusable(path, f"{image_folder.KINDS}{alone}", "none of these")
     return image_folder.load_folder(path, name, how)
 
 
-def holds_images(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a folder of image files, which can have any size, and not of arrays."""
-    path = Path(source)
-    return path.is_dir() and idx_names.find(path) is None and not mapped.is_array_folder(path)
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Whether a source has images of one size, and no image files, which can be resized."""
+    name, path = str(source), Path(source)
+    if name in ("digits", "mnist") or (path.is_file() and path.suffix.lower() == ".npz"):
+        return True
+    return idx_names.find(path) is not None or mapped.is_array_folder(path)
 
 
 def _whole(name: str, path: Path) -> str | None:
