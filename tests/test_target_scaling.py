@@ -10,7 +10,12 @@ from safetensors import safe_open
 
 import convprop as cp
 from convprop.check import check_network
+from convprop.checkpoint import Checkpoints
+from convprop.data import Dataset
+from convprop.explorer.session import Session
+from convprop.identity import OtherTraining
 from convprop.inspection import inspect_file
+from convprop.report import write_regression_report, write_report
 from refusal import refuses
 
 RANDOM = np.random.default_rng(0)
@@ -130,3 +135,49 @@ def test_labels_are_no_numbers_of_several_outputs():
     net = network()
     with refuses(cp.InvalidInput, f"{rule}, with {net.stack.trace()}"):
         net.evaluate(IMAGES, np.arange(48) % 2)
+
+
+def test_a_checkpoint_is_gone_on_from_with_the_same_unit_only(tmp_path):
+    net = network()
+    out = tmp_path / "net"
+    options = {"epochs": 2, "checkpoints": Checkpoints(out, epochs=1)}
+    cp.train(net, IMAGES, NUMBERS, **options)
+    file = Checkpoints(out).files()[0]
+    assert inspect_file(file).network["target_scaling"][0] == SCALING[0].tolist()
+    other = network()
+    other.target_scaling = SCALING[0], 2 * SCALING[1]
+    rule = f"resume must go on with the training of {file}, got another unit of the numbers"
+    with refuses(OtherTraining, rule):
+        cp.train(other, IMAGES, NUMBERS, resume=True, **options)
+
+
+def test_the_report_of_classes_refuses_numbers(tmp_path):
+    net = network(outputs=1)
+    history = cp.train(net, IMAGES, NUMBERS[:, 0], epochs=1)
+    labels = (np.arange(48) % 2).astype(np.int32)
+    test = Dataset(IMAGES[:, np.newaxis], labels, ["a", "b"], "test")
+    rule = "network must tell classes apart (write_regression_report is for numbers)"
+    with refuses(cp.InvalidInput, f"{rule}, got one with a target_scaling"):
+        write_report(tmp_path / "a.html", net, history, test, command="", settings={})
+
+
+def test_the_report_of_numbers_knows_their_unit(tmp_path):
+    net = network()
+    history = cp.train(net, IMAGES, NUMBERS, epochs=1)
+    pages = []
+    for name, more in (("a", {}), ("b", {"offset": SCALING[0], "scale": SCALING[1]})):
+        path = tmp_path / f"{name}.html"
+        write_regression_report(
+            path, net, history, IMAGES, NUMBERS, command="", settings={}, **more
+        )
+        pages.append(path.read_text())
+    assert pages[0] == pages[1]
+
+
+def test_the_explorer_shows_the_raw_outputs():
+    net = network()
+    labels = np.zeros(48, np.int32)
+    session = Session(net, Dataset(IMAGES[:, np.newaxis], labels, ["0", "1"], "data"), cp.Adam())
+    shown = session.explainer.done.layers[-1].output
+    np.testing.assert_array_equal(shown.reshape(1, -1), net.forward(IMAGES[:1]))
+    assert net.target_scaling is not None

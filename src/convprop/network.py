@@ -565,7 +565,8 @@ class Network:
 
         A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
         long as Python runs, or until the notebook runs the same cell again, or ``close()``.
-        Training on the page changes a copy of the network.
+        Training on the page changes a copy of the network. Of one that predicts numbers it shows
+        the raw outputs, without their ``target_scaling``, beside targets that are labels.
 
         Parameters
         ----------

@@ -170,3 +170,27 @@ def test_mistakes_say_which_is_the_truth(
         shown = capsys.readouterr().out
         assert "\nmistakes  50 of 100, true standing called lying (50x)\n" in shown
         assert re.search(r"^result    accuracy 50\.00 %, loss ", shown, re.M)
+
+
+def test_what_cannot_be_read_is_among_how_many(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    folder_of(tmp_path, 3)
+    (tmp_path / "lying" / "torn.png").write_bytes(b"no image")
+    line, record = said(capsys, model, tmp_path, "--skip-unreadable")
+    assert line == f"data      {tmp_path}: 3 of 4 images"
+    assert (record["images"], record["images_in_data"]) == (3, 4)
+
+
+def test_predict_counts_what_it_leaves_out_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    folder_of(tmp_path, 3)
+    Image.new("L", (8, 8)).save(tmp_path / "moving.gif")
+    (tmp_path / "lying" / "notes.txt").write_text("seen in May")
+    assert cli.run(["predict", str(model), str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 3
+    assert shown.err == "others    2 files left out (not PNG, JPEG, BMP, TIFF or WebP)\n"
+    assert cli.run(["predict", str(model), str(tmp_path / "lying" / "0.png")]) == 0
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,7 +79,8 @@ def evaluate(
     part = part or ("all" if split.drawn else "test")
     wanted = {"all": (split.train, split.test), "test": (split.test,), "train": (split.train,)}
     chosen = [images for images in wanted[part] if len(images)]
-    count, there = sum(map(len, chosen)), len(split.train) + len(split.test)
+    unreadable = sum(not name.endswith(os.sep) for name in split.skipped)
+    count, there = sum(map(len, chosen)), len(split.train) + len(split.test) + unreadable
     of_how_many = f"{data}: {count:,} of {_part(split, part, there)}"
     terminal.labelled("data", of_how_many, *left_out(split.left_out))
     terminal.skipped(split.skipped)

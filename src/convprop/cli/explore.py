@@ -53,8 +53,8 @@ def explore(
     Parameters
     ----------
     model
-        A file that convprop train --out wrote, or a preset, whose weights are then fresh. If not
-        given, the preset digits after a short training.
+        A file that convprop train --out wrote, or a preset or auto, whose weights are then fresh.
+        If not given, the preset digits after a short training.
     data
         digits, mnist, a folder with one subfolder of images per class, an .npz file, or a folder
         of idx files: what images are chosen from and trained on. If not given, digits.

@@ -57,8 +57,8 @@ def find_rate(
         digits (the default), mnist, a folder with one subfolder of images per class, an .npz
         file, or a folder of idx files.
     preset
-        The network, with defaults for the next two options; if not given, one that suits the
-        size of the images.
+        The network, with defaults for the next two options; auto is made for the shape of the
+        images. If not given, one that suits their size.
     optimizer
         How gradients become steps.
     batch_size

@@ -23,7 +23,7 @@ from convprop.cli.options import (
     use_threads,
     written_by,
 )
-from convprop.cli.terminal import Terminal, json_line, percent, printable
+from convprop.cli.terminal import Terminal, json_line, left_out, percent, printable
 from convprop.data import read_images
 from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
@@ -102,7 +102,8 @@ def predict(
         chosen = _FORMATS.get(out.suffix.lower())
     wanted = _Wanted(_class_names(network), top or 1, top is not None, all_probabilities)
     skipped: list[str] = []
-    chunks = _images(files, network, model, skipped if skip_unreadable else None)
+    others: list[str] = []
+    chunks = _images(files, network, model, skipped if skip_unreadable else None, others)
     text = StringIO()
     say = _say_numbers if network.predicts_numbers else _say_classes
     write = say(network, chosen or "lines", text, wanted)
@@ -116,6 +117,8 @@ def predict(
             written += len(names)
     terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
+    for told in left_out(len(others)):
+        terminal.labelled("others", told)
     if out is not None:
         terminal.labelled("saved", f"{counted(written, 'image')} in {out}")
 
@@ -161,14 +164,25 @@ def _output(out: Path | None) -> Iterator[Callable[[str], None]]:
 
 
 def _images(
-    files: Sequence[Path], network: Network, model: Path, skipped: list[str] | None
+    files: Sequence[Path],
+    network: Network,
+    model: Path,
+    skipped: list[str] | None,
+    others: list[str],
 ) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """Return images and their names, some at a time."""
     name = str(files[0])
     # A file or a folder of that name goes before the set.
     taken = name in ("digits", "mnist") and files[0].exists()
     if len(files) > 1 or taken or not holds_arrays(name):
-        return read_images(files, network.input_shape, resize=True, skipped=skipped, chunk=_CHUNK)
+        return read_images(
+            files,
+            network.input_shape,
+            resize=True,
+            skipped=skipped,
+            left_out=others,
+            chunk=_CHUNK,
+        )
     split = load_for(network, model, name, test_fraction=0.0, labels=False)
     images, part = (split.train, "image") if split.drawn else (split.test, "test")
     rows = (np.arange(n, min(n + _CHUNK, len(images))) for n in range(0, len(images), _CHUNK))

@@ -68,7 +68,8 @@ def search(
         repeat it for others: batch_size, optimizer, preset, augment, label_smoothing, clip_norm,
         average, class_weight. If not given, learning rates and batch sizes around the preset's.
     preset
-        The network, if it is not tried; if not given, one that suits the size of the images.
+        The network, if it is not tried; auto is made for the shape of the images. If not given,
+        one that suits their size.
     epochs
         The most that a candidate is trained; if not given, the preset's.
     candidates
