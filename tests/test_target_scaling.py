@@ -12,6 +12,7 @@ import convprop as cp
 from convprop.check import check_network
 from convprop.checkpoint import Checkpoints
 from convprop.data import Dataset
+from convprop.explain import Explainer
 from convprop.explorer.session import Session
 from convprop.identity import OtherTraining
 from convprop.inspection import inspect_file
@@ -181,3 +182,12 @@ def test_the_explorer_shows_the_raw_outputs():
     shown = session.explainer.done.layers[-1].output
     np.testing.assert_array_equal(shown.reshape(1, -1), net.forward(IMAGES[:1]))
     assert net.target_scaling is not None
+
+
+def test_what_is_explained_is_in_the_unit_of_the_outputs():
+    net, plain = network(), network(scaled=False)
+    scaled = (NUMBERS[:3] - SCALING[0]) / SCALING[1]
+    ours, theirs = Explainer(net, IMAGES[:3], NUMBERS[:3]), Explainer(plain, IMAGES[:3], scaled)
+    assert ours.done.loss == theirs.done.loss
+    assert ours.loss(image=2).value == theirs.loss(image=2).value
+    assert Explainer(net, IMAGES[:3]).output("dense2", 1).value == net.forward(IMAGES[:1])[0, 1]

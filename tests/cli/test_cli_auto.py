@@ -8,7 +8,10 @@ from runs import unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.explore import chosen
+from convprop.cli.terminal import Terminal
 from convprop.data import load
+from convprop.estimators import auto_layers
 
 
 def test_it_is_what_a_classifier_trains(
@@ -82,3 +85,14 @@ def test_without_data_the_error_has_the_cure(
 ) -> None:
     assert cli.run(line.split()) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_the_explorer_makes_it_for_the_digits_or_for_data(stripes_file: Path) -> None:
+    for data, shape in ((None, (1, 8, 8)), (str(stripes_file), (1, 8, 8))):
+        net, images, optimizer = chosen("auto", data, 0, Terminal())
+        assert net.input_shape == images.image_shape == shape
+        assert net.outputs == len(images.class_names)
+        assert repr(net.layers) == repr(
+            tuple(auto_layers(shape, net.outputs, dropout=len(images) > 64))
+        )
+        assert optimizer.kind == "adamw"

@@ -86,6 +86,8 @@ def test_a_folder_of_one_class_and_its_folder_itself(
         line, record = said(capsys, model, source, *option)
         assert line == f"data      {source}: 3 of 3 images"
         assert record["confusion"] == [[3, 0], [0, 0]]
+        assert cli.run(["profile", str(model), str(source), "--steps", "1"]) == 0
+        assert f"{source}: 2 training images" in unfolded(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(("own", "given"), [(1, "RGB"), (3, "L"), (3, "RGBA"), (4, "L")])

@@ -50,7 +50,7 @@ def test_predict_prints_all_numbers(
     for line, values, file in zip(lines, said, files, strict=True):
         *numbers, name = line.split()
         assert name == file
-        assert [float(text) for text in numbers] == pytest.approx(values.tolist(), rel=1e-5)
+        assert [float(text) for text in numbers] == pytest.approx(values.tolist(), rel=1e-6)
 
     assert cli.run([*arguments, "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

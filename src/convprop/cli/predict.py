@@ -304,7 +304,8 @@ def _say_numbers(network: Network, form: str, target: TextIO, _: _Wanted) -> _Sa
             elif form == "json":
                 target.write(json_line({"file": file, "outputs": values}) + "\n")
             else:
-                cells = [f"{value:>12.6g}" for value in values]
+                # As many digits as float32 has.
+                cells = [f"{value:>13.7g}" for value in values]
                 target.write("  ".join([*cells, printable(file)]) + "\n")
 
     return say
