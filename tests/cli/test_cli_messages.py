@@ -167,3 +167,23 @@ def test_lines_break_at_spaces_on_a_terminal(
     assert all(len(row) <= 60 or " " not in row for row in shown.splitlines())
     if len(line) < 4:
         assert len(shown.splitlines()) > len(whole.splitlines())
+
+
+def test_lines_about_the_data_do_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    """But for a path of its own, which may be copied."""
+    folder = tmp_path / "pictures that were taken in May" / "and sorted in the evening"
+    (folder / "lying").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(folder / "lying" / "0.png")
+    (folder / "lying" / "1.png").write_bytes(b"no image")
+    line = ["evaluate", str(model), str(folder), "--skip-unreadable", "--json"]
+    assert cli.run(line) == 0
+    whole = capsys.readouterr().err
+    assert f"data      {folder}: 1 of 2 images\n" in whole
+    shown = on_a_terminal(60, *line).split("data      ", 1)[1]
+    assert shown.split()[:-5] == whole.split()[1:-5]
+    rows = shown.splitlines()
+    assert f"          {folder / 'lying' / '1.png'}" in rows
+    for row in rows[: rows.index("skipped   1 unreadable file:")]:
+        assert len(row) <= 60 or " " not in row.strip()

@@ -6,9 +6,7 @@ import inspect
 import io
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
@@ -34,7 +32,7 @@ from convprop.cli.profile import profile
 from convprop.cli.search import search
 from convprop.cli.search_settings import SETTINGS
 from convprop.cli.show import show
-from convprop.cli.terminal import Terminal
+from convprop.cli.terminal import Terminal, at_spaces
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
@@ -137,17 +135,10 @@ def _failure(message: str, status: int) -> int:
     terminal, head = Terminal(stderr=True), "error: "
     if terminal.is_terminal:
         # It would break a long line within a word. In a log or a pipe a message stays one line.
-        message = _at_spaces(head + message, terminal.width).removeprefix(head)
+        message = at_spaces(head + message, terminal.width).removeprefix(head)
     text = Text(head, style="bold red").append(message, style="not bold default")
     terminal.print(text, soft_wrap=True)
     return status
-
-
-def _at_spaces(text: str, width: int) -> str:
-    """Break lines that are longer than the width at spaces, and at nothing else."""
-    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    options |= {"replace_whitespace": False, "expand_tabs": False}
-    return "\n".join(textwrap.fill(line, width, **options) for line in text.split("\n"))
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ def find_rate(
         drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
         with options.written_by("--out"):
             replace_file(out, drawn)
-        terminal.labelled("saved", str(out))
+        terminal.copied("saved", str(out))
     if json:
         print_json(
             {

@@ -70,7 +70,7 @@ def _record(found: Inspection) -> dict[str, Any]:
 
 def _show(terminal: Terminal, file: str, found: Inspection) -> None:
     description = found.description
-    terminal.labelled("file", file)
+    terminal.copied("file", file)
     terminal.labelled("kind", _KINDS[found.kind], f"{found.header.size:,} B")
     for fault in _first(found.faults, _MOST_FAULTS):
         terminal.labelled("fault", fault)

@@ -324,14 +324,14 @@ class _Training:
     def say_how_to_go_on(self) -> None:
         """Name the command that does, where there is one."""
         if self.interrupted and self.goes_on:
-            self.terminal.labelled("go on", self.given.command(self.data, resume=True))
+            self.terminal.copied("go on", self.given.command(self.data, resume=True))
 
     def say_what_is_kept(self) -> None:
         """Say what is on the disk, where the end was cut off after that was written."""
         if self.saved:
             name = signals.NAMES[self.ended_by]
             self.terminal.labelled("cut off", f"by {name}, with not all measured and reported")
-            self.terminal.labelled("saved", str(self.chosen.out))
+            self.terminal.copied("saved", str(self.chosen.out))
             self.say_how_to_go_on()
 
     def write_report(self) -> None:
@@ -350,7 +350,7 @@ class _Training:
                 settings=self.settings,
                 resumes=self.goes_on,
             )
-        self.terminal.labelled("report", str(self.given.report))
+        self.terminal.copied("report", str(self.given.report))
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""
