@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from runs import command
@@ -152,8 +153,8 @@ def on_a_terminal(columns: int, *line: str | Path) -> str:
     "line",
     [
         ["summary", "auto"],
-        ["train", "digits", "--preset", "lenet5"],
-        ["predict", "m", "x", "--" + "long" * 40],
+        pytest.param(["train", "digits", "--preset", "lenet5"], marks=pytest.mark.slow),
+        pytest.param(["predict", "m", "x", "--" + "long" * 40], marks=pytest.mark.slow),
     ],
 )
 def test_lines_break_at_spaces_on_a_terminal(
@@ -187,3 +188,22 @@ def test_lines_about_the_data_do_too(
     assert f"          {folder / 'lying' / '1.png'}" in rows
     for row in rows[: rows.index("skipped   1 unreadable file:")]:
         assert len(row) <= 60 or " " not in row.strip()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_so_do_test_images_of_another_size(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    arrays = {"images": np.zeros((8, 9, 9), np.uint8), "test_images": np.zeros((4, 8, 8), np.uint8)}
+    arrays |= {"labels": np.arange(8) % 2, "test_labels": np.arange(4) % 2}
+    source = odd = tmp_path / "set.npz"
+    np.savez(source, **arrays)
+    if kind == "npy":
+        source, odd = tmp_path, tmp_path / "test_images.npy"
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+    assert cli.run(["train", str(source)]) == 1
+    rule = "hold test images of shape (1, 9, 9) (C, H, W), as the training images"
+    message = f"{odd} must {rule}, got shape (1, 8, 8)"
+    assert capsys.readouterr().err == f"error: {message}{CURE}"
+    assert cli.run(["train", str(source), "--size", "12", "--epochs", "1"]) == 0

@@ -174,7 +174,7 @@ def labelled_split(
     DataError
         Test images of another (C, H, W), numbers that are none, or from `encode_labels`.
     """
-    images, labels = train
+    images, labels = _resized(train[0], how), train[1]
     few = how.class_names is not None
 
     def encode(raw: Array, other: Array | None) -> tuple[Array, Array | None, list[str]]:
@@ -193,19 +193,31 @@ def labelled_split(
     if test is None:
         encoded, _, names = encode(labels, None)
         return split_by_seed(known(Dataset(images, encoded, names, name)), how)
-    test_images, test_labels = test
+    test_images, test_labels = _resized(test[0], how), test[1]
     if test_images.shape[1:] != images.shape[1:]:
-        raise unusable(
+        error = unusable(
             test_path or name,
             f"hold test images of shape {images.shape[1:]} (C, H, W), as the training images",
             f"shape {test_images.shape[1:]}",
         )
+        error.resizable = test_images.shape[1] == images.shape[1]
+        raise error
     encoded, test_encoded, names = encode(labels, test_labels)
     assert test_encoded is not None
     return Split(
         known(Dataset(images, encoded, names, name)),
         known(Dataset(test_images, test_encoded, names, name)),
     )
+
+
+def _resized(images: Any, how: Reading) -> Any:
+    """Return an array's images in the wanted size; those of a stream have it already."""
+    # Not above: that module's errors are made by this one.
+    from convprop.data.image_files import resize_images
+
+    if how.size is None or not isinstance(images, np.ndarray):
+        return images
+    return resize_images(images, how.size)
 
 
 def _numbers(name: str, values: Array) -> NDArray[np.float64]:

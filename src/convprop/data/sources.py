@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
 from convprop.data import idx, idx_names, image_folder, mapped, named, npz
 from convprop.data.dataset import Labels, Reading, Split, entries, quoted, unusable
-from convprop.data.image_files import MODES, check_size, resize_images
+from convprop.data.image_files import MODES, check_size
 from convprop.errors import invalid
 
 
@@ -76,16 +73,6 @@ def load(
     if labels not in get_args(Labels):
         raise invalid("labels", f"be one of {', '.join(get_args(Labels))}", repr(labels))
     how = Reading(size, seed, test_fraction, skip_unreadable, stream, channels, class_names, labels)
-    split = _load(source, how)
-    if size is None or not isinstance(split.train.images, np.ndarray):
-        return split
-    train, test = (
-        replace(part, images=resize_images(part.images, size)) for part in (split.train, split.test)
-    )
-    return replace(split, train=train, test=test)
-
-
-def _load(source: str | os.PathLike[str], how: Reading) -> Split:
     name, path = str(source), Path(source)
     if how.stream and (kind := _whole(name, path)):
         raise unusable(name, "be a folder of images or of .npy files to be streamed", kind)
