@@ -84,8 +84,9 @@ def evaluate(
     of_how_many = f"{data}: {count:,} of {_part(split, part, there)}"
     terminal.labelled("data", of_how_many, *left_out(split.left_out))
     terminal.skipped(split.skipped)
-    if part == "all" and _trained_on(model, data):
-        terminal.labelled("trained", "on most of these images", "--part test measures the others")
+    if part == "all" and (settings := _trained_on(model, data)):
+        others = "--part test measures those that it held back"
+        terminal.labelled("trained", f"on {data} by {settings}", others)
     started = time.perf_counter()
     show = _show_numbers if chosen[0].labels.ndim == 2 else _show_classes
     record = show(terminal, network, chosen)
@@ -162,10 +163,12 @@ def _show_numbers(terminal: Terminal, network: Network, parts: list[Dataset]) ->
     }
 
 
-def _trained_on(model: Path, data: str) -> bool:
-    """Whether the settings beside a model say that it was trained on the data."""
+def _trained_on(model: Path, data: str) -> Path | None:
+    """Return the settings beside a model, if they say that it was trained on data of that name."""
+    settings = Path(f"{model}.toml")
     try:
-        trained = read_settings(Path(f"{model}.toml"))[0].get("data")
+        trained = read_settings(settings)[0].get("data")
     except (OSError, UsageError):
-        return False
-    return isinstance(trained, str) and Path(trained).resolve() == Path(data).resolve()
+        return None
+    same = isinstance(trained, str) and Path(trained).resolve() == Path(data).resolve()
+    return settings if same else None
