@@ -6,6 +6,9 @@ from __future__ import annotations
 class ConvpropError(Exception):
     """Base of every error that a user of the package can cause."""
 
+    resizable: bool = False
+    """Whether another ``size`` for all images mends it."""
+
 
 class InvalidInput(ConvpropError, ValueError):
     """A parameter or an array breaks a rule; the message names parameter, rule and value."""

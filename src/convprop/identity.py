@@ -31,6 +31,7 @@ _UNSHOWN = {
     "data": "other images, labels or weights",
     "validation": "other images, labels or weights held out",
     "normalisation": "another normalisation",
+    "target_scaling": "another unit of the numbers",
 }
 """What cannot be shown in a few words."""
 
@@ -50,13 +51,14 @@ def identity(
     network: Network, course: Course, training: Data, held_out: Data | None
 ) -> dict[str, Any]:
     """Return it as it comes back from a file, where tuples are lists."""
-    normalisation = network.normalisation
+    normalisation, scaling = network.normalisation, network.target_scaling
     # Where several differ the first one is named: other layers come with other settings.
     parts = {
         "layers": [layer.to_dict() for layer in network.layers],
         "input_shape": list(network.input_shape),
         "loss": network.loss.to_dict(),
         "dtype": network.dtype.name,
+        "target_scaling": scaling and [part.tolist() for part in scaling],
         "settings": course.settings(),
         "data": training.fingerprint(),
         "validation": held_out and held_out.fingerprint(),

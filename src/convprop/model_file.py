@@ -2,12 +2,14 @@
 
 The tensors are the parameters by name. The metadata maps "convprop" to one JSON object:
 
-- format_version: 1
+- format_version: 1, or 2 with a target_scaling; a reader of 1 alone then refuses the file
 - package_version: the convprop that wrote it
 - input_shape, dtype, loss, layers, seed: what `Network` takes
 - conventions: which of several customary definitions each layer follows (kernel as in the
   article's Eq. 7 or Eq. 2, who wins a tie in a pooling, ...), for readers other than convprop
 - normalisation: null, or offset and scale for each channel, as exact decimal numbers
+- target_scaling: of a network that predicts numbers, the offset and scale of each, with which
+  an output times scale plus offset is the number; files without one are of version 1 and lack it
 - class_names, training_settings: null, or what is known
 
 Reading builds layers from a fixed table, runs no code that a file names, and compares every
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convprop.described import from_dict
 from convprop.errors import InvalidInput, ModelFileError, invalid
@@ -32,7 +35,7 @@ from convprop.losses import LOSSES
 from convprop.network import Network
 from convprop.stack import Stack, stack
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 METADATA_KEY = "convprop"
 
 # A header describes some dozens of layers; a file that claims more is no model of ours.
@@ -78,9 +81,10 @@ def save(
 def _describe(network: Network) -> dict[str, Any]:
     from convprop import __version__
 
-    normalisation = network.normalisation
+    scaling = network.target_scaling
     return {
-        "format_version": FORMAT_VERSION,
+        # What a reader of version 1 would leave out would make every number a wrong one.
+        "format_version": 1 if scaling is None else 2,
         "package_version": __version__,
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
@@ -88,12 +92,15 @@ def _describe(network: Network) -> dict[str, Any]:
         "layers": [layer.to_dict() for layer in network.layers],
         "conventions": _conventions(network.stack),
         "seed": network.seed,
-        "normalisation": None
-        if normalisation is None
-        else {"offset": normalisation[0].tolist(), "scale": normalisation[1].tolist()},
+        "normalisation": _pair(network.normalisation),
+        **({} if scaling is None else {"target_scaling": _pair(scaling)}),
         "class_names": None if network.class_names is None else list(network.class_names),
         "training_settings": network.training_settings,
     }
+
+
+def _pair(value: tuple[NDArray[Any], NDArray[Any]] | None) -> dict[str, list[float]] | None:
+    return value and {"offset": value[0].tolist(), "scale": value[1].tolist()}
 
 
 def _conventions(layers: Stack) -> dict[str, str]:
@@ -168,24 +175,24 @@ def read_description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise ModelFileError("the description is not a JSON object")
     written = description.get("format_version")
-    if written != FORMAT_VERSION:
+    if isinstance(written, bool) or written not in FORMAT_VERSIONS:
         writer = str(description.get("package_version"))[:40]
+        known = " and ".join(map(str, FORMAT_VERSIONS))
         raise ModelFileError(
-            f"format version {written!r:.40}, written by convprop {writer};"
-            f" this one reads {FORMAT_VERSION}"
+            f"format version {written!r:.40}, written by convprop {writer}; this one reads {known}"
         )
-    for name in _FIELDS:
+    fields = _FIELDS if written == 1 else (*_FIELDS, "target_scaling")
+    for name in fields:
         if name not in description:
             raise ModelFileError(f"the description lacks {name}")
     for name in description:
-        if name not in _FIELDS:
+        if name not in fields:
             raise ModelFileError(f"the description has an unknown field {name!r:.80}")
-    normalisation = description["normalisation"]
     names, settings = description["class_names"], description["training_settings"]
-    if normalisation is not None and not (
-        isinstance(normalisation, dict) and normalisation.keys() == {"offset", "scale"}
-    ):
-        raise ModelFileError("normalisation must be null or hold an offset and a scale")
+    for name in ("normalisation", "target_scaling"):
+        pair = description.get(name)
+        if pair is not None and not (isinstance(pair, dict) and pair.keys() == {"offset", "scale"}):
+            raise ModelFileError(f"{name} must be null or hold an offset and a scale")
     if names is not None and not (
         isinstance(names, list) and all(isinstance(name, str) for name in names)
     ):
@@ -235,6 +242,8 @@ def _network(description: dict[str, Any], file: Any) -> Network:
     )
     if (normalisation := description["normalisation"]) is not None:
         network.normalisation = normalisation["offset"], normalisation["scale"]
+    if (scaling := description.get("target_scaling")) is not None:
+        network.target_scaling = scaling["offset"], scaling["scale"]
     network.class_names = description["class_names"]
     network.training_settings = description["training_settings"]
     return network

@@ -19,7 +19,7 @@ from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
 from convprop.errors import OutOfMemory, invalid
 from convprop.layers import Layer, Shape
-from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.memory import free_memory
 from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer
@@ -98,6 +98,10 @@ class Network:
         By name ("conv1.weight", "conv1.bias", ...): the arrays that training updates.
     training_settings : dict or None
         How it was trained; a model file keeps it.
+    target_scaling : (offset, scale) or None
+        Of a network that predicts numbers: their unit. Where it is given, targets and what
+        ``predict`` returns are numbers in that unit, while the raw outputs and the loss are those
+        of (number - offset) / scale, which training learns best where it has a size of about 1.
 
     Raises
     ------
@@ -120,6 +124,7 @@ class Network:
         self._parameters = Parameters(first_values(self.stack, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
+        self._target_scaling: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
         self._plans: dict[tuple[str, bool], tuple[tuple[int, int], Any]] = {}
 
@@ -178,6 +183,40 @@ class Network:
         if not np.isfinite(rounded).all():
             raise invalid("normalisation", f"be finite in {self.dtype.name}", repr(value))
         self._normalisation = offset, scale
+
+    @property
+    def target_scaling(self) -> tuple[Array, Array] | None:
+        """(offset, scale), float64 (K,): a number is output * scale + offset. Or None."""
+        return self._target_scaling
+
+    @target_scaling.setter
+    def target_scaling(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
+        if value is None:
+            self._target_scaling = None
+            return
+        if not isinstance(self.loss, SquaredError):
+            rule = "be None for a loss other than SquaredError()"
+            raise invalid("target_scaling", rule, repr(self.loss))
+        try:
+            offset, scale = (np.array(part, dtype=np.float64) for part in value)
+            right = offset.shape == scale.shape == (self.outputs,)
+        except (TypeError, ValueError, OverflowError):
+            right = False
+        if not right or not np.isfinite([offset, scale]).all() or not (scale > 0).all():
+            rule = f"be an offset and a scale above 0, of {self.outputs} finite numbers each"
+            raise invalid("target_scaling", rule, repr(value))
+        self._target_scaling = offset, scale
+
+    @property
+    def predicts_numbers(self) -> bool:
+        """Whether the outputs are numbers, and not what speaks for classes.
+
+        They are where the loss is the squared error and classes have no names. A network that
+        labels have taught by the squared error should be given its ``class_names``.
+        """
+        if self._target_scaling is not None:
+            return True
+        return isinstance(self.loss, SquaredError) and self._class_names is None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -278,7 +317,24 @@ class Network:
         self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
     ) -> Array:
         """Return targets as the engine takes them: int32 (N,) labels or floats (N, K)."""
-        return as_targets(targets, count, self.stack, self.loss, self.dtype, parameter, training)
+        return as_targets(
+            targets,
+            count,
+            self.stack,
+            self.loss,
+            self.dtype,
+            parameter,
+            training,
+            self._target_scaling,
+        )
+
+    def are_labels(self, targets: ArrayLike) -> bool:
+        """Whether targets name classes, so that there is an accuracy."""
+        array = np.asarray(targets)
+        if self._target_scaling is not None:
+            return False
+        numbers = isinstance(self.loss, SquaredError) and array.dtype.kind == "f"
+        return array.ndim == 1 and not numbers
 
     def forward(self, images: ArrayLike | ImageStream) -> Array:
         """Return the raw outputs of the last layer.
@@ -348,8 +404,20 @@ class Network:
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
     def predict(self, images: ArrayLike | ImageStream) -> Array:
-        """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
-        return self._joined(images, self.loss.prediction)
+        """Return what the loss makes of the raw outputs, (N, K).
+
+        As a rule probabilities; of a network that predicts numbers, these in the unit of
+        ``target_scaling``.
+        """
+        return self._joined(images, self.prediction_of)
+
+    def prediction_of(self, outputs: Array) -> Array:
+        """Return what ``predict`` does, by raw outputs (N, K)."""
+        if self._target_scaling is None:
+            return self.loss.prediction(outputs)
+        offset, scale = self._target_scaling
+        with np.errstate(over="ignore"):
+            return (outputs * scale + offset).astype(outputs.dtype)
 
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
@@ -376,13 +444,13 @@ class Network:
         images : array_like or ImageStream
             As for ``forward``.
         targets : array_like
-            (N,) labels or (N, K) floats.
+            (N,) labels, or (N, K) numbers in the unit of ``target_scaling``; (N,) for one output.
         sample_weight : array_like, optional
             (N,) numbers of at least 0.
         """
         checked = self.as_source(images)
         count = checked.shape[0]
-        labels = np.asarray(targets).ndim == 1
+        labels = self.are_labels(targets)
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
         return self.measure(checked, wanted, weights, None, labels)
@@ -499,7 +567,8 @@ class Network:
 
         A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
         long as Python runs, or until the notebook runs the same cell again, or ``close()``.
-        Training on the page changes a copy of the network.
+        Training on the page changes a copy of the network. Of one that predicts numbers it shows
+        the raw outputs, without their ``target_scaling``, beside targets that are labels.
 
         Parameters
         ----------

@@ -72,7 +72,8 @@ def train(
         (N, C, H, W), (N, H, W, C) or (N, H, W); uint8 stays uint8. A stream is read batch by
         batch.
     labels : array_like
-        (N,) integers in 0..K-1, or (N, K) floats.
+        (N,) integers in 0..K-1; or (N, K) floats, (N,) for one output, in the unit of the
+        network's ``target_scaling``.
     optimizer : Optimizer
     schedule : Schedule, optional
         Its factor multiplies the optimizer's learning rate at each step.
@@ -209,14 +210,14 @@ def _sets(
     """Return the checked training set and what is held out of it or given for validation."""
     checked = network.as_source(images)
     count = checked.shape[0]
-    named = np.asarray(labels).ndim == 1
+    named = network.are_labels(labels)
     targets = network.as_targets(labels, count, "labels", training=True)
     weights = as_weights(sample_weight, count)
     training = Data(checked, targets, named, weights)
     held_out = None
     if isinstance(validation, tuple) and len(validation) == 2:
         others = network.as_source(validation[0], "validation images")
-        named = np.asarray(validation[1]).ndim == 1
+        named = network.are_labels(validation[1])
         wanted = network.as_targets(validation[1], others.shape[0], "validation labels")
         held_out = Data(others, wanted, named)
     elif validation is not None:

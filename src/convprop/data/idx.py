@@ -11,13 +11,15 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split, unusable
+from convprop.data.idx_names import IdxFiles
 
-_UNSIGNED_BYTE = 0x08
+_KINDS = {"u1": (0x08, "unsigned bytes"), ">i4": (0x0C, "integers of 4 bytes")}
 _GZIP_MAGIC = b"\x1f\x8b"
 # DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
 _DEFLATE_RATIO = 1032
@@ -25,40 +27,23 @@ _DEFLATE_RATIO = 1032
 _CHUNK_BYTES = 1 << 20
 
 
-def find(folder: Path, part: str, content: str) -> Path | None:
-    """Return the file of a part ("train" or "t10k") and a content ("images" or "labels")."""
-    axes = 3 if content == "images" else 1
-    for joint in "-.":
-        for ending in ("", ".gz"):
-            path = folder / f"{part}-{content}{joint}idx{axes}-ubyte{ending}"
-            if path.is_file():
-                return path
-    return None
+def load_folder(files: IdxFiles, name: str, how: Reading) -> Split:
+    """Load a set's idx files; without a test part the training files are split."""
+    # A part that is to be left whole may be either.
+    if not files.has("train") and how.test_fraction == 0:
+        return labelled_split(name, _read_pair(files, "test"), None, None, how)
+    train = _read_pair(files, "train")
+    test = _read_pair(files, "test") if files.has("test") else None
+    return labelled_split(name, train, test, None, how)
 
 
-def is_idx_folder(folder: Path) -> bool:
-    """Whether ``folder`` holds any of the idx files :func:`load_folder` reads."""
-    return any(find(folder, p, c) for p in ("train", "t10k") for c in ("images", "labels"))
-
-
-def load_folder(folder: Path, name: str, test_fraction: float, seed: int) -> Split:
-    """Load train-* and t10k-* idx files; without t10k-* the training files are split."""
-    train, test = _read_pair(folder, "train"), None
-    if find(folder, "t10k", "images") is not None or find(folder, "t10k", "labels") is not None:
-        test = _read_pair(folder, "t10k")
-    return labelled_split(name, train, test, None, test_fraction, seed)
-
-
-def _read_pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read_pair(files: IdxFiles, part: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Return images (N, 1, H, W) and labels (N,)."""
-    paths = []
-    for content, axes in (("images", 3), ("labels", 1)):
-        path = find(folder, part, content)
-        if path is None:
-            file_name = f"{part}-{content}-idx{axes}-ubyte"
-            raise unusable(folder, f"hold {file_name} or {file_name}.gz", "neither")
-        paths.append(path)
-    images, labels = read(paths[0], 3), read(paths[1], 1)
+    paths = [files.path(part, content) for content in ("images", "labels")]
+    images = read(paths[0], 3)
+    # QMNIST's labels are rows of numbers, of which the first is the digit.
+    wide = "-idx2-int" in paths[1].name
+    labels = read(paths[1], 2, ">i4")[:, 0] if wide else read(paths[1], 1)
     if len(labels) != len(images):
         raise unusable(
             paths[1], f"hold one label for each of the {len(images)} images", len(labels)
@@ -66,8 +51,8 @@ def _read_pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     return images[:, np.newaxis], labels
 
 
-def read(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Return the array of unsigned bytes with ``axes`` axes that an idx file holds.
+def read(path: Path, axes: int, dtype: str = "u1") -> NDArray[Any]:
+    """Return the array with ``axes`` axes that an idx file holds, of unsigned bytes or ">i4".
 
     Raises
     ------
@@ -78,33 +63,36 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
         start = raw.read(2)
         raw.seek(0)
         if start != _GZIP_MAGIC:
-            return _read_stream(raw, path, axes, path.stat().st_size)
+            return _read_stream(raw, path, axes, dtype, path.stat().st_size)
         try:
             with gzip.GzipFile(fileobj=raw) as unzipped:
                 most = path.stat().st_size * _DEFLATE_RATIO
-                return _read_stream(unzipped, path, axes, most)
+                return _read_stream(unzipped, path, axes, dtype, most)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
 
 
-def _read_stream(stream: io.BufferedIOBase, path: Path, axes: int, most: int) -> NDArray[np.uint8]:
+def _read_stream(
+    stream: io.BufferedIOBase, path: Path, axes: int, dtype: str, most: int
+) -> NDArray[Any]:
+    kind, kind_name = _KINDS[dtype]
     length = 4 + 4 * axes
     header = stream.read(length)
-    magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
+    magic = bytes((0, 0, kind, axes))
     if header[:4] != magic:
-        rule = f"begin with {magic.hex()} (idx, unsigned bytes, {axes} axes)"
+        rule = f"begin with {magic.hex()} (idx, {kind_name}, {axes} axes)"
         raise unusable(path, rule, header[:4].hex() or "an empty file")
     if len(header) < length:
         raise unusable(path, f"begin with an idx header of {length} bytes", f"{len(header)} bytes")
     shape = struct.unpack(f">{axes}I", header[4:])
-    size = math.prod(shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size == 0:
         raise unusable(path, "have no axis of length 0", f"shape {shape}")
     rule = f"hold {size} bytes after its header, for shape {shape}"
     if size > most:
         raise unusable(path, rule, "fewer")
-    array = np.empty(shape, dtype=np.uint8)
-    view = array.data.cast("B")
+    array = np.empty(shape, dtype)
+    view = array.view(np.uint8).data.cast("B")
     filled = 0
     while filled < size:
         got = stream.readinto(view[filled : filled + _CHUNK_BYTES])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convprop.data.arrays import Array, channels_first
-from convprop.data.dataset import Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split, unusable
 from convprop.data.image_files import resize_images
 from convprop.data.npz import NAMES
 from convprop.data.stream import Indices
@@ -70,9 +70,7 @@ def is_array_folder(folder: Path) -> bool:
     return any((folder / f"{name}.npy").is_file() for names in NAMES for name in names[:2])
 
 
-def load_folder(
-    folder: Path, name: str, size: tuple[int, int] | None, test_fraction: float, seed: int
-) -> Split:
+def load_folder(folder: Path, name: str, how: Reading) -> Split:
     """Load the arrays of an .npz file from files of their own, NAME.npy.
 
     Images of bytes stay so, floating-point ones become float32 as they are read.
@@ -82,11 +80,11 @@ def load_folder(
     class_names = None
     if _has(folder, "class_names"):
         class_names = [str(value) for value in _map(folder, "class_names").reshape(-1)]
-    train, test = _pair(folder, names[0], names[1], data_format, size), None
+    train, test = _pair(folder, names[0], names[1], data_format, how.size), None
     if _has(folder, names[2]) or _has(folder, names[3]):
-        test = _pair(folder, names[2], names[3], data_format, size)
+        test = _pair(folder, names[2], names[3], data_format, how.size)
     test_path = folder / f"{names[2]}.npy"
-    return labelled_split(name, train, test, class_names, test_fraction, seed, test_path)
+    return labelled_split(name, train, test, class_names, how, test_path)
 
 
 def _has(folder: Path, name: str) -> bool:

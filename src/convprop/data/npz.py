@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile as Archive
 
 from convprop.data.arrays import Array, as_images
-from convprop.data.dataset import Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split, unusable
 from convprop.errors import DataError, InvalidInput
 
 NAMES = (
@@ -20,7 +20,7 @@ NAMES = (
 """Training images and labels, test images and labels: ours, then Keras's, then MedMNIST's."""
 
 
-def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
+def load_file(path: Path, name: str, how: Reading) -> Split:
     """Load an .npz file; without test arrays the training arrays are split."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
@@ -32,12 +32,10 @@ def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
         except Exception as error:
             raise unusable(path, "be a complete .npz file", _reason(error)) from error
         with archive:
-            return _load_archive(archive, path, name, test_fraction, seed)
+            return _load_archive(archive, path, name, how)
 
 
-def _load_archive(
-    archive: Archive, path: Path, name: str, test_fraction: float, seed: int
-) -> Split:
+def _load_archive(archive: Archive, path: Path, name: str, how: Reading) -> Split:
     held = archive.files
     names = next((names for names in NAMES if names[0] in held or names[1] in held), None)
     if names is None:
@@ -51,7 +49,7 @@ def _load_archive(
     train, test = _read_pair(archive, path, names[0], names[1], data_format), None
     if names[2] in held or names[3] in held:
         test = _read_pair(archive, path, names[2], names[3], data_format)
-    return labelled_split(name, train, test, class_names, test_fraction, seed, path)
+    return labelled_split(name, train, test, class_names, how, path)
 
 
 def _read_pair(

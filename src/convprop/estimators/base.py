@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from convprop.auto import auto_layers
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
-from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
 from convprop.estimators.settings import Settings
 from convprop.estimators.table import network_table
@@ -209,6 +209,8 @@ class ConvNet(
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
         network.class_names = task.names
+        if task.names is None:
+            network.target_scaling = task.fitted["target_mean_"], task.fitted["target_scale_"]
         if task.weights is not None:
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network

@@ -15,10 +15,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 from convprop.augmentation import Augment
+from convprop.auto import AUTO
 from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
 from convprop.errors import InvalidInput, invalid
-from convprop.estimators.auto import AUTO
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.pictures import is_folder, labelled_files

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
+from convprop.auto import square_guess
 from convprop.data.arrays import DATA_FORMATS, Array, Shape, as_images
 from convprop.errors import invalid
-from convprop.estimators.auto import square_guess
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
 from convprop.estimators.versions import validate_data
 from convprop.geometry import is_integer

@@ -32,7 +32,9 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
     Attributes
     ----------
     network_ : Network
-        Its outputs are in standard deviations of the targets, counted from their mean:
+        Its raw outputs are in standard deviations of the targets, counted from their mean; its
+        ``target_scaling`` is these two, so that what it predicts has the targets' unit, from a
+        model file, too:
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
     n_features_in_, feature_names_in_, n_iter_, t_, loss_, best_loss_, loss_curve_
         As for the classifier.
@@ -129,7 +131,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         return self._train(
             Task(
                 images,
-                (columns - fitted["target_mean_"]) / fitted["target_scale_"],
+                columns,
                 outputs=columns.shape[1],
                 loss=SquaredError(),
                 weights=weights,
@@ -145,7 +147,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         weights = None if task.weights is None else task.weights[rows]
         if weights is not None and not weights.any():
             raise invalid("sample_weight", "be above 0 for some image held out", "0 for all")
-        deviation = _moments(task.targets[rows], weights)["target_scale_"]
+        mean, scale = task.fitted["target_mean_"], task.fitted["target_scale_"]
+        deviation = _moments((task.targets[rows] - mean) / scale, weights)["target_scale_"]
         # The loss that the held-out targets' own mean would have: R² is counted from it.
         self._spread = float(np.square(deviation).sum()) / 2.0
         return EarlyStopping(self.n_iter_no_change, self.tol * self._spread, "validation_loss")
@@ -167,8 +170,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         ndarray of shape (n,) or (n, n_outputs)
             In the network's dtype.
         """
-        outputs = self._outputs(X)
-        values: Array = (outputs * self.target_scale_ + self.target_mean_).astype(outputs.dtype)
+        images = self._images(X)
+        values = self.network_.predict(images)
         return values[:, 0] if self._one_output else values
 
 

@@ -13,9 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from convprop.augmentation import Augment
+from convprop.auto import AUTO
 from convprop.described import Described, flag, from_dict, non_negative, number, positive
 from convprop.errors import invalid
-from convprop.estimators.auto import AUTO
 from convprop.geometry import positive_integer
 from convprop.layers import Layer, Shape
 from convprop.optimizers import OPTIMIZERS, Optimizer

@@ -113,8 +113,8 @@ def write_regression_report(
     name: str = "regression",
     output_names: Sequence[str] | None = None,
     image_names: Sequence[str] | None = None,
-    offset: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
+    offset: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
 ) -> None:
     """Write a page about a network that predicts numbers.
 
@@ -141,9 +141,9 @@ def write_regression_report(
         What the page is about, for its title.
     output_names, image_names : sequence of str, optional
         K and N of them.
-    offset, scale : array_like
+    offset, scale : array_like, optional
         One number, or K: a prediction is the network's output times ``scale`` plus ``offset``.
-        They are ``target_mean_`` and ``target_scale_`` of a `ConvNetRegressor`.
+        If not given, those of its ``target_scaling``, which a `ConvNetRegressor` has set.
 
     Raises
     ------
