@@ -376,14 +376,15 @@ class Network:
         targets : array_like
             (N,) labels or (N, K) floats.
         sample_weight : array_like, optional
-            (N,) numbers of at least 0.
+            (N,) numbers of at least 0; images of weight 0 are left out.
         """
         checked = self.as_source(images)
         count = checked.shape[0]
         labels = np.asarray(targets).ndim == 1
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
-        return self.measure(checked, wanted, weights, None, labels)
+        rows = None if weights is None or weights.all() else np.flatnonzero(weights)
+        return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(
         self,

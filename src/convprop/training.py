@@ -85,7 +85,8 @@ def train(
     shuffle : bool
         A new order each epoch; False: the order given.
     sample_weight : array_like, optional
-        (N,) numbers of at least 0. An image of weight 0 takes no part.
+        (N,) numbers of at least 0. An image of weight 0 takes no part: split, normalisation,
+        batches and weights are those of the others alone, to the bit.
     class_weight : "balanced" or mapping, optional
         What multiplies the weights of a class's training images: N / (K times its images), or
         the mapping's number for its label.
@@ -212,7 +213,8 @@ def _sets(
     named = np.asarray(labels).ndim == 1
     targets = network.as_targets(labels, count, "labels", training=True)
     weights = as_weights(sample_weight, count)
-    training = Data(checked, targets, named, weights)
+    taking_part = None if weights is None else np.flatnonzero(weights)
+    training = Data(checked, targets, named, weights, taking_part)
     held_out = None
     if isinstance(validation, tuple) and len(validation) == 2:
         others = network.as_source(validation[0], "validation images")
@@ -222,17 +224,11 @@ def _sets(
     elif validation is not None:
         rule = "be None, (images, labels) or a number above 0 and below 1"
         fraction = number("validation", validation, rule, math.ulp(0.0), 1.0)
-        classes = targets if targets.ndim == 1 else np.zeros(count, dtype=np.int32)
-        training.rows, rows = stratified_split(classes, fraction, seed)
-        held_out = Data(checked, targets, named, weights, rows)
-    if weights is not None:
-        for part, which in ((training, "trained on"), (held_out, "held out")):
-            if part is not None and part.weights is not None:
-                rows = np.arange(count) if part.rows is None else part.rows
-                part.rows = rows[weights[rows] > 0]
-                if len(part.rows) == 0:
-                    rule = f"be above 0 for some image {which}"
-                    raise invalid("sample_weight", rule, "0 for all")
+        rows = np.arange(count) if taking_part is None else taking_part
+        classes = targets[rows] if targets.ndim == 1 else np.zeros(len(rows), dtype=np.int32)
+        kept, measured = stratified_split(classes, fraction, seed)
+        training.rows, held_out_rows = rows[kept], rows[measured]
+        held_out = Data(checked, targets, named, weights, held_out_rows)
     return training, held_out
 
 

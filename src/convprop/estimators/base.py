@@ -91,6 +91,11 @@ class Task:
     names: list[str] | None = None
     stopping: EarlyStopping | None = None
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which images take part: those of weight above 0."""
+        return np.arange(len(self.images)) if self.weights is None else np.flatnonzero(self.weights)
+
 
 class ConvNet(
     ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, Settings, ABC
@@ -117,10 +122,10 @@ class ConvNet(
 
     def _train(self, task: Task) -> Self:
         """Make the network, unless it goes on with the one there is, and train it."""
-        partly, images = task.partly, task.images
-        batch_size = self._batch_size(len(images))
+        partly, count = task.partly, len(task.rows)
+        batch_size = self._batch_size(count)
         optimizer = self._trained_by(batch_size)
-        epochs = 1 if partly else self._epochs(len(images), batch_size)
+        epochs = 1 if partly else self._epochs(count, batch_size)
         if self._going_on(partly):
             network, seen = self.network_, self.t_
             curve = self.loss_curve_ if partly else []
@@ -148,7 +153,7 @@ class ConvNet(
         try:
             history = train(
                 network,
-                images,
+                task.images,
                 task.targets,
                 optimizer=optimizer,
                 schedule=Constant() if partly else self._schedule(),
@@ -199,7 +204,7 @@ class ConvNet(
         elif isinstance(self.network, str):
             # Where all images are one batch, nothing is left to chance: an image of weight 2 is
             # two images.
-            several = len(task.images) > self._batch_size(len(task.images))
+            several = len(task.rows) > self._batch_size(len(task.rows))
             layers = auto_layers(shape, outputs, dropout=several and task.names is not None)
         else:
             layers = self.network
@@ -209,7 +214,8 @@ class ConvNet(
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
         network.class_names = task.names
-        if task.weights is not None:
+        # Where all weigh 1, training does it.
+        if task.weights is not None and (task.weights[task.rows] != 1).any():
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
 
@@ -234,7 +240,7 @@ class ConvNet(
             "loss_": losses[-1],
             "best_loss_": min(losses),
             "n_iter_": len(losses),
-            "t_": seen + len(task.images) * len(records),
+            "t_": seen + len(task.rows) * len(records),
             "validation_scores_": None,
             "best_validation_score_": None,
         }

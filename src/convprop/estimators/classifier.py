@@ -25,6 +25,7 @@ from convprop.estimators.pictures import is_folder, labelled_files
 from convprop.estimators.versions import with_callbacks
 from convprop.layers import Layer, Shape
 from convprop.losses import SoftmaxCrossEntropy
+from convprop.ops.loss import as_weights
 from convprop.optimizers import Optimizer
 from convprop.records import EpochRecord
 from convprop.schedules import Schedule
@@ -194,7 +195,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         y : array_like of shape (n,)
             Integers, strings, booleans or whole floats. None: the subfolders' names.
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
 
         Returns
         -------
@@ -251,7 +252,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
-        weights = self._weights(targets, known, weights, partly)
+        weights = as_weights(self._weights(targets, known, weights, partly), len(images))
         if partly and (targets == targets[0]).all():
             # Labels that are all alike are refused by training, which is meant for whole sets.
             targets = np.eye(len(known))[targets]

@@ -16,6 +16,7 @@ from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.versions import with_callbacks
 from convprop.losses import SquaredError
+from convprop.ops.loss import as_weights
 from convprop.optimizers import SGD, AdamW, Optimizer
 from convprop.records import EpochRecord
 from convprop.stopping import EarlyStopping
@@ -67,7 +68,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             their names.
         y : array_like of shape (n,) or (n, n_outputs)
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
 
         Returns
         -------
@@ -110,13 +111,10 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         if values.ndim not in (1, 2) or len(values) != len(images):
             rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
             raise invalid("y", rule, f"shape {values.shape}")
-        # What predict returns has the network's dtype.
-        kept = np.finfo(np.float64 if images.dtype == np.float64 else np.float32)
-        if (largest := np.abs(values).max()) > kept.max:
-            raise invalid("y", f"fit in {kept.dtype}, the dtype for this X", f"{largest:.3g}")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
+            weights = as_weights(weights, len(images))
         columns = values.reshape(len(values), -1)
         if going_on:
             fitted = {name: getattr(self, name) for name in ("target_mean_", "target_scale_")}
@@ -140,11 +138,10 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         )
 
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
-        count = len(task.targets)
-        _, rows = stratified_split(np.zeros(count), self.validation_fraction, seed)
+        taking_part = task.rows
+        _, held_out = stratified_split(np.zeros(len(taking_part)), self.validation_fraction, seed)
+        rows = taking_part[held_out]
         weights = None if task.weights is None else task.weights[rows]
-        if weights is not None and not weights.any():
-            raise invalid("sample_weight", "be above 0 for some image held out", "0 for all")
         deviation = _moments(task.targets[rows], weights)["target_scale_"]
         # The loss that the held-out targets' own mean would have: R² is counted from it.
         self._spread = float(np.square(deviation).sum()) / 2.0
@@ -165,19 +162,21 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         Returns
         -------
         ndarray of shape (n,) or (n, n_outputs)
-            In the network's dtype.
+            float64, also of a network in float32, whose outputs are small where the numbers
+            are large: beside 1.7e9 float32 tells steps of 128 apart.
         """
-        outputs = self._outputs(X)
-        values: Array = (outputs * self.target_scale_ + self.target_mean_).astype(outputs.dtype)
+        outputs = self._outputs(X).astype(np.float64)
+        values: Array = outputs * self.target_scale_ + self.target_mean_
         return values[:, 0] if self._one_output else values
 
 
 def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
     """Return each column's mean and standard deviation, 1 where it does not vary."""
-    counted = columns if weights is None else columns[weights > 0]
+    if weights is not None:
+        columns, weights = columns[weights > 0], weights[weights > 0]
     mean = np.average(columns, axis=0, weights=weights)
     # A rounded mean would leave a spurious variance.
-    varies = counted.min(axis=0) < counted.max(axis=0)
+    varies = columns.min(axis=0) < columns.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.average((columns - mean) ** 2, axis=0, weights=weights)
     scale = np.where(varies & (square > 0), np.sqrt(square), 1.0)
