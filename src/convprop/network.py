@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop import summary as summaries
 from convprop._native import engine
+from convprop.arguments import checks_names
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
@@ -101,6 +102,7 @@ class Network:
         A stack whose layers do not fit one another; the message traces the shapes.
     """
 
+    @checks_names
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -487,7 +489,7 @@ class Network:
         images : int, optional
             How many uint8 images it will train on; None: one batch.
         optimizer : Optimizer
-            What it will train with.
+            What it will train with. Both tell something with a batch size only.
         """
         return summaries.summary(self, batch_size, images, optimizer)
 

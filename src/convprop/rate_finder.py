@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop._native import engine
+from convprop.arguments import checks_names
 from convprop.data.stream import ImageStream
 from convprop.described import positive
 from convprop.errors import TrainingDiverged, invalid
@@ -77,6 +78,7 @@ class _Sweep(Schedule):
         return float(engine.exp(exponent)[0])
 
 
+@checks_names
 def find_rate(
     network: Network,
     images: ArrayLike | ImageStream,

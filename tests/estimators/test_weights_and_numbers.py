@@ -79,7 +79,7 @@ def test_a_class_of_which_no_image_weighs_anything_is_still_a_class():
     assert learned(parts) == learned(some)
     for make, targets in ((classifier, y), (regressor, brightness(images))):
         # scikit-learn's versions say it in one way or leave it to us.
-        with pytest.raises(ValueError, match="non-zero|above 0 for some image"):
+        with pytest.raises(ValueError, match=r"non-zero|above 0 for some image"):
             make().fit(images, targets, sample_weight=np.zeros(60))
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from convprop.arguments import checks_names
 from convprop.data import idx, image_folder, mapped, named, npz
 from convprop.data.dataset import Split, entries, unusable
 from convprop.data.image_files import check_size, resize_images
 
 
+@checks_names
 def load(
     source: str | os.PathLike[str],
     *,

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
+from convprop.estimators.agreement import check_agreement, snapshot
 from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
 from convprop.estimators.settings import Settings
@@ -44,6 +45,7 @@ def leaves_what_was_fitted(fit: Fit) -> Fit:
         before = {name: vars(self)[name] for name in names if name in vars(self)}
         network = getattr(self, "network_", None)
         self._check_settings()
+        check_agreement(self, options["partly"])
         try:
             return fit(self, *arguments, **options)
         except BaseException:
@@ -67,7 +69,6 @@ class Task:
     targets : ndarray
         int32 (N,) or float64 (N, K).
     outputs : int
-    loss : Loss
     weights : ndarray or None
     given : tuple
         X, y and sample_weight as the callbacks get them.
@@ -83,7 +84,6 @@ class Task:
     images: Array
     targets: Array
     outputs: int
-    loss: Loss
     weights: NDArray[np.float64] | None
     given: tuple[Any, Any, Any]
     fitted: dict[str, Any]
@@ -103,6 +103,7 @@ class ConvNet(
     """The base of both estimators."""
 
     network_: Network
+    _made_of: Any
 
     def __sklearn_is_fitted__(self) -> bool:
         # A fit that failed has left n_features_in_.
@@ -209,7 +210,7 @@ class ConvNet(
         else:
             layers = self.network
         dtype = "float64" if task.images.dtype == np.float64 else "float32"
-        network = Network(layers, shape, task.loss, seed, dtype)
+        network = Network(layers, shape, self._loss(), seed, dtype)
         if network.outputs != outputs:
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
@@ -218,6 +219,10 @@ class ConvNet(
         if task.weights is not None and (task.weights[task.rows] != 1).any():
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """Return what a new network makes small."""
 
     @abstractmethod
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
@@ -236,6 +241,7 @@ class ConvNet(
         attributes = {
             **task.fitted,
             "network_": network,
+            "_made_of": snapshot(self.network),
             "loss_curve_": losses,
             "loss_": losses[-1],
             "best_loss_": min(losses),

@@ -129,13 +129,15 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
                 images,
                 (columns - fitted["target_mean_"]) / fitted["target_scale_"],
                 outputs=columns.shape[1],
-                loss=SquaredError(),
                 weights=weights,
                 given=(X, y, sample_weight),
                 fitted=fitted,
                 partly=partly,
             )
         )
+
+    def _loss(self) -> SquaredError:
+        return SquaredError()
 
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
         taking_part = task.rows
