@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convprop._native import engine
 from convprop.augmentation import Augment, mixup_share
+from convprop.brief import Brief
 from convprop.course import Course
 from convprop.data.stream import ImageStream, prefetched
 from convprop.network import Network
@@ -29,8 +30,8 @@ def order_of(seed: int, epoch: int, count: int) -> Indices:
     return np.argsort(bits, kind="stable")
 
 
-@dataclass
-class Data:
+@dataclass(repr=False)
+class Data(Brief):
     """Checked images and targets, and which of their rows are meant (None: all)."""
 
     images: Array | ImageStream

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convprop import summary as summaries
 from convprop._native import engine
 from convprop.arguments import checks_names
+from convprop.brief import Brief
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
@@ -32,6 +33,8 @@ Array = NDArray[Any]
 # threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
+# Of more layers a repr leaves out those in the middle.
+MOST_SHOWN = 16
 # Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
@@ -43,8 +46,8 @@ class Evaluation(NamedTuple):
     accuracy: float | None
 
 
-@dataclass(frozen=True)
-class LayerPass:
+@dataclass(frozen=True, repr=False)
+class LayerPass(Brief):
     """What went through one layer, forward and back.
 
     Attributes
@@ -65,14 +68,19 @@ class LayerPass:
     gradients: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Backpropagation:
+@dataclass(frozen=True, repr=False)
+class Backpropagation(Brief):
     """The loss, every layer's pass, dE/d(normalised images), and all gradients by name."""
 
     loss: float
     layers: tuple[LayerPass, ...]
     input_delta: Array
     gradients: dict[str, Array]
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.backpropagation(self)
 
 
 class Network:
@@ -191,7 +199,16 @@ class Network:
         self._class_names = names
 
     def __repr__(self) -> str:
-        return f"Network({list(self.layers)}, input_shape={self.input_shape}, loss={self.loss})"
+        layers = [repr(layer) for layer in self.layers]
+        if len(layers) > MOST_SHOWN:
+            layers[MOST_SHOWN - 2 : -1] = [f"... {len(layers) - MOST_SHOWN + 1} more ..."]
+        shape = f"input_shape={self.input_shape}"
+        return f"Network([{', '.join(layers)}], {shape}, loss={self.loss})"
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.network(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans hold native memory and are made again when needed.

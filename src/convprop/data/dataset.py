@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
 from convprop.errors import DataError
 
@@ -32,8 +33,8 @@ def reason(error: Exception) -> str:
     return str((isinstance(error, OSError) and error.strerror) or error)
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Brief):
     """Labelled images.
 
     Attributes
@@ -58,6 +59,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.dataset(self)
 
     @property
     def image_shape(self) -> Shape:
@@ -94,8 +100,8 @@ class Dataset:
         return replace(self, labels=renumber[self.labels], class_names=list(class_names))
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Brief):
     """A training and a test set of the same classes and image shape.
 
     ``skipped`` names the files that could not be read and were left out.
@@ -104,6 +110,9 @@ class Split:
     train: Dataset
     test: Dataset
     skipped: list[str] = field(default_factory=list)
+
+    def _repr_html_(self) -> str:
+        return self.train._repr_html_() + self.test._repr_html_()
 
 
 def split_by_seed(whole: Dataset, test_fraction: float, seed: int) -> Split:

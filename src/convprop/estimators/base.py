@@ -21,7 +21,6 @@ from convprop.estimators.agreement import check_agreement, snapshot
 from convprop.estimators.auto import auto_layers
 from convprop.estimators.images import as_X
 from convprop.estimators.settings import Settings
-from convprop.estimators.table import network_table
 from convprop.estimators.versions import CallbackSupportMixin, Progress
 from convprop.layers import Flatten, Layer
 from convprop.losses import Loss, SquaredError
@@ -316,7 +315,7 @@ class ConvNet(
         return bundle
 
     def _table(self) -> str:
-        return network_table(self.network_) if hasattr(self, "network_") else ""
+        return self.network_._repr_html_() if hasattr(self, "network_") else ""
 
 
 def _line(record: EpochRecord) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import brief
 from convprop.errors import invalid
 from convprop.explain.place import check_index, check_network, layer_index
 from convprop.geometry import is_integer
@@ -28,6 +29,9 @@ class Region(NamedTuple):
     layer: str
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return f"Region({self.layer!r}, {brief(self.rows)}, {brief(self.columns)})"
 
 
 def receptive_field(
