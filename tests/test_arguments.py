@@ -105,6 +105,24 @@ def test_a_training_refuses_what_would_have_no_effect(settings, message):
     assert net.normalisation is None
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_targets_whose_differences_the_dtype_loses(kind):
+    images, labels = blobs()
+    times = (1_700_000_000 + 3.0 * np.eye(3)[labels]).astype(kind)
+    plain, wide = small("float32", cp.SquaredError()), small("float64", cp.SquaredError())
+    first = times[:, 0]
+    with refuses(
+        InvalidInput,
+        "labels must vary by more than float32 rounds them by: subtract their mean, got"
+        f" {first.min()} to {first.max()} in column 0",
+    ):
+        cp.train(plain, images, times)
+    cp.train(wide, images, times, epochs=1, optimizer=cp.SGD(1e-30))
+    cp.train(plain, images, np.full((len(labels), 3), 1_700_000_001), epochs=1)
+    with refuses(InvalidInput, "labels must fit in float32, the network's dtype, got 1e+300"):
+        cp.train(plain, images, np.full((len(labels), 3), 1e300))
+
+
 def test_early_stopping_cannot_measure_the_accuracy_of_numbers():
     images, labels = blobs()
     stopping = cp.EarlyStopping(2, measure="validation_accuracy")

@@ -25,12 +25,16 @@ def as_targets(
     """Return targets as the engine takes them: int32 (N,) labels or floats (N, K).
 
     Labels for a single output are the target 0 or 1 itself; they and floats (N,) for a single
-    output become (N, 1). ``training`` refuses labels that name one class only.
+    output become (N, 1). ``training`` refuses labels that name one class only, and numbers that
+    vary by little more than the dtype rounds them by.
     """
     array = np.asarray(targets)
     if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and array.dtype.kind == "f"):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
-        return _floats(floats, count, stack, loss, dtype, parameter)
+        wanted = _floats(floats, count, stack, loss, dtype, parameter)
+        if training:
+            check_rounding(floats, wanted, parameter)
+        return wanted
     classes = max(stack.outputs, 2)
     labels = as_labels(array, count, classes, parameter, several_classes=training)
     return labels.astype(dtype)[:, np.newaxis] if stack.outputs == 1 else labels
@@ -54,4 +58,27 @@ def _floats(
     if not isinstance(loss, SquaredError) and (array.min() < 0 or array.max() > 1):
         outside = array.min() if array.min() < 0 else array.max()
         raise invalid(parameter, f"lie in 0..1 for {loss}", outside)
+    if (largest := np.abs(array).max()) > np.finfo(dtype).max:
+        raise invalid(parameter, f"fit in {dtype}, the network's dtype", f"{largest:.7g}")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def check_rounding(given: NDArray[Any], rounded: NDArray[Any], parameter: str) -> None:
+    """Refuse numbers (N, K) whose differences are lost, as those of 1.7e9 + 1 and + 2 in float32.
+
+    Raises
+    ------
+    InvalidInput
+        A column is rounded by more than a fiftieth of its spread.
+    """
+    # Integers are subtracted as such: float64 has not all beyond 2**53.
+    exact = given if given.dtype == np.int64 else given.astype(np.float64)
+    low, high = exact.min(axis=0), exact.max(axis=0)
+    with np.errstate(invalid="ignore"):
+        lost = np.abs(exact - rounded.astype(exact.dtype)).max(axis=0)
+    spread = high.astype(np.float64) - low.astype(np.float64)
+    wrong = (low < high) & (lost > spread / 50)
+    if wrong.any():
+        column = int(np.argmax(wrong))
+        rule = f"vary by more than {rounded.dtype} rounds them by: subtract their mean"
+        raise invalid(parameter, rule, f"{low[column]} to {high[column]} in column {column}")

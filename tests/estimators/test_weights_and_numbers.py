@@ -7,6 +7,8 @@ from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 from sklearn.model_selection import cross_val_predict
 
 import convprop as cp
+from convprop.errors import InvalidInput
+from refusal import refuses
 
 WEIGHTS = np.random.default_rng(2).integers(0, 3, 60)
 ROWS = np.flatnonzero(WEIGHTS)
@@ -131,6 +133,19 @@ def test_numbers_beyond_float32():
     X, y = images.astype(np.float32), brightness(images) * 1e90
     net = regressor(epochs=80, learning_rate_init=0.01).fit(X, y)
     assert net.score(X, y) > 0.95
+
+
+def test_integers_that_float64_does_not_tell_apart():
+    images, _ = blobs()
+    near, far = 2**60 + np.arange(60), 2**60 + np.arange(60) * 10**6
+    with refuses(
+        InvalidInput,
+        "y must vary by more than float64 rounds them by: subtract their mean, got"
+        " 1152921504606846976 to 1152921504606847035 in column 0",
+    ):
+        regressor().fit(images, near)
+    assert regressor(epochs=1).fit(images, far).target_scale_ > 1e6
+    regressor(epochs=1).fit(images, np.tile(np.array([-128, 127], dtype=np.int8), 30))
 
 
 def test_early_stopping_measures_numbers_far_from_zero():

@@ -20,6 +20,7 @@ from convprop.ops.loss import as_weights
 from convprop.optimizers import SGD, AdamW, Optimizer
 from convprop.records import EpochRecord
 from convprop.stopping import EarlyStopping
+from convprop.targets import check_rounding
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):
@@ -111,11 +112,12 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         if values.ndim not in (1, 2) or len(values) != len(images):
             rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
             raise invalid("y", rule, f"shape {values.shape}")
+        columns = values.reshape(len(values), -1)
+        check_rounding(np.asarray(y).reshape(columns.shape), columns, "y")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
             weights = as_weights(weights, len(images))
-        columns = values.reshape(len(values), -1)
         if going_on:
             fitted = {name: getattr(self, name) for name in ("target_mean_", "target_scale_")}
             if columns.shape[1] != len(self.target_mean_):
