@@ -1,7 +1,7 @@
 """What a notebook shows of a network, a set of images, a training and a backward pass.
 
-Tables without a style sheet or a script: colours are the notebook's own, light or dark, and rules
-are a grey that is seen on both.
+Tables without a script: colours are the notebook's own, light or dark, and rules are a grey that
+is seen on both.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 HEAD, TAIL = 6, 6
 """How many rows of a long table are shown at its beginning and at its end."""
 
-_TABLE = "border-collapse: collapse; border: 0; color: inherit; margin: 0.3em 0 0.6em"
-_ROW = '<tr style="background: none">'
-_CELL = "padding: 0.15em 0.8em; border: 0; border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
+# Stronger than the rules that notebooks have for all tables.
+_STYLE = """
+table.convprop-table { border-collapse: collapse; border: 0; color: inherit; font-size: inherit;
+  margin: 0.3em 0 0.6em; }
+table.convprop-table td, table.convprop-table th { padding: 0.15em 0.8em; border: 0;
+  border-bottom: 1px solid rgba(128, 128, 128, 0.35); text-align: left; }
+"""
+_RIGHT = ' style="text-align: right"'
 
 Cell = str | int | float | None
 
@@ -46,24 +51,22 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]],
     lines = [_row("td", [_text(value) for value in row], words) for row in rows]
     hidden = len(rows) - HEAD - TAIL
     if hidden > 1:
-        style = f"{_CELL}; text-align: center"
-        more = f'<td colspan="{len(headings)}" style="{style}">... {hidden:,} more ...</td>'
-        lines[HEAD:-TAIL] = [f"{_ROW}{more}</tr>"]
+        more = f'<td colspan="{len(headings)}">... {hidden:,} more ...</td>'
+        lines[HEAD:-TAIL] = [f"<tr>{more}</tr>"]
+    head = _row("th scope='col'", headings, words)
     return (
-        f"<details open><summary>{escape(caption)}</summary>"
-        f'<table style="{_TABLE}"><thead>{_row("th", headings, words)}</thead>'
+        f"<details open><summary>{escape(caption)}</summary><style>{_STYLE}</style>"
+        f'<table class="convprop-table"><thead>{head}</thead>'
         f"<tbody>{''.join(lines)}</tbody></table></details>"
     )
 
 
 def _row(tag: str, texts: Sequence[str], words: int) -> str:
-    scope = " scope='col'" if tag == "th" else ""
     cells = (
-        f'<{tag}{scope} style="{_CELL}; text-align: {"left" if place < words else "right"}">'
-        f"{escape(cut(text))}</{tag}>"
+        f"<{tag}{_RIGHT if text and place >= words else ''}>{escape(cut(text))}</{tag[:2]}>"
         for place, text in enumerate(texts)
     )
-    return f"{_ROW}{''.join(cells)}</tr>"
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _text(value: Cell) -> str:
