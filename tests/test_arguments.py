@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop.data import load
+from convprop.data import Dataset, load
 from convprop.errors import InvalidInput, UnknownArgument
 from convprop.rate_finder import find_rate
 from convprop.report import write_regression_report, write_report
@@ -51,6 +51,14 @@ def test_an_unknown_argument_is_answered_with_the_valid_ones():
         cp.initializers.HeUniform,
         cp.ConvNetClassifier,
         cp.ConvNetRegressor,
+        cp.ConvNetClassifier().fit,
+        cp.ConvNetRegressor().partial_fit,
+        cp.Checkpoints,
+        cp.ImageFiles,
+        Dataset,
+        cp.explain.output,
+        cp.explain.loss,
+        cp.explain.receptive_field,
     ],
     ids=lambda function: function.__name__,
 )

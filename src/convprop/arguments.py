@@ -42,7 +42,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def checks_names(function: Function) -> Function:
-    """Let a function, or a class's ``__init__``, answer unknown keyword arguments so."""
+    """Let a function, or a class or its ``__init__``, answer unknown keyword arguments so."""
+    if isinstance(function, type):
+        function.__init__ = checks_names(function.__init__)  # type: ignore[misc]
+        return function
     known = inspect.signature(function).parameters
 
     @functools.wraps(function)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
 from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
 from convprop.errors import DataError
@@ -33,6 +34,7 @@ def reason(error: Exception) -> str:
     return str((isinstance(error, OSError) and error.strerror) or error)
 
 
+@checks_names
 @dataclass(frozen=True, repr=False)
 class Dataset(Brief):
     """Labelled images.

@@ -190,6 +190,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         self.class_weight = class_weight
 
     @with_callbacks
+    @checks_names
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -211,6 +212,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, None, partly=False)
 
+    @checks_names
     def partial_fit(
         self,
         X: Any,

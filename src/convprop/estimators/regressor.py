@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_array
 
+from convprop.arguments import checks_names
 from convprop.data.arrays import Array, stratified_split
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
@@ -57,6 +58,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         return AdamW(1e-3) if self.optimizer is None and isinstance(chosen, SGD) else chosen
 
     @with_callbacks
+    @checks_names
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -77,6 +79,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, partly=False)
 
+    @checks_names
     def partial_fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
