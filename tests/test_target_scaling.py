@@ -43,7 +43,7 @@ def test_training_on_numbers_is_training_on_scaled_ones():
     ]
     raw = plain.predict(IMAGES)
     assert np.array_equal(ours.forward(IMAGES), raw)
-    assert np.array_equal(ours.predict(IMAGES), (raw * SCALING[1] + SCALING[0]).astype("float32"))
+    assert np.array_equal(ours.predict(IMAGES), raw.astype(np.float64) * SCALING[1] + SCALING[0])
     assert ours.evaluate(IMAGES, NUMBERS) == plain.evaluate(
         IMAGES, (NUMBERS - SCALING[0]) / SCALING[1]
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
 from convprop.described import positive
 from convprop.errors import ConvpropError, invalid
 from convprop.files import check_writable, escaped, replace_file
@@ -36,6 +37,7 @@ class CheckpointError(ConvpropError):
     """A checkpoint is damaged, or of another training; the message names the file."""
 
 
+@checks_names
 @dataclass(frozen=True)
 class Checkpoints:
     """Where and how often a training writes its state.

@@ -18,6 +18,10 @@ class InvalidInput(ConvpropError, ValueError):
     received: object = None
 
 
+class UnknownArgument(InvalidInput, TypeError):
+    """A function or a class has no argument of that name; the message lists those it has."""
+
+
 class DataError(ConvpropError, ValueError):
     """A data file or folder cannot be used; the message names it."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convprop.brief import Brief
 from convprop.errors import ModelFileError
 
 LARGEST_HEADER = 1 << 23
@@ -35,8 +36,8 @@ class Tensor:
     size: int
 
 
-@dataclass(frozen=True)
-class Header:
+@dataclass(frozen=True, repr=False)
+class Header(Brief):
     """What a file says of itself.
 
     Attributes

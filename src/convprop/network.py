@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop import summary as summaries
 from convprop._native import engine
+from convprop.arguments import checks_names
+from convprop.brief import Brief
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
@@ -35,6 +37,8 @@ PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
 # Plans of fewer bytes are made without a look at the memory that is free.
 CHECKED_BYTES = 1 << 26
+# Of more layers a repr leaves out those in the middle.
+MOST_SHOWN = 16
 # Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
@@ -46,8 +50,8 @@ class Evaluation(NamedTuple):
     accuracy: float | None
 
 
-@dataclass(frozen=True)
-class LayerPass:
+@dataclass(frozen=True, repr=False)
+class LayerPass(Brief):
     """What went through one layer, forward and back.
 
     Attributes
@@ -68,14 +72,19 @@ class LayerPass:
     gradients: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Backpropagation:
+@dataclass(frozen=True, repr=False)
+class Backpropagation(Brief):
     """The loss, every layer's pass, dE/d(normalised images), and all gradients by name."""
 
     loss: float
     layers: tuple[LayerPass, ...]
     input_delta: Array
     gradients: dict[str, Array]
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.backpropagation(self)
 
 
 class Network:
@@ -109,6 +118,7 @@ class Network:
         A stack whose layers do not fit one another; the message traces the shapes.
     """
 
+    @checks_names
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -232,7 +242,16 @@ class Network:
         self._class_names = names
 
     def __repr__(self) -> str:
-        return f"Network({list(self.layers)}, input_shape={self.input_shape}, loss={self.loss})"
+        layers = [repr(layer) for layer in self.layers]
+        if len(layers) > MOST_SHOWN:
+            layers[MOST_SHOWN - 2 : -1] = [f"... {len(layers) - MOST_SHOWN + 1} more ..."]
+        shape = f"input_shape={self.input_shape}"
+        return f"Network([{', '.join(layers)}], {shape}, loss={self.loss})"
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.network(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans hold native memory and are made again when needed.
@@ -407,7 +426,7 @@ class Network:
         """Return what the loss makes of the raw outputs, (N, K).
 
         As a rule probabilities; of a network that predicts numbers, these in the unit of
-        ``target_scaling``.
+        ``target_scaling``, as float64 where there is one.
         """
         return self._joined(images, self.prediction_of)
 
@@ -416,8 +435,9 @@ class Network:
         if self._target_scaling is None:
             return self.loss.prediction(outputs)
         offset, scale = self._target_scaling
-        with np.errstate(over="ignore"):
-            return (outputs * scale + offset).astype(outputs.dtype)
+        # Beside 1.7e9 float32 tells steps of 128 apart.
+        numbers: Array = outputs.astype(np.float64) * scale + offset
+        return numbers
 
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
@@ -446,14 +466,15 @@ class Network:
         targets : array_like
             (N,) labels, or (N, K) numbers in the unit of ``target_scaling``; (N,) for one output.
         sample_weight : array_like, optional
-            (N,) numbers of at least 0.
+            (N,) numbers of at least 0; images of weight 0 are left out.
         """
         checked = self.as_source(images)
         count = checked.shape[0]
         labels = self.are_labels(targets)
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
-        return self.measure(checked, wanted, weights, None, labels)
+        rows = None if weights is None or weights.all() else np.flatnonzero(weights)
+        return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(
         self,
@@ -556,7 +577,7 @@ class Network:
         images : int, optional
             How many uint8 images it will train on; None: one batch.
         optimizer : Optimizer
-            What it will train with.
+            What it will train with. Both tell something with a batch size only.
         """
         return summaries.summary(self, batch_size, images, optimizer)
 

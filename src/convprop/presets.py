@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from convprop.arguments import checks_names
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
 from convprop.layers import (
@@ -273,6 +274,7 @@ PRESETS = {entry.name: entry for entry in _ALL}
 NAMES = tuple(PRESETS)
 
 
+@checks_names
 def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Network:
     """Return a new network of the preset ``name`` for images of (C, H, W) and ``classes``.
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
+from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
 from convprop.errors import DataError
 
@@ -50,8 +52,9 @@ class Reading:
     labels: Labels = "classes"
 
 
-@dataclass(frozen=True)
-class Dataset:
+@checks_names
+@dataclass(frozen=True, repr=False)
+class Dataset(Brief):
     """Labelled images.
 
     Attributes
@@ -77,6 +80,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.dataset(self)
 
     @property
     def image_shape(self) -> Shape:
@@ -113,8 +121,8 @@ class Dataset:
         return replace(self, labels=renumber[self.labels], class_names=list(class_names))
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Brief):
     """A training and a test set of the same classes and image shape.
 
     Attributes
@@ -133,6 +141,9 @@ class Split:
     skipped: list[str] = field(default_factory=list)
     left_out: int = 0
     drawn: bool = False
+
+    def _repr_html_(self) -> str:
+        return self.train._repr_html_() + self.test._repr_html_()
 
 
 def split_by_seed(whole: Dataset, how: Reading) -> Split:

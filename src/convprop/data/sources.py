@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from convprop.arguments import checks_names
 from convprop.data import idx, idx_names, image_folder, mapped, named, npz
 from convprop.data.dataset import Labels, Reading, Split, entries, quoted, unusable
 from convprop.data.image_files import MODES, check_size
 from convprop.errors import invalid
 
 
+@checks_names
 def load(
     source: str | os.PathLike[str],
     *,

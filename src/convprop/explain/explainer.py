@@ -32,7 +32,7 @@ class Explainer:
     targets : array_like, optional
         As for ``Network.evaluate``. Without them only outputs can be explained.
     sample_weight : array_like, optional
-        As for ``Network.evaluate``.
+        As for ``Network.evaluate``; with targets only.
 
     Attributes
     ----------
@@ -51,6 +51,8 @@ class Explainer:
         checked = net.as_images(images)
         self.net = net
         self._has_targets = targets is not None
+        if targets is None and sample_weight is not None:
+            raise invalid("sample_weight", "be None without targets, whose loss it weighs", "some")
         wanted = _any_targets(net, len(checked)) if targets is None else targets
         self._targets = net.as_targets(wanted, len(checked))
         self._weights = as_weights(sample_weight, len(checked))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from convprop.arguments import checks_names
 from convprop.data.dataset import Dataset
 from convprop.data.stream import ImageStream
 from convprop.errors import invalid
@@ -25,6 +26,7 @@ AGAIN = "To do it again"
 """The heading of the command."""
 
 
+@checks_names
 def write_report(
     path: str | PathLike[str],
     network: Network,
@@ -101,6 +103,7 @@ def write_report(
     _write(path, network, history, test.name, about, figures, sections, told, settings)
 
 
+@checks_names
 def write_regression_report(
     path: str | PathLike[str],
     network: Network,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import Brief
 from convprop.data.dataset import Dataset
 from convprop.errors import invalid
 from convprop.losses import SquaredError
@@ -56,8 +57,8 @@ class Calibration:
     error: float
 
 
-@dataclass(frozen=True)
-class Measured:
+@dataclass(frozen=True, repr=False)
+class Measured(Brief):
     """What a network says of labelled images.
 
     Attributes

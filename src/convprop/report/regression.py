@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convprop.brief import Brief
 from convprop.errors import invalid
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -25,8 +26,8 @@ MOST_DRAWN = 6
 MOST_IMAGES = 24
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
     """What a network says of images, beside the truth.
 
     Attributes
