@@ -59,7 +59,12 @@ PyModuleDef_Slot slots[] = {
 #endif
     {}};
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_cpu", nullptr, 0, functions, slots, nullptr, nullptr, nullptr};
+constexpr const char* ABOUT =
+    "What this processor can run.\n\n"
+    "convprop works in a process's main interpreter alone, with its lock: several threads may use it, and\n"
+    "forked children; a sub-interpreter's import, and one with PYTHON_GIL=0, is an ImportError.";
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_cpu", ABOUT, 0, functions, slots, nullptr, nullptr, nullptr};
 
 }  // namespace
 
