@@ -71,6 +71,34 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_what_batch_systems_send_keeps_what_was_learned(
+    tmp_path: Path, stripes_file: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "model.safetensors"
+    endless = ("--epochs", "1000000", "--batch-size", "16")
+    # The kernel goes on with SIGXCPU every second, schedulers with the others.
+    limit = "ulimit -S -t 5;" if number == signal.SIGXCPU else ""
+    process = start(
+        "train",
+        stripes_file,
+        *(*endless, "--out", str(out)),
+        shell=limit,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    if not limit:
+        lines_until(process, "3/1000000")
+        process.send_signal(number)
+        process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (128 + number, "")
+    assert re.search(rf"^(stopped   by|cut off   by) {number.name}", output, re.M)
+    assert f"saved     {out}\ngo on     convprop train " in output
+    assert cp.load(out).class_names == ("lying", "standing")
+    assert len(Checkpoints(out).files()) == 1
+
+
 @pytest.mark.slow
 def test_a_ctrl_c_that_is_leaned_on_counts_once(tmp_path: Path, stripes_file: Path) -> None:
     out, report = tmp_path / "model.safetensors", tmp_path / "report.html"

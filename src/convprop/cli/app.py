@@ -93,7 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, of this process if None, and return its exit status.
 
     0 is success, 1 a failure with a message on stderr, 2 wrong usage, 130 the end by Ctrl-C,
-    143 by SIGTERM, 129 by SIGHUP, 141 that of a reader of our output.
+    143 by SIGTERM, as 128 + number by the other ``signals.NAMES``, 141 that of a reader of our
+    output.
     """
     try:
         _startup.imported()

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while networks are being trained.
+"""Ctrl-C and what ends a process, be it sent by hand, by a terminal or by a batch system.
 
 A process that was started with one of them ignored, as by nohup, goes on ignoring it.
 """
@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+NAMES = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP",
+    # With these batch systems and limits of processor time announce that time is up.
+    signal.SIGUSR1: "SIGUSR1",
+    signal.SIGUSR2: "SIGUSR2",
+    signal.SIGXCPU: "SIGXCPU",
+}
 
 SAME_SECONDS = 1.0
 """A Ctrl-C that comes so soon after the first signal is no other one: the key was leaned on."""
