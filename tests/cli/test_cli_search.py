@@ -159,6 +159,8 @@ def long_search(tmp_path: Path, data: Path, jobs: str, **streams: int) -> subpro
         ("2", signal.SIGTERM, True),
         ("2", signal.SIGHUP, False),
         ("1", signal.SIGUSR1, False),
+        ("2", signal.SIGHUP, True),
+        ("2", signal.SIGUSR2, True),
         ("2", signal.SIGXCPU, True),
     ],
 )
