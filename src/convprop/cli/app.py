@@ -52,13 +52,20 @@ COMMANDS: dict[Callable[..., object], str] = {
 """The commands in the order of --help, each with an example."""
 
 
+TABLE_COLUMNS = 52
+"""In fewer columns the tables of --help would break the names of options in two."""
+
+
 def build_app() -> App:
     """Return the command line; errors and Ctrl-C are left to the caller."""
+    terminal = Terminal()
     app = App(
         name="convprop",
         help="Train convolutional networks on the CPU, and look at what they compute.",
         help_epilogue="Example: convprop train digits --out digits.safetensors",
         help_format="markdown",
+        help_formatter="default" if terminal.width >= TABLE_COLUMNS else "plain",
+        console=terminal,
         version=f"convprop {__version__}",
         default_parameter=Parameter(negative=(), show_default=False),
         exit_on_error=False,

@@ -20,7 +20,7 @@ from convprop.presets import PRESETS
 from convprop.rate_finder import FEWEST_STEPS
 from convprop.report.pictures import png
 from convprop.report.raster import raster
-from convprop.report.rates import rate_chart, rate_text
+from convprop.report.rates import FEWEST_COLUMNS, rate_chart, rate_text
 from convprop.report.svg import svg_file
 from convprop.report.words import counted
 from convprop.threads import get_num_threads
@@ -126,8 +126,11 @@ def find_rate(
         "sweep",
         f"{counted(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
     )
-    for line in rate_text(curve, min(terminal.width, _COLUMNS)):
-        terminal.print(line, soft_wrap=True)
+    if terminal.width < FEWEST_COLUMNS:
+        terminal.labelled("plot", f"left out: it takes {FEWEST_COLUMNS} columns")
+    else:
+        for line in rate_text(curve, min(terminal.width, _COLUMNS)):
+            terminal.print(line, soft_wrap=True)
     if curve.suggestion is None:
         terminal.labelled("suggested", "nothing: the loss fell by less than a twentieth")
     else:

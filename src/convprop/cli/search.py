@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -22,7 +23,7 @@ from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, percent, print_json
+from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, percent, print_json
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Dataset, load
 from convprop.errors import invalid
@@ -253,8 +254,12 @@ def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:
             "" if failed else f"{100 * candidate.spread:.2f}",
             f"{candidate.seconds:.1f} s" if candidate.seconds < 60 else clock(candidate.seconds),
         )
+    # A table that is too wide would be cut off, its numbers too; the terminal folds it.
+    needed = Measurement.get(terminal, terminal.options.update(max_width=MOST_COLUMNS), table)
+    if needed.minimum > terminal.width:
+        table.width = needed.minimum
     terminal.print()
-    terminal.print(table)
+    terminal.print(table, crop=False)
     terminal.print()
 
 

@@ -4,23 +4,48 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
 from convprop.report.words import counted
 
 LABEL_WIDTH = 10
 
+FEWEST_COLUMNS, MOST_COLUMNS = 10, 65535
+"""Of a terminal: fewer are none that anybody reads, more the kernel cannot tell of."""
+USUAL_SIZE = ConsoleDimensions(80, 25)
+
 
 class Terminal(Console):
-    """A rich console that prints text as it is given and leaves a broken pipe to the caller."""
+    """A rich console that prints text as it is given and leaves a broken pipe to the caller.
+
+    A width below ten columns, from COLUMNS or from the terminal, is taken for one that is not
+    known, which is 80.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        super().__init__(
+            stderr=stderr, highlight=False, markup=False, emoji=False, _environ=_environment()
+        )
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines; rich would take 0 columns as they are, and never end."""
+        columns, lines = super().size
+        return ConsoleDimensions(
+            min(columns, MOST_COLUMNS) if columns >= FEWEST_COLUMNS else USUAL_SIZE.width,
+            lines if lines > 0 else USUAL_SIZE.height,
+        )
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._width, self._height = size
 
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError being handled, where rich would end the process itself."""
@@ -52,6 +77,15 @@ class Terminal(Console):
         if not self.is_terminal:
             return nullcontext()
         return self.status(f"reading {source}", spinner_style="dim")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without a COLUMNS or LINES that rich would fail to read."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES") or re.fullmatch("[0-9]{1,9}", value)
+    }
 
 
 def printable(text: str) -> str:
