@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
 
 from convprop import __version__, _startup
+from convprop.cli import output
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
 from convprop.cli.explore import explore
@@ -105,13 +105,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         _startup.imported()
+        output.begin()
         status = build_app()(arguments)
-        print(end="", flush=True)  # Unlike a flush of sys.stdout, works where that is closed.
+        output.put("")
     except BrokenPipeError:
         # What is still buffered must not raise again when the interpreter flushes it.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        output.write_nowhere(output.STDOUT)
+        output.write_nowhere(output.STDERR)
         return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         return _failure("interrupted", EXIT_INTERRUPTED)
@@ -131,7 +131,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
-    return status if isinstance(status, int) else 0
+    if isinstance(status, int) and status:
+        return status
+    return EXIT_FAILURE if output.has_failed() else 0
 
 
 def _failure(message: str, status: int) -> int:

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from convprop.cli import options
 from convprop.cli.model import fitted, named_network, size_for, training_of
 from convprop.cli.options import UsageError, use_threads
+from convprop.cli.output import put
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
@@ -90,7 +91,7 @@ def explore(
             )
 
         def ready() -> None:
-            print(serving.url, flush=True)
+            put(f"{serving.url}\n")
             if not no_browser:
                 terminal.print("Ctrl-C ends it, and so does closing the last page.")
                 webbrowser.open(serving.url)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from convprop.cli.output import STDERR, STDOUT, write_nowhere
+
 NAMES = {
     signal.SIGINT: "Ctrl-C",
     signal.SIGTERM: "SIGTERM",
@@ -97,12 +99,10 @@ def ending() -> Iterator[Ending]:
 
 def _leave_lost_terminal() -> None:
     """Write nowhere what would go to a terminal that was closed: an error there loses the rest."""
-    for stream in (1, 2):
+    for stream in (STDOUT, STDERR):
         try:
             lost = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
         except OSError:  # It was never open.
             continue
         if lost:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream)
-            os.close(nowhere)
+            write_nowhere(stream)

@@ -8,11 +8,12 @@ import os
 import re
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
+from convprop.cli.output import STDERR, STDOUT, Kept, put
 from convprop.report.words import counted
 
 LABEL_WIDTH = 10
@@ -25,6 +26,7 @@ USUAL_SIZE = ConsoleDimensions(80, 25)
 class Terminal(Console):
     """A rich console that prints text as it is given and leaves a broken pipe to the caller.
 
+    Where stdout fails in another way, what is left to say is said on stderr.
     A width below ten columns, from COLUMNS or from the terminal, is taken for one that is not
     known, which is 80.
     """
@@ -46,6 +48,15 @@ class Terminal(Console):
     @size.setter
     def size(self, size: tuple[int, int]) -> None:
         self._width, self._height = size
+
+    @property
+    def file(self) -> IO[str]:
+        """Where it writes."""
+        return cast(IO[str], Kept(super().file, STDERR if self.stderr else STDOUT))
+
+    @file.setter
+    def file(self, file: IO[str]) -> None:
+        self._file = file
 
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError being handled, where rich would end the process itself."""
@@ -119,7 +130,7 @@ def _described(name: str, value: object) -> str:
 
 def print_json(record: dict[str, Any]) -> None:
     """Write one object on one line of stdout."""
-    print(json_line(record), flush=True)
+    put(json_line(record) + "\n")
 
 
 def json_line(record: dict[str, Any]) -> str:
