@@ -36,6 +36,10 @@ class CheckpointError(ConvpropError):
     """A checkpoint is damaged, or of another training; the message names the file."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the training goes on without it."""
+
+
 @dataclass(frozen=True)
 class Checkpoints:
     """Where and how often a training writes its state.

@@ -23,6 +23,8 @@ NAMES = {
     signal.SIGUSR1: "SIGUSR1",
     signal.SIGUSR2: "SIGUSR2",
     signal.SIGXCPU: "SIGXCPU",
+    # Python ignores it, and gets BrokenPipeError instead.
+    signal.SIGPIPE: "the reader of its output, who has gone",
 }
 
 SAME_SECONDS = 1.0
@@ -45,6 +47,11 @@ class Ending:
     def note_the_first(self) -> None:
         """From now on only put the first one down, to be looked at between two steps."""
         self._noted = True
+
+    def take_broken_pipe(self, descriptor: int) -> None:
+        """Take for a signal that an output's reader has gone; the rest is written nowhere."""
+        write_nowhere(descriptor)
+        self.signal = self.signal or signal.SIGPIPE
 
     def hold(self) -> None:
         """From now on let a Ctrl-C wait: files are being written that belong together."""

@@ -6,7 +6,9 @@ import json
 import math
 import os
 import re
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import zip_longest
 from typing import IO, Any, cast
 
@@ -32,6 +34,7 @@ class Terminal(Console):
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
+        self.descriptor = STDERR if stderr else STDOUT
         super().__init__(
             stderr=stderr, highlight=False, markup=False, emoji=False, _environ=_environment()
         )
@@ -52,7 +55,7 @@ class Terminal(Console):
     @property
     def file(self) -> IO[str]:
         """Where it writes."""
-        return cast(IO[str], Kept(super().file, STDERR if self.stderr else STDOUT))
+        return cast(IO[str], Kept(super().file, self.descriptor))
 
     @file.setter
     def file(self, file: IO[str]) -> None:
@@ -75,6 +78,19 @@ class Terminal(Console):
         for head, line in zip_longest([label], map(printable, lines), fillvalue=""):
             text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
             self.print(text, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Print a warning: on stderr, but above a bar that may be on this terminal."""
+        text = Text("warning: ", style="bold yellow").append(message, style="not bold default")
+        (self if self.is_terminal else Terminal(stderr=True)).print(text, soft_wrap=True)
+
+    @contextmanager
+    def warning(self, category: type[Warning]) -> Iterator[None]:
+        """Print what the block warns of, each time."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", category)
+            warnings.showwarning = lambda message, *_: self.warn(str(message))
+            yield
 
     def skipped(self, files: list[str]) -> None:
         """List the files that were left out, if any."""
