@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,10 +15,11 @@ from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_settings import optimizer_for, preset_for
 from convprop.data import load
+from convprop.errors import InvalidInput
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
 from convprop.presets import PRESETS
-from convprop.rate_finder import FEWEST_STEPS
+from convprop.rate_finder import FEWEST_STEPS, RateCurve
 from convprop.report.pictures import png
 from convprop.report.raster import raster
 from convprop.report.rates import FEWEST_COLUMNS, rate_chart, rate_text
@@ -121,6 +123,7 @@ def find_rate(
         largest=largest,
         steps=steps or 200,
     )
+    unwritten = None if out is None else _drawn(curve, out)
     end = ", where the loss grew out of bounds" if curve.diverged else ""
     terminal.labelled(
         "sweep",
@@ -135,11 +138,7 @@ def find_rate(
         terminal.labelled("suggested", "nothing: the loss fell by less than a twentieth")
     else:
         terminal.labelled("suggested", f"--learning-rate {curve.suggestion:g}")
-    if out is not None:
-        chart = rate_chart(curve)
-        drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
-        with options.written_by("--out"):
-            replace_file(out, drawn)
+    if out is not None and unwritten is None:
         terminal.labelled("saved", str(out))
     if json:
         print_json(
@@ -158,4 +157,18 @@ def find_rate(
                 "version": __version__,
             }
         )
+    if unwritten is not None:
+        raise unwritten
     return options.EXIT_FAILURE if curve.suggestion is None else 0
+
+
+def _drawn(curve: RateCurve, out: Path) -> InvalidInput | None:
+    """Draw the plot, and return the error of one that cannot be written: the curve is known."""
+    chart = rate_chart(curve)
+    content = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
+    try:
+        with options.written_by("--out"):
+            replace_file(out, content)
+    except InvalidInput as error:
+        return error
+    return None

@@ -46,7 +46,7 @@ def put(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        write_nowhere(STDOUT)
+        write_nowhere(sys.stdout.fileno())
         raise OutputError(str(_fault(error))) from None
 
 
@@ -77,7 +77,7 @@ class Kept:
         except BrokenPipeError:
             raise
         except OSError as error:
-            write_nowhere(self._descriptor)
+            write_nowhere(self._stream.fileno())
             if self._descriptor == STDOUT:
                 _faults.append(_fault(error))
                 self._write_to_stderr(f"error: {_faults[0]}; what follows is here instead\n{text}")

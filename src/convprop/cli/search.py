@@ -26,7 +26,7 @@ from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usu
 from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, percent, print_json
 from convprop.cli.train_settings import TrainOptions
 from convprop.data import Dataset, load
-from convprop.errors import invalid
+from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.files import check_writable, replace_file
 from convprop.report.words import counted
 
@@ -134,22 +134,27 @@ def search(
             Path(folder, "records"),
         )
         _announce(terminal, train, split.skipped, plan)
-        ended_by = _run(terminal, plan, train, ending)
+        ended_by, failure = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
         best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
         chosen = None if best is None else _settings(settings, plan, best).settings(data)
+        unsaved = None
         if chosen is not None and out is not None:
             # Before anything is shown: where SIGHUP has come, the terminal may be gone.
-            _save(out, data, chosen)
+            unsaved = _save(out, data, chosen)
         if ended_by is not None:
             total = plan.folds * sum(number for number, _ in plan.rounds)
             after = f"after {done} of {counted(total, 'training')}"
             terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
         _report(terminal, plan, ranked)
-        if chosen is not None and out is not None:
+        if chosen is not None and out is not None and unsaved is None:
             terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
         if json:
-            print_json(_record(data, plan, ranked, chosen, done, ended_by is not None))
+            print_json(_record(data, plan, ranked, chosen, done, ended_by or failure))
+        # What is known by then has been shown.
+        for error in (failure, unsaved):
+            if error is not None:
+                raise error
         return 0 if ended_by is None else 128 + ended_by
 
 
@@ -180,8 +185,8 @@ def _announce(terminal: Terminal, train: Dataset, skipped: list[str], plan: Sear
 
 def _run(
     terminal: Terminal, plan: Search, train: Dataset, ending: signals.Ending
-) -> signal.Signals | None:
-    """Search, and return the signal that ended it, if one did."""
+) -> tuple[signal.Signals | None, ConvpropError | None]:
+    """Search, and return the signal or the error that ended it, if one did."""
     images = train.images
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
@@ -189,8 +194,12 @@ def _run(
         with _progress(terminal, plan):
             plan.run(images, train.labels)
     except KeyboardInterrupt:
-        return ending.signal or signal.SIGINT
-    return None
+        return ending.signal or signal.SIGINT, None
+    except ConvpropError as error:
+        if not plan.finished():
+            raise
+        return None, error
+    return None, None
 
 
 @contextmanager
@@ -263,10 +272,15 @@ def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:
     terminal.print()
 
 
-def _save(out: Path, data: str, settings: dict[str, Any]) -> None:
+def _save(out: Path, data: str, settings: dict[str, Any]) -> InvalidInput | None:
+    """Write the best settings; return the error where they cannot be written."""
     comment = f"The best settings that convprop search found for {data!r}."
-    with options.written_by("--out"):
-        replace_file(out, to_toml(settings, comment).encode())
+    try:
+        with options.written_by("--out"):
+            replace_file(out, to_toml(settings, comment).encode())
+    except InvalidInput as error:
+        return error
+    return None
 
 
 def _record(
@@ -275,12 +289,12 @@ def _record(
     ranked: list[Candidate],
     best: dict[str, Any] | None,
     done: int,
-    interrupted: bool,
+    ended_by: object,
 ) -> dict[str, Any]:
     return {
         "data": data,
         "best": best,
-        "interrupted": interrupted,
+        "interrupted": ended_by is not None,
         "trainings": done,
         "folds": plan.folds,
         "seed": plan.seed,

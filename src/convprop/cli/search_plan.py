@@ -139,7 +139,8 @@ class Search:
         if not self.records.exists():
             return []
         lines = self.records.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        # On a full disk one may have been cut off.
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def ranked(self) -> list[Candidate]:
         """Return what was tried, the best first: those that came furthest before the others."""
