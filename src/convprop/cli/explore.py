@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import webbrowser
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
+from convprop.explorer.entrance import entrance_file
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
@@ -94,10 +95,15 @@ def explore(
             put(f"{serving.url}\n")
             if not no_browser:
                 terminal.print("Ctrl-C ends it, and so does closing the last page.")
-                webbrowser.open(serving.url)
+                terminal.print("If your browser does not show it, open the address yourself.")
+                with suppress(OSError):  # There is no room for it.
+                    file = to_the_end.enter_context(entrance_file(serving.once))
+                    webbrowser.open(file.as_uri())
 
         try:
-            if serving.run(ready):
+            with ExitStack() as to_the_end:
+                alone = serving.run(ready)
+            if alone:
                 terminal.print("The last page was closed.")
         except KeyboardInterrupt:
             if taken.signal != signal.SIGINT:

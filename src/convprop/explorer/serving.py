@@ -82,6 +82,8 @@ class Serving:
     ----------
     url : str
         What opens the page.
+    once : str
+        What opens it once; not in a frame.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Serving:
     ) -> None:
         import uvicorn
 
+        from convprop.explorer.connection import BACKLOG, connection_class
+
         self._socket = listening
         host: str = listening.getsockname()[0]
         name = f"[{host}]" if ":" in host else host
@@ -105,10 +109,11 @@ class Serving:
         self._stays = stays
         guard = Guard(self._explorer.app(), tuple(sorted(names)), framed=framed)
         self.url = f"http://{name}:{self.port}{guard.entrance}"
+        self.once = f"http://{name}:{self.port}{guard.once}"
         self._server = _server(
             uvicorn.Config(
                 guard,
-                http="h11",
+                http=connection_class(),
                 ws="none",
                 lifespan="off",
                 log_level="error",
@@ -116,6 +121,7 @@ class Serving:
                 server_header=False,
                 timeout_graceful_shutdown=2,
                 limit_concurrency=MOST_CONNECTIONS,
+                backlog=BACKLOG,
             )
         )
 
