@@ -7,7 +7,7 @@ import webbrowser
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from cyclopts import Parameter
@@ -21,6 +21,7 @@ from convprop.cli.terminal import Terminal
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
+from convprop.errors import invalid
 from convprop.explorer.entrance import entrance_file
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
@@ -44,6 +45,8 @@ def explore(
     host: str = HOME,
     allow_remote: bool = False,
     seed: options.Seed = 0,
+    size: options.Size = None,
+    skip_unreadable: bool = False,
     threads: options.Threads = None,
 ) -> None:
     """Open a page that shows every number of a network: outputs, gradients, deltas, training.
@@ -55,7 +58,8 @@ def explore(
         given, the preset digits after a short training.
     data
         digits, mnist, a folder with one subfolder of images per class, an .npz file, or a folder
-        of idx files: what images are chosen from and trained on. If not given, digits.
+        of idx files: what images are chosen from and trained on. If not given, digits, where the
+        model may have learned them.
     port
         Where to listen; any free port if not given.
     no_browser
@@ -67,11 +71,18 @@ def explore(
         can watch the network can read it.
     seed
         Of a preset's weights, and of the training; 0 if not given.
+    size
+        Resize every image of DATA for a preset, to a square as in 32 or to rows and columns as in
+        32x48, at most 99999 each; for a model it is the model's.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     """
     if host != HOME and not allow_remote:
         raise UsageError(f"--host {host} must come with --allow-remote (see --help)")
+    if size is not None and (data is None or model not in PRESETS):
+        raise UsageError("--size must come with a preset and DATA (a model has its own)")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     use_threads(threads)
@@ -80,7 +91,8 @@ def explore(
         if listening.getsockname()[0] in ("0.0.0.0", "::"):
             rule = "be the address that browsers will use, not every address"
             raise UsageError(f"--host must {rule}")
-        net, images, optimizer = chosen(model, data, seed, terminal)
+        reading = None if data is None else Reading(data, size, skip_unreadable)
+        net, images, optimizer = chosen(model, reading, seed, terminal)
         index, fresh = least_sure(net, images), model in PRESETS
         serving = Serving(
             lambda: Session(net, images, optimizer, index=index, fresh=fresh), listening
@@ -112,39 +124,54 @@ def explore(
             terminal.print("Ended.")
 
 
+class Reading(NamedTuple):
+    """What ``explore`` is told of the images."""
+
+    data: str
+    size: tuple[int, int] | None
+    skip_unreadable: bool
+
+    def images(self, terminal: Terminal, size: tuple[int, int] | None) -> Dataset:
+        """Read the training images, files of them in that size."""
+        with terminal.reading(self.data):
+            split = load(self.data, size=size, skip_unreadable=self.skip_unreadable)
+        terminal.skipped(split.skipped)
+        return split.train
+
+
 def chosen(
-    model: str | None, data: str | None, seed: int, terminal: Terminal
+    model: str | None, reading: Reading | None, seed: int, terminal: Terminal
 ) -> tuple[Network, Dataset, Optimizer]:
     """Return the network, the images, and the optimizer that training begins with."""
-    if model is None or model in PRESETS:
-        entry = PRESETS[model or "digits"]
-        if data is not None:
-            with terminal.reading(data):
-                images = load(data).train
-            net = preset(entry.name, images.image_shape, len(images.class_names), seed=seed)
+    if model is not None and model not in PRESETS:
+        net, _ = named_network(model)
+        if reading is None:
+            images = _digits_for(net, model)
         else:
-            images = _digits(entry.input_shape)
-            net = preset(entry.name, entry.input_shape, 10, seed=seed)
-        net.class_names = images.class_names
-        net.normalisation = normalisation(images.images)
-        if model is None:
-            epochs = DIGITS_EPOCHS
-            terminal.labelled("training", f"{entry.name} for {counted(epochs, 'epoch')}")
-            train(
-                net,
-                images.images,
-                images.labels,
-                optimizer=entry.optimizer,
-                batch_size=entry.batch_size,
-                epochs=epochs,
-            )
-        return net, images, entry.optimizer
-    net, _ = named_network(model)
-    if data is None:
-        return net, _digits(net.input_shape), training_of(net, None)[0]
-    with terminal.reading(data):
-        images = load(data, size=size_for(data, net)).train
-    return net, fitted(images, net, Path(model)), training_of(net, None)[0]
+            images = reading.images(terminal, size_for(reading.data, net))
+            images = fitted(images, net, Path(model))
+        return net, images, training_of(net, None)[0]
+    entry = PRESETS[model or "digits"]
+    if reading is not None:
+        images = reading.images(terminal, reading.size)
+        net = preset(entry.name, images.image_shape, len(images.class_names), seed=seed)
+    else:
+        images = _digits(entry.input_shape)
+        net = preset(entry.name, entry.input_shape, 10, seed=seed)
+    net.class_names = images.class_names
+    net.normalisation = normalisation(images.images)
+    if model is None:
+        epochs = DIGITS_EPOCHS
+        terminal.labelled("training", f"{entry.name} for {counted(epochs, 'epoch')}")
+        train(
+            net,
+            images.images,
+            images.labels,
+            optimizer=entry.optimizer,
+            batch_size=entry.batch_size,
+            epochs=epochs,
+        )
+    return net, images, entry.optimizer
 
 
 def least_sure(net: Network, images: Dataset, among: int = 100) -> int:
@@ -153,6 +180,17 @@ def least_sure(net: Network, images: Dataset, among: int = 100) -> int:
     shares = net.loss.prediction(net.forward(first))
     wanted = np.eye(max(net.outputs, 2))[images.labels[: len(first)], -net.outputs :]
     return int(np.argmax(np.abs(shares - wanted).sum(axis=1)))
+
+
+def _digits_for(net: Network, model: str) -> Dataset:
+    """Return the digits for a model that may have learned them; refuse any other."""
+    digits, names = _digits(net.input_shape), net.class_names
+    if names is None and net.outputs >= len(digits.class_names):
+        return digits
+    if names is not None and set(digits.class_names) <= set(names):
+        return digits.with_classes(names)
+    rule = f"be given for {model}, whose outputs are not the ten digits"
+    raise UsageError(str(invalid("DATA", rule, "none")))
 
 
 def _digits(shape: tuple[int, int, int]) -> Dataset:

@@ -19,6 +19,8 @@ from convprop.explorer.session import Session
 GRACE = 8.0
 """Seconds that the server waits for a page after the last one has gone: a reload takes one."""
 MOST_CONNECTIONS = 512
+QUEUE = 1024
+"""Connections that the kernel keeps until they are taken up; one that it drops loses a second."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -37,7 +39,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(found[4])
-        listening.listen(128)
+        listening.listen(QUEUE)
     except OSError as error:
         listening.close()
         reason = f"{host}:{port}: {error.strerror or error}"
@@ -147,6 +149,9 @@ class Serving:
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
+        if not serving.done():
+            # asyncio would have the kernel keep no more than are taken up together.
+            self._socket.listen(QUEUE)
         alone = False
         if ready is not None and not serving.done():
             await asyncio.to_thread(ready)

@@ -45,11 +45,11 @@ def _decoded(data: bytes, channels: int, size: tuple[int, int]) -> NDArray[np.fl
                 if is_wide(image):
                     raise DataError("the picture must have 8 bits a channel, got more")
                 width, height = image.size
+                if width * height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
                 if max(width, height) > MOST_SIDE:
                     rule = f"have sides of at most {MOST_SIDE} pixels"
                     raise DataError(f"the picture must {rule}, got {width} x {height}")
-                if width * height > MOST_PIXELS:
-                    raise Image.DecompressionBombError
                 # A JPEG is decoded at a part of its size where that will do.
                 image.draft(None, (2 * size[1], 2 * size[0]))
                 # In place: a copy would take as much again.
