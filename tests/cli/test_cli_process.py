@@ -68,18 +68,24 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+@pytest.mark.parametrize(
+    ("number", "limit"),
+    [
+        (signal.SIGUSR1, ""),
+        (signal.SIGUSR2, ""),
+        (signal.SIGXCPU, ""),
+        # The kernel sends it every second from then on.
+        pytest.param(signal.SIGXCPU, "ulimit -S -t 6;", marks=pytest.mark.slow),
+    ],
+)
 def test_what_batch_systems_send_keeps_what_was_learned(
-    tmp_path: Path, stripes_file: Path, number: signal.Signals
+    tmp_path: Path, stripes_file: Path, number: signal.Signals, limit: str
 ) -> None:
     out = tmp_path / "model.safetensors"
-    endless = ("--epochs", "1000000", "--batch-size", "16")
-    # The kernel goes on with SIGXCPU every second, schedulers with the others.
-    limit = "ulimit -S -t 5;" if number == signal.SIGXCPU else ""
     process = start(
         "train",
         stripes_file,
-        *(*endless, "--out", str(out)),
+        *("--epochs", "1000000", "--batch-size", "16", "--out", str(out)),
         shell=limit,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -3,13 +3,17 @@
 import contextlib
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from server import running
+from server import running, small_data, small_network
 
+import convprop as cp
 from convprop.explorer import connection
+from convprop.explorer.serving import Serving, bound
+from convprop.explorer.session import Session
 
 HALF = {
     "nothing": "",
@@ -112,3 +116,14 @@ def test_many_pages_get_their_whole_answers():
         with ThreadPoolExecutor(3 * connection.MOST_ANSWERED) as pool:
             answers = pool.map(lambda _: client.post(path, {}).body, range(300))
             assert all(json.loads(answer) == json.loads(expected) for answer in answers)
+
+
+def test_a_server_that_is_stopped_as_it_starts_ends_quietly():
+    net, data = small_network(), small_data()
+    for _ in range(20):
+        serving = Serving(lambda: Session(net, data, cp.Adam()), bound("127.0.0.1", 0))
+        thread = threading.Thread(target=serving.run)
+        thread.start()
+        serving.stop()
+        thread.join(20)
+        assert not thread.is_alive()

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -149,7 +150,7 @@ class Serving:
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
-        if not serving.done():
+        with suppress(OSError):  # The server may have been ended already.
             # asyncio would have the kernel keep no more than are taken up together.
             self._socket.listen(QUEUE)
         alone = False
