@@ -120,7 +120,7 @@ def test_many_pages_get_their_whole_answers():
 
 def test_a_server_that_is_stopped_as_it_starts_ends_quietly():
     net, data = small_network(), small_data()
-    for _ in range(20):
+    for _ in range(5):
         serving = Serving(lambda: Session(net, data, cp.Adam()), bound("127.0.0.1", 0))
         thread = threading.Thread(target=serving.run)
         thread.start()
