@@ -11,7 +11,7 @@ from convprop import (
     schedules,
 )
 from convprop.augmentation import Augment
-from convprop.checkpoint import CheckpointError, Checkpoints
+from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning
 from convprop.data.stream import ImageFiles
 from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
 from convprop.layers import (
@@ -52,6 +52,7 @@ __all__ = [
     "AveragePool",
     "BinaryCrossEntropy",
     "CheckpointError",
+    "CheckpointWarning",
     "Checkpoints",
     "Conv",
     "ConvNetClassifier",

@@ -37,6 +37,10 @@ class CheckpointError(ConvpropError):
     """A checkpoint is damaged, or of another training; the message names the file."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the training goes on without it."""
+
+
 @checks_names
 @dataclass(frozen=True)
 class Checkpoints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.batches import Batches, Data, Indices
-from convprop.checkpoint import CheckpointError, Checkpoints, read
+from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
 from convprop.course import Course
-from convprop.errors import TrainingDiverged
+from convprop.errors import InvalidInput, TrainingDiverged
 from convprop.identity import check_same, identity
 from convprop.interrupts import between_steps
 from convprop.network import Network
@@ -311,7 +312,7 @@ class Run:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Write the state as it is."""
+        """Write the state as it is, or warn: the training is worth more than a checkpoint."""
         assert self.checkpoints is not None
         description = {
             "training": self._identity,
@@ -320,7 +321,14 @@ class Run:
             "position": asdict(self.at),
             "watch": asdict(self.watch),
         }
-        self.checkpoints.write(self.history.steps, self._arrays(), description)
+        steps = self.history.steps
+        try:
+            self.checkpoints.write(steps, self._arrays(), description)
+        except InvalidInput as error:
+            files = self.checkpoints.files()
+            last = f"the last one is {files[0]}" if files else "there is no earlier one"
+            message = f"no checkpoint after {steps} steps: cannot write {error.received}; {last}"
+            warnings.warn(message, CheckpointWarning, stacklevel=2)
         self.checkpointed = time.perf_counter()
 
     def _arrays(self) -> dict[str, Array]:

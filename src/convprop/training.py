@@ -112,7 +112,8 @@ def train(
     state : OptimizerState, optional
         What an earlier training has filled and this one goes on with, and fills in its turn.
     checkpoints : Checkpoints, optional
-        Where and how often to write the training's state; also after a KeyboardInterrupt.
+        Where and how often to write the training's state; also after a KeyboardInterrupt. One
+        that cannot be written is left out, with a CheckpointWarning.
     resume : bool
         Go on from the newest good checkpoint, or begin where there is none. Everything else
         must be as it was; the weights end as if there had been no interruption.

@@ -8,12 +8,19 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 from runs import run, start
 
+import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.explore import Reading, chosen, least_sure
+from convprop.cli.terminal import Terminal
+from convprop.explorer.questions import QUESTIONS
+from convprop.explorer.session import Session
 
 
 @pytest.fixture
@@ -21,9 +28,9 @@ def explorer():
     """Start commands, and end what is left of them."""
     started = []
 
-    def begin(*arguments):
-        pipe = subprocess.PIPE
-        process = start("explore", "--no-browser", *arguments, stdout=pipe, stderr=pipe)
+    def begin(*arguments, browser=False):
+        pipe, silent = subprocess.PIPE, () if browser else ("--no-browser",)
+        process = start("explore", *silent, *arguments, stdout=pipe, stderr=pipe)
         started.append(process)
         return process, process.stdout.readline().strip()
 
@@ -102,9 +109,136 @@ def test_sigterm_ends_it(explorer):
     assert process.returncode == 143 or process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.slow
+def test_other_signals_end_it_too(explorer, number):
+    process, _ = explorer()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+
+
+def test_the_browser_is_given_no_secret(explorer, tmp_path, monkeypatch):
+    """What a program was started with can be read by every user of the machine."""
+    browser, given = tmp_path / "browser", tmp_path / "given"
+    browser.write_text(f'#!/bin/sh\necho "$@" > {given}.part\nmv {given}.part {given}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    process, address = explorer(browser=True)
+    end = time.monotonic() + 20
+    while not given.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert given.exists()
+    file = Path(given.read_text().strip().removeprefix("file://"))
+    assert file.parent.parent == tmp_path
+    once = re.search(r"url=(\S+)\"", file.read_text())[1]
+    assert once.rpartition("=")[2] not in given.read_text() + address
+    assert [status(once), status(once), status(address)] == [200, 401, 303]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert not file.exists()
+
+
+def saved(path, outputs, channels, loss, names=None):
+    """Save a network of 8x8 images, and return its file."""
+    layers = [cp.Conv(2, 3), cp.ReLU(), cp.Flatten(), cp.Dense(outputs)]
+    net = cp.Network(layers, (channels, 8, 8), loss=loss)
+    net.class_names = names
+    net.save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "channels", "loss", "names"),
+    [
+        (2, 3, cp.SoftmaxCrossEntropy(), ("cat", "dog")),
+        (2, 1, cp.SoftmaxCrossEntropy(), None),
+        (1, 1, cp.BinaryCrossEntropy(), ("cat", "dog")),
+        (1, 3, cp.BinaryCrossEntropy(), None),
+        (1, 1, cp.SquaredError(), None),
+        (3, 1, cp.SquaredError(), None),
+        (10, 3, cp.SoftmaxCrossEntropy(), tuple("abcdefghij")),
+    ],
+)
+def test_a_model_that_has_not_learned_the_digits_needs_data(
+    tmp_path, capsys, outputs, channels, loss, names
+):
+    file = saved(tmp_path / "net", outputs, channels, loss, names)
+    assert cli.run(["explore", file, "--no-browser"]) == 2
+    rule = f"DATA must be given for {file}, whose outputs are not the ten digits"
+    assert capsys.readouterr().err == f"error: {rule}, got none\n"
+
+
+@pytest.mark.parametrize("names", [None, tuple("9876543210"), tuple("abc0123456789")])
+def test_a_model_that_may_have_learned_the_digits_is_shown_them(tmp_path, names):
+    outputs = len(names or range(12))
+    file = saved(tmp_path / "net", outputs, 3, cp.SoftmaxCrossEntropy(), names)
+    net, images, _ = chosen(file, None, 0, Terminal(stderr=True))
+    assert images.images.shape[1:] == (3, 8, 8)
+    digits = cp.data.load("digits").train
+    if names is not None:
+        told = [names[label] for label in images.labels]
+        assert told == [digits.class_names[label] for label in digits.labels]
+    session = Session(net, images, cp.Adam(), index=least_sure(net, images))
+    assert len(QUESTIONS["maps"](session, {})) > 0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "names"),
+    [
+        (1, cp.BinaryCrossEntropy(), ("lying", "standing")),
+        (1, cp.BinaryCrossEntropy(), None),
+        (2, cp.SoftmaxCrossEntropy(), None),
+        (3, cp.SquaredError(), None),
+    ],
+)
+def test_every_kind_of_model_is_shown_with_data(tmp_path, stripes_file, outputs, loss, names):
+    file = saved(tmp_path / "net", outputs, 1, loss, names)
+    reading = Reading(str(stripes_file), None, False)
+    net, images, _ = chosen(file, reading, 0, Terminal(stderr=True))
+    session = Session(net, images, cp.Adam(), index=least_sure(net, images))
+    for question in ("maps", "invert"):
+        assert len(QUESTIONS[question](session, {})) > 0
+    settings = {"steps": 1, "optimizer": "adam", "learning_rate": 0.001}
+    assert len(QUESTIONS["train"](session, settings)["losses"]) == 1
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of pictures of many sizes, and one that is none."""
+    for number in range(8):
+        folder = tmp_path / "photos" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30 + number, 20), (number, 0, 99)).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    return str(tmp_path / "photos")
+
+
+def test_photographs_are_resized_for_a_preset_and_for_a_model(tmp_path, photographs, capsys):
+    terminal = Terminal(stderr=True)
+    reading = Reading(photographs, (28, 30), True)
+    net, images, _ = chosen("lenet5", reading, 0, terminal)
+    assert (net.input_shape, images.image_shape) == ((3, 28, 30), (3, 28, 30))
+    file = saved(tmp_path / "net", 2, 3, cp.SoftmaxCrossEntropy(), ("cat", "dog"))
+    _, images, _ = chosen(file, Reading(photographs, None, True), 0, terminal)
+    assert images.image_shape == (3, 8, 8)
+    assert capsys.readouterr().err.count("broken.png") == 2
+
+
+@pytest.mark.slow
+def test_photographs_are_explored(explorer, photographs):
+    options = ("--size", "28", "--skip-unreadable")
+    assert status(explorer("lenet5", photographs, *options)[1]) == 303
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--size", "9"], "--size must come with a preset and DATA (a model has its own)"),
+        (["lenet5", "--size", "9"], "--size must come with a preset and DATA"),
+        (["net", "digits", "--size", "9"], "--size must come with a preset and DATA"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1 must come with --allow-remote (see --help)"),
         (["--host", "0.0.0.0", "--allow-remote"],
          "--host must be the address that browsers will use, not every address"),

@@ -2,14 +2,17 @@
 
 import fcntl
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from runs import QUICK, run, start, stripes
+from runs import QUICK, interrupt_at, run, start, stripes
 
+import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli.progress import TrainingProgress
 
 # Files may have so many blocks of 512 bytes, as on a disk that is full.
 FULL = "ulimit -f {};"
@@ -51,21 +54,87 @@ def test_a_log_on_a_full_disk_has_whole_lines_and_is_named(
     words = ("train", stripes_file, "--epochs", "99", "--log", log)
     result = run(*words, shell=FULL.format(8))
     message = f"--log must name a file that can be written, got {log} (file too large)"
-    assert (result.returncode, result.stderr) == (1, f"error: {message}\n")
+    assert (result.returncode, result.stderr) == (1, f"warning: {message}\n")
+    assert " 99/99 " in result.stdout
+    assert result.stdout.endswith(f"unwritten {log}\n")
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
     assert events[:2] == ["start", "epoch"]
     assert log.read_text().endswith("}\n")
     assert list(tmp_path.iterdir()) == [log]
 
 
-def test_a_checkpoint_on_a_full_disk_names_the_option(tmp_path: Path, stripes_file: Path) -> None:
+def test_a_checkpoint_that_does_not_fit_does_not_end_the_training(
+    tmp_path: Path, stripes_file: Path, model: Path
+) -> None:
     out = tmp_path / "net"
-    words = ("train", stripes_file, "--out", out, "--checkpoint-every", "1epoch")
-    result = run(*words, shell=FULL.format(16))
+    words = ("train", stripes_file, *QUICK, "--out", out, "--checkpoint-every", "1epoch")
+    # There is room for the network, and not for what goes on with it.
+    blocks = model.stat().st_size // 512 + 20
+    result = run(*words, shell=FULL.format(blocks))
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [
+        f"warning: no checkpoint after {step} steps: cannot write"
+        f" {out}.checkpoint-{step:08d} (file too large); there is no earlier one"
+        for step in (5, 10, 15)
+    ]
+    assert f"saved     {out}\n" in result.stdout
+    assert cp.load(out).weights_sha256() == cp.load(model).weights_sha256()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net.jsonl", "net.toml"]
+
+
+def test_a_network_that_cannot_be_saved_names_the_last_checkpoint(
+    tmp_path: Path, stripes_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "net"
+    words = ["train", stripes_file, *QUICK, "--out", out]
+    result = run(*words, shell=FULL.format(100))
+    reason = f"error: --out must name a file that can be written, got {out} (file too large)"
+    lost = "The network is not saved, and there is no checkpoint."
+    assert (result.returncode, result.stderr) == (1, f"{reason}\n{lost}\n")
+    end = json.loads(Path(f"{out}.jsonl").read_text().splitlines()[-1])
+    assert (end["event"], f"error: {end['error']}\n") == ("end", result.stderr)
+    # An interrupted training leaves a checkpoint; going on with it finds the disk full.
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "on_batch", interrupt_at(7))
+        assert cli.run(list(map(str, words))) == 130
+    (checkpoint,) = tmp_path.glob("net.checkpoint-*")
+    content = out.read_bytes()
+    result = run(*words, "--resume", shell=FULL.format(100))
     assert result.returncode == 1
-    assert f"error: --out must name a file that can be written, got {out}" in result.stderr
-    assert result.stderr.endswith("(file too large)\n")
-    assert not out.exists()
+    assert result.stderr.splitlines() == [
+        reason,
+        f"The network is not saved. The last checkpoint is {checkpoint}; to go on from it:",
+        shlex.join(["convprop", *map(str, words), "--resume"]),
+    ]
+    assert checkpoint.exists()
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("lost", ["report.html", "net.toml"])
+def test_a_file_beside_the_network_that_fails_leaves_all_else(
+    tmp_path: Path,
+    stripes_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lost: str,
+) -> None:
+    out, report = tmp_path / "net", tmp_path / "report.html"
+
+    def block(*_: object) -> None:
+        (tmp_path / lost).mkdir(exist_ok=True)
+
+    monkeypatch.setattr(TrainingProgress, "on_epoch", block)
+    words = ["train", str(stripes_file), *QUICK, "--report", str(report), "--out", str(out)]
+    assert cli.run(words) == 1
+    option = "--report" if lost == "report.html" else "--out"
+    reason = f"{option} must name a file that can be written, got {tmp_path / lost}"
+    shown = capsys.readouterr()
+    assert shown.err == f"warning: {reason} (is a directory)\n"
+    told = "" if lost == "report.html" else f"report    {report}\n"
+    assert shown.out.endswith(f"saved     {out}\n{told}unwritten {tmp_path / lost}\n")
+    assert cp.load(out).class_names == ("lying", "standing")
+    end = json.loads(Path(f"{out}.jsonl").read_text().splitlines()[-1])
+    assert end["test_accuracy"] > 0.5
 
 
 @pytest.mark.parametrize(

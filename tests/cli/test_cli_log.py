@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import QUICK, interrupt_at
+from runs import QUICK, interrupt_at, run
 
 import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli.progress import TrainingProgress
-from convprop.files import replace_file
+from convprop.errors import invalid
+from convprop.files import append_file, replace_file
 
 
 def test_the_log_tells_of_start_epochs_and_end(
@@ -46,7 +47,7 @@ def test_the_log_tells_of_start_epochs_and_end(
     assert last == {"event": "end"} | {k: v for k, v in record.items() if k != "history"}
 
 
-def test_a_log_that_fails_ends_the_training_and_keeps_the_network(
+def test_a_log_that_fails_does_not_end_the_training(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -63,10 +64,52 @@ def test_a_log_that_fails_ends_the_training_and_keeps_the_network(
     monkeypatch.setattr("convprop.cli.train_log.replace_file", remove)
     arguments = ["train", str(stripes_file), *QUICK, "--log", str(log), "--out", str(out)]
     assert cli.run(arguments) == 1
-    assert capsys.readouterr().err == (
-        f"error: --log must name a file that can be written, got {log} (is a directory)\n"
+    shown = capsys.readouterr()
+    assert shown.err == (
+        f"warning: --log must name a file that can be written, got {log} (is a directory)\n"
     )
+    assert " 3/3 " in shown.out
+    assert shown.out.endswith(f"saved     {out}\nunwritten {log}\n")
     assert cp.load(out).class_names == ("lying", "standing")
+
+
+def test_lines_that_could_not_be_written_come_with_the_next(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    stripes_file: Path,
+) -> None:
+    log, calls = tmp_path / "log.jsonl", []
+
+    def busy(path: Path, content: bytes) -> None:
+        calls.append(path)
+        if len(calls) in (1, 2):
+            raise invalid("path", "name a file that can be written", f"{path} (no space left)")
+        append_file(path, content)
+
+    monkeypatch.setattr("convprop.cli.train_log.append_file", busy)
+    assert cli.run(["train", str(stripes_file), *QUICK, "--log", str(log)]) == 0
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events == ["start", *["epoch"] * 3, "end"]
+    shown = capsys.readouterr()
+    assert shown.err.count("warning: ") == 1
+    assert "unwritten" not in shown.out
+
+
+def test_event_files_on_a_full_disk_do_not_end_the_training(
+    tmp_path: Path, stripes_file: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="the extra is not installed")
+    folder = tmp_path / "runs"
+    words = ("train", stripes_file, "--epochs", "9", "--tensorboard", folder)
+    result = run(*words, shell="ulimit -f 1;")
+    (file,) = folder.iterdir()
+    reason = f"must name a file that can be written, got {file} (file too large)"
+    assert (result.returncode, result.stderr) == (1, f"warning: --tensorboard {reason}\n")
+    assert result.stdout.endswith(f"unwritten {file}\n")
+    steps = [step for step, _ in scalars(folder)["loss/training"]]
+    assert steps == [*range(1, len(steps) + 1)]
+    assert 0 < len(steps) < 9
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -138,7 +181,7 @@ def test_a_resumed_training_has_each_epoch_once(
 def test_without_tensorboard_its_extra_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
     assert cli.run(["train", "no-data", "--tensorboard", str(tmp_path / "runs")]) == 2
     message = "error: --tensorboard needs a package: pip install 'convprop[tensorboard]'\n"
     assert capsys.readouterr() == ("", message)

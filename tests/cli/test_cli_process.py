@@ -20,9 +20,6 @@ import convprop as cp
 from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli import signals
-from convprop.cli.progress import TrainingProgress
-from convprop.cli.train import train
-from convprop.cli.train_settings import TrainOptions
 
 
 def lines_until(process: subprocess.Popen[str], text: str) -> None:
@@ -69,6 +66,40 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
         assert sorted(os.listdir(tmp_path)) == beside
     else:
         assert output.endswith("saved     nothing (--out FILE saves the network)\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "limit"),
+    [
+        (signal.SIGUSR1, ""),
+        (signal.SIGUSR2, ""),
+        (signal.SIGXCPU, ""),
+        # The kernel sends it every second from then on.
+        pytest.param(signal.SIGXCPU, "ulimit -S -t 6;", marks=pytest.mark.slow),
+    ],
+)
+def test_what_batch_systems_send_keeps_what_was_learned(
+    tmp_path: Path, stripes_file: Path, number: signal.Signals, limit: str
+) -> None:
+    out = tmp_path / "model.safetensors"
+    process = start(
+        "train",
+        stripes_file,
+        *("--epochs", "1000000", "--batch-size", "16", "--out", str(out)),
+        shell=limit,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    if not limit:
+        lines_until(process, "3/1000000")
+        process.send_signal(number)
+        process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (128 + number, "")
+    assert re.search(rf"^(stopped   by|cut off   by) {number.name}", output, re.M)
+    assert f"saved     {out}\ngo on     convprop train " in output
+    assert cp.load(out).class_names == ("lying", "standing")
+    assert len(Checkpoints(out).files()) == 1
 
 
 @pytest.mark.slow
@@ -211,16 +242,21 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
 
 
 def test_a_reader_that_goes_away_while_training_does_not_lose_the_network(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stripes_file: Path
+    tmp_path: Path, stripes_file: Path
 ) -> None:
-    def broken(*_: object) -> None:
-        raise BrokenPipeError
-
-    monkeypatch.setattr(TrainingProgress, "on_epoch", broken)
-    out = tmp_path / "model.safetensors"
-    with pytest.raises(BrokenPipeError):
-        train(str(stripes_file), given=TrainOptions(epochs=2, out=out))
+    out, report = tmp_path / "model.safetensors", tmp_path / "report.html"
+    words = ("train", stripes_file, "--epochs", "1000000", "--batch-size", "16", "--out", out)
+    reader, writer = os.pipe()
+    process = start(*words, "--report", report, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    with open(reader) as lines:
+        assert any("2/1000000" in line for line in lines)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (141, "")
+    # As after SIGTERM all is there, and what goes on with it.
     assert cp.load(out).class_names == ("lying", "standing")
+    assert len(Checkpoints(out).files()) == 1
+    assert "To go on with it" in report.read_text()
 
 
 def test_closed_outputs_are_no_failure(model: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_training_ended_in_every_way_ends_with_the_same_weights(
     arguments = ["train", str(stripes_file), *LONG, "--out", str(out), *EVERY]
     slow = [sys.executable, "-c", SLOW, *arguments]
     done, again = 0, ""
-    ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+    ways = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     for number, how in enumerate(ways):
         resume = ["--resume"] if number else []
         process = subprocess.Popen(

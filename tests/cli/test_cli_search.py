@@ -158,6 +158,10 @@ def long_search(tmp_path: Path, data: Path, jobs: str, **streams: int) -> subpro
         ("2", signal.SIGTERM, False),
         ("2", signal.SIGTERM, True),
         ("2", signal.SIGHUP, False),
+        ("1", signal.SIGUSR1, False),
+        ("2", signal.SIGHUP, True),
+        ("2", signal.SIGUSR2, True),
+        ("2", signal.SIGXCPU, True),
     ],
 )
 def test_a_signal_ends_all_processes_and_shows_what_is_known_by_then(

@@ -2,11 +2,14 @@
 
 import http.client
 import re
+import stat
 from pathlib import Path
 
 import pytest
+from server import running
 
 from convprop.explorer import server as served
+from convprop.explorer.entrance import entrance_file
 
 
 def test_the_token_is_exchanged_for_a_cookie(stranger):
@@ -18,6 +21,43 @@ def test_the_token_is_exchanged_for_a_cookie(stranger):
     token = stranger.entrance.partition("=")[2]
     assert token not in answer.headers["set-cookie"]
     assert len(token) >= 32
+
+
+def test_a_ticket_leads_in_once_from_wherever_a_browser_is_led():
+    with running() as client:
+        ticket = client.serving.once.removeprefix(f"http://{client.host}")
+        led = {"Sec-Fetch-Site": "cross-site"}
+        for method, path in (
+            ("HEAD", ticket),
+            ("POST", ticket),
+            ("GET", "/once"),
+            ("GET", "/once?ticket="),
+        ):
+            assert client.ask(method, path, headers=led).status in (401, 403)
+        assert client.ask("GET", ticket, headers=led | {"Origin": "null"}).status == 403
+        assert client.ask("GET", ticket, host="evil.example").status == 421
+        answer = client.ask("GET", ticket, headers=led)
+        assert (answer.status, b'content="0; url=/"' in answer.body) == (200, True)
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        for path in (ticket, "/once?ticket=", "/once", "/once?ticket=None"):
+            assert client.ask("GET", path, headers=led).status == 401
+        assert client.ask("GET", "/", headers={"Cookie": cookie}).status == 200
+        # The printed address still does, as often as one likes.
+        assert [client.ask("GET", client.entrance).status for _ in range(2)] == [303, 303]
+
+
+def test_the_file_that_leads_in_is_its_owners_alone():
+    with entrance_file("http://127.0.0.1:1/once?ticket=a&b") as file:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        assert "url=http://127.0.0.1:1/once?ticket=a&amp;b" in file.read_text()
+    assert not file.parent.exists()
+
+
+def test_without_a_home_the_file_lies_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    with entrance_file("http://127.0.0.1:1/") as file:
+        assert file.exists()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from by_hand import fma
 from convprop import ops
 from convprop.data.image_files import resize_images
 from convprop.explain import Explainer, receptive_field
+from convprop.explorer.entrance import entrance_file
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,24 @@ def browser():
 def client():
     with running(stays=True) as client:
         yield client
+
+
+def test_the_file_that_a_browser_is_given_leads_to_the_page(browser):
+    with running() as led, entrance_file(led.serving.once) as file:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(file.as_uri())
+        page.wait_for_selector("body[data-ready]", timeout=15000)
+        assert page.url.startswith(f"http://{led.host}/#")
+        # Not for another browser, and the cookie goes on working for this one.
+        other = browser.new_context().new_page()
+        other.goto(file.as_uri())
+        other.wait_for_url("**/once?*")
+        assert other.inner_text("body").startswith("401: open the address that convprop explore")
+        page.reload()
+        page.wait_for_selector("body[data-ready]", timeout=15000)
+        context.close()
+        other.context.close()
 
 
 class Page:

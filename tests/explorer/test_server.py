@@ -6,10 +6,12 @@ import gc
 import io
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
 import types
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from server import Client, running, small_data, small_network
 
 import convprop as cp
 from convprop.explain import Explainer, projective_field, receptive_field
-from convprop.explorer import guard
+from convprop.explorer import guard, upload
 from convprop.explorer import server as served
 from convprop.explorer import session as explorer_session
 
@@ -205,6 +207,24 @@ def test_an_uploaded_picture_is_the_image(client):
     Image.fromarray(np.full((300, 200, 3), 255, np.uint8)).save(file, "JPEG")
     answer = client.ask("POST", f"{session}/upload", file.getvalue()).json()
     assert (array(answer["pixels"]) == 16).all()
+
+
+def test_one_picture_is_decoded_at_a_time(client, monkeypatch):
+    at_once, most = [], []
+
+    def slowly(data, channels, size):
+        at_once.append(data)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.pop()
+        return np.zeros((channels, *size), np.float32)
+
+    monkeypatch.setattr(upload, "_decoded", slowly)
+    sessions = [client.open() for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda s: client.ask("POST", f"{s}/upload", b"x"), sessions))
+    assert [answer.status for answer in answers] == [200] * 12
+    assert most == [1] * 12
 
 
 def test_routing_is_that_of_the_operations(client):
@@ -415,6 +435,28 @@ def large_png(side):
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "PNG", compress_level=9)
     return file.getvalue()
+
+
+def claiming(width, height):
+    """A small PNG whose header says that it is of other sides."""
+    png = large_png(8)
+    head = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + head + struct.pack(">I", zlib.crc32(head)) + png[33:]
+
+
+@pytest.mark.parametrize("sides", [(1, 24_000_000), (24_000_000, 1), (16_385, 2), (2, 16_385)])
+def test_pictures_with_too_long_a_side_are_refused(client, sides):
+    answer = client.ask("POST", f"{client.open()}/upload", claiming(*sides))
+    rule = "the picture must have sides of at most 16384 pixels"
+    assert (answer.status, answer.json()["error"]) == (400, f"{rule}, got {sides[0]} x {sides[1]}")
+
+
+@pytest.mark.parametrize("sides", [(1, 16_384), (16_384, 1)])
+def test_the_longest_picture_is_taken(client, sides):
+    file = io.BytesIO()
+    Image.new("L", sides, 255).save(file, "PNG")
+    answer = client.ask("POST", f"{client.open()}/upload", file.getvalue())
+    assert (array(answer.json()["pixels"]) == 16).all()
 
 
 @pytest.mark.parametrize(

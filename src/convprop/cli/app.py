@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.text import Text
 
 from convprop import __version__, _startup
+from convprop.cli import output
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
 from convprop.cli.evaluate import evaluate
@@ -53,13 +53,20 @@ COMMANDS: dict[Callable[..., object], str] = {
 """The commands in the order of --help, each with an example."""
 
 
+TABLE_COLUMNS = 52
+"""In fewer columns the tables of --help would break the names of options in two."""
+
+
 def build_app() -> App:
     """Return the command line; errors and Ctrl-C are left to the caller."""
+    terminal = Terminal()
     app = App(
         name="convprop",
         help="Train convolutional networks on the CPU, and look at what they compute.",
         help_epilogue="Example: convprop train digits --out digits.safetensors",
         help_format="markdown",
+        help_formatter="default" if terminal.width >= TABLE_COLUMNS else "plain",
+        console=terminal,
         version=f"convprop {__version__}",
         default_parameter=Parameter(negative=(), show_default=False),
         exit_on_error=False,
@@ -94,17 +101,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, of this process if None, and return its exit status.
 
     0 is success, 1 a failure with a message on stderr, 2 wrong usage, 130 the end by Ctrl-C,
-    143 by SIGTERM, 129 by SIGHUP, 141 that of a reader of our output.
+    143 by SIGTERM, as 128 + number by the other ``signals.NAMES``, 141 that of a reader of our
+    output.
     """
     try:
         _startup.imported()
+        output.begin()
         status = build_app()(arguments)
-        print(end="", flush=True)  # Unlike a flush of sys.stdout, works where that is closed.
+        output.put("")
     except BrokenPipeError:
         # What is still buffered must not raise again when the interpreter flushes it.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        output.write_nowhere(output.STDOUT)
+        output.write_nowhere(output.STDERR)
         return EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         return _failure("interrupted", EXIT_INTERRUPTED)
@@ -121,7 +129,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
-    return status if isinstance(status, int) else 0
+    if isinstance(status, int) and status:
+        return status
+    return EXIT_FAILURE if output.has_failed() else 0
 
 
 def _cure(error: ConvpropError) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import webbrowser
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from cyclopts import Parameter
@@ -16,6 +16,7 @@ from convprop.cli import options
 from convprop.cli.model import check_size_of_preset, named_network, training_of
 from convprop.cli.model_data import load_for
 from convprop.cli.options import UsageError, use_threads
+from convprop.cli.output import put
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
 from convprop.cli.train_settings import course_for
@@ -23,6 +24,7 @@ from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
 from convprop.errors import InvalidInput, invalid
+from convprop.explorer.entrance import entrance_file
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
@@ -45,8 +47,9 @@ def explore(
     host: str = HOME,
     allow_remote: bool = False,
     seed: options.Seed = 0,
-    threads: options.Threads = None,
     size: options.Size = None,
+    skip_unreadable: bool = False,
+    threads: options.Threads = None,
 ) -> None:
     """Open a page that shows every number of a network: outputs, gradients, deltas, training.
 
@@ -57,7 +60,8 @@ def explore(
         If not given, the preset digits after a short training.
     data
         digits, mnist, a folder with one subfolder of images per class, an .npz file, or a folder
-        of idx files: what images are chosen from and trained on. If not given, digits.
+        of idx files: what images are chosen from and trained on. If not given, digits, where the
+        model may have learned them.
     port
         Where to listen; any free port if not given.
     no_browser
@@ -69,13 +73,18 @@ def explore(
         can watch the network can read it.
     seed
         Of a preset's weights, and of the training; 0 if not given.
+    size
+        Resize every image of DATA for a preset, to a square as in 32 or to rows and columns as in
+        32x48, at most 99999 each; for a model it is the model's.
+    skip_unreadable
+        Leave out image files that cannot be read, and list them.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
-    size
-        Of a preset's data: resize every image, as for convprop train.
     """
     if host != HOME and not allow_remote:
         raise UsageError(f"--host {host} must come with --allow-remote (see --help)")
+    if size is not None and (data is None or model not in options.PRESET_NAMES):
+        raise UsageError("--size must come with a preset and DATA (a model has its own)")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     check_size_of_preset(model, data, size)
@@ -85,7 +94,8 @@ def explore(
         if listening.getsockname()[0] in ("0.0.0.0", "::"):
             rule = "be the address that browsers will use, not every address"
             raise UsageError(f"--host must {rule}")
-        net, images, optimizer = chosen(model, data, seed, terminal, size)
+        reading = None if data is None else Reading(data, size, skip_unreadable)
+        net, images, optimizer = chosen(model, reading, seed, terminal)
         index, fresh = least_sure(net, images), model in options.PRESET_NAMES
         serving = Serving(
             lambda: Session(net, images, optimizer, index=index, fresh=fresh), listening
@@ -97,13 +107,18 @@ def explore(
             )
 
         def ready() -> None:
-            print(serving.url, flush=True)
+            put(f"{serving.url}\n")
             if not no_browser:
                 terminal.print("Ctrl-C ends it, and so does closing the last page.")
-                webbrowser.open(serving.url)
+                terminal.print("If your browser does not show it, open the address yourself.")
+                with suppress(OSError):  # There is no room for it.
+                    file = to_the_end.enter_context(entrance_file(serving.once))
+                    webbrowser.open(file.as_uri())
 
         try:
-            if serving.run(ready):
+            with ExitStack() as to_the_end:
+                alone = serving.run(ready)
+            if alone:
                 terminal.print("The last page was closed.")
         except KeyboardInterrupt:
             if taken.signal != signal.SIGINT:
@@ -112,48 +127,63 @@ def explore(
             terminal.print("Ended.")
 
 
+class Reading(NamedTuple):
+    """What ``explore`` is told of the images."""
+
+    data: str
+    size: tuple[int, int] | None
+    skip_unreadable: bool
+
+    def images(self, terminal: Terminal) -> Dataset:
+        """Read the training images, for a preset."""
+        with terminal.reading(self.data):
+            split = load(self.data, size=self.size, skip_unreadable=self.skip_unreadable)
+        terminal.skipped(split.skipped)
+        return split.train
+
+    def for_model(self, terminal: Terminal, net: Network, model: str) -> Dataset:
+        """Read the training images as a network takes them."""
+        with terminal.reading(self.data):
+            split = load_for(net, Path(model), self.data, skip_unreadable=self.skip_unreadable)
+        terminal.skipped(split.skipped)
+        return split.train
+
+
 def chosen(
-    model: str | None,
-    data: str | None,
-    seed: int,
-    terminal: Terminal,
-    size: tuple[int, int] | None = None,
+    model: str | None, reading: Reading | None, seed: int, terminal: Terminal
 ) -> tuple[Network, Dataset, Optimizer]:
     """Return the network, the images, and the optimizer that training begins with."""
-    if model is None or model in options.PRESET_NAMES:
-        name = model or "digits"
-        if data is not None:
-            with terminal.reading(data):
-                images = load(data, size=size).train
-        else:
-            known = PRESETS.get(name, PRESETS["digits"])
-            images = _digits(known.input_shape)
-        entry = course_for(name, images)
-        net = entry.network(images.image_shape, len(images.class_names), seed)
-        net.class_names = images.class_names
-        net.normalisation = normalisation(images.images)
-        if model is None:
-            epochs = DIGITS_EPOCHS
-            terminal.labelled("training", f"{entry.name} for {counted(epochs, 'epoch')}")
-            train(
-                net,
-                images.images,
-                images.labels,
-                optimizer=entry.optimizer,
-                batch_size=entry.batch_size,
-                epochs=epochs,
-            )
-        return net, images, entry.optimizer
-    net, _ = named_network(model)
-    if net.target_scaling is not None:
-        raise _no_classes(model)
-    if data is None:
-        return net, _digits(net.input_shape), training_of(net, None)[0]
-    with terminal.reading(data):
-        images = load_for(net, Path(model), data).train
-    if images.labels.ndim == 2:
-        raise _no_classes(model)
-    return net, images, training_of(net, None)[0]
+    if model is not None and model not in options.PRESET_NAMES:
+        net, _ = named_network(model)
+        if net.target_scaling is not None:
+            raise _no_classes(model)
+        images = (
+            _digits_for(net, model) if reading is None else reading.for_model(terminal, net, model)
+        )
+        if images.labels.ndim == 2:
+            raise _no_classes(model)
+        return net, images, training_of(net, None)[0]
+    name = model or "digits"
+    if reading is None:
+        images = _digits(PRESETS.get(name, PRESETS["digits"]).input_shape)
+    else:
+        images = reading.images(terminal)
+    entry = course_for(name, images)
+    net = entry.network(images.image_shape, len(images.class_names), seed)
+    net.class_names = images.class_names
+    net.normalisation = normalisation(images.images)
+    if model is None:
+        epochs = DIGITS_EPOCHS
+        terminal.labelled("training", f"{entry.name} for {counted(epochs, 'epoch')}")
+        train(
+            net,
+            images.images,
+            images.labels,
+            optimizer=entry.optimizer,
+            batch_size=entry.batch_size,
+            epochs=epochs,
+        )
+    return net, images, entry.optimizer
 
 
 def _no_classes(model: str) -> InvalidInput:
@@ -168,6 +198,17 @@ def least_sure(net: Network, images: Dataset, among: int = 100) -> int:
     shares = net.loss.prediction(net.forward(first))
     wanted = np.eye(max(net.outputs, 2))[images.labels[: len(first)], -net.outputs :]
     return int(np.argmax(np.abs(shares - wanted).sum(axis=1)))
+
+
+def _digits_for(net: Network, model: str) -> Dataset:
+    """Return the digits for a model that may have learned them; refuse any other."""
+    digits, names = _digits(net.input_shape), net.class_names
+    if names is None and net.outputs >= len(digits.class_names):
+        return digits
+    if names is not None and set(digits.class_names) <= set(names):
+        return digits.with_classes(names)
+    rule = f"be given for {model}, whose outputs are not the ten digits"
+    raise UsageError(str(invalid("DATA", rule, "none")))
 
 
 def _digits(shape: tuple[int, int, int]) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,12 +15,13 @@ from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
 from convprop.cli.train_settings import course_for, optimizer_for
 from convprop.data import load
+from convprop.errors import InvalidInput
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
-from convprop.rate_finder import FEWEST_STEPS
+from convprop.rate_finder import FEWEST_STEPS, RateCurve
 from convprop.report.pictures import png
 from convprop.report.raster import raster
-from convprop.report.rates import rate_chart, rate_text
+from convprop.report.rates import FEWEST_COLUMNS, rate_chart, rate_text
 from convprop.report.svg import svg_file
 from convprop.report.words import counted
 from convprop.threads import get_num_threads
@@ -121,22 +123,22 @@ def find_rate(
         largest=largest,
         steps=steps or 200,
     )
+    unwritten = None if out is None else _drawn(curve, out)
     end = ", where the loss grew out of bounds" if curve.diverged else ""
     terminal.labelled(
         "sweep",
         f"{counted(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
     )
-    for line in rate_text(curve, min(terminal.width, _COLUMNS)):
-        terminal.print(line, soft_wrap=True)
+    if terminal.width < FEWEST_COLUMNS:
+        terminal.labelled("plot", f"left out: it takes {FEWEST_COLUMNS} columns")
+    else:
+        for line in rate_text(curve, min(terminal.width, _COLUMNS)):
+            terminal.print(line, soft_wrap=True)
     if curve.suggestion is None:
         terminal.labelled("suggested", "nothing: the loss fell by less than a twentieth")
     else:
         terminal.labelled("suggested", f"--learning-rate {curve.suggestion:g}")
-    if out is not None:
-        chart = rate_chart(curve)
-        drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
-        with options.written_by("--out"):
-            replace_file(out, drawn)
+    if out is not None and unwritten is None:
         terminal.copied("saved", str(out))
     if json:
         print_json(
@@ -155,4 +157,18 @@ def find_rate(
                 "version": __version__,
             }
         )
+    if unwritten is not None:
+        raise unwritten
     return options.EXIT_FAILURE if curve.suggestion is None else 0
+
+
+def _drawn(curve: RateCurve, out: Path) -> InvalidInput | None:
+    """Draw the plot, and return the error of one that cannot be written: the curve is known."""
+    chart = rate_chart(curve)
+    content = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
+    try:
+        with options.written_by("--out"):
+            replace_file(out, content)
+    except InvalidInput as error:
+        return error
+    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv as tables
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -23,6 +22,7 @@ from convprop.cli.options import (
     use_threads,
     written_by,
 )
+from convprop.cli.output import put
 from convprop.cli.terminal import Terminal, json_line, left_out, percent, printable
 from convprop.data import read_images
 from convprop.data.sources import holds_arrays
@@ -156,7 +156,7 @@ def _class_names(network: Network) -> tuple[str, ...]:
 def _output(out: Path | None) -> Iterator[Callable[[str], None]]:
     """Give what writes to stdout at once, or to a file that is there when all is written."""
     if out is None:
-        yield partial(print, end="", flush=True)
+        yield put
         return
     with written_by("--out"), replacing(out) as write:
         # A file's name may hold bytes that are no UTF-8; they are written as they are.

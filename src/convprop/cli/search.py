@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -21,10 +22,10 @@ from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, left_out, percent, print_json
+from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, left_out, percent, print_json
 from convprop.cli.train_settings import TrainOptions, course_for
 from convprop.data import Dataset, Split, load
-from convprop.errors import invalid
+from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.files import check_writable, replace_file
 from convprop.report.words import counted
 
@@ -133,22 +134,27 @@ def search(
             Path(folder, "records"),
         )
         _announce(terminal, split, plan)
-        ended_by = _run(terminal, plan, train, ending)
+        ended_by, failure = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
         best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
         chosen = None if best is None else _settings(settings, plan, best).settings(data)
+        unsaved = None
         if chosen is not None and out is not None:
             # Before anything is shown: where SIGHUP has come, the terminal may be gone.
-            _save(out, data, chosen)
+            unsaved = _save(out, data, chosen)
         if ended_by is not None:
             total = plan.folds * sum(number for number, _ in plan.rounds)
             after = f"after {done} of {counted(total, 'training')}"
             terminal.labelled("stopped", f"by {signals.NAMES[ended_by]} {after}")
         _report(terminal, plan, ranked)
-        if chosen is not None and out is not None:
+        if chosen is not None and out is not None and unsaved is None:
             terminal.labelled("saved", f"{out} (convprop train --config {out} trains with it)")
         if json:
-            print_json(_record(data, plan, ranked, chosen, done, ended_by is not None))
+            print_json(_record(data, plan, ranked, chosen, done, ended_by or failure))
+        # What is known by then has been shown.
+        for error in (failure, unsaved):
+            if error is not None:
+                raise error
         return 0 if ended_by is None else 128 + ended_by
 
 
@@ -181,8 +187,8 @@ def _announce(terminal: Terminal, split: Split, plan: Search) -> None:
 
 def _run(
     terminal: Terminal, plan: Search, train: Dataset, ending: signals.Ending
-) -> signal.Signals | None:
-    """Search, and return the signal that ended it, if one did."""
+) -> tuple[signal.Signals | None, ConvpropError | None]:
+    """Search, and return the signal or the error that ended it, if one did."""
     images = train.images
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
@@ -190,8 +196,12 @@ def _run(
         with _progress(terminal, plan):
             plan.run(images, train.labels)
     except KeyboardInterrupt:
-        return ending.signal or signal.SIGINT
-    return None
+        return ending.signal or signal.SIGINT, None
+    except ConvpropError as error:
+        if not plan.finished():
+            raise
+        return None, error
+    return None, None
 
 
 @contextmanager
@@ -255,15 +265,24 @@ def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:
             "" if failed else f"{100 * candidate.spread:.2f}",
             f"{candidate.seconds:.1f} s" if candidate.seconds < 60 else clock(candidate.seconds),
         )
+    # A table that is too wide would be cut off, its numbers too; the terminal folds it.
+    needed = Measurement.get(terminal, terminal.options.update(max_width=MOST_COLUMNS), table)
+    if needed.minimum > terminal.width:
+        table.width = needed.minimum
     terminal.print()
-    terminal.print(table)
+    terminal.print(table, crop=False)
     terminal.print()
 
 
-def _save(out: Path, data: str, settings: dict[str, Any]) -> None:
+def _save(out: Path, data: str, settings: dict[str, Any]) -> InvalidInput | None:
+    """Write the best settings; return the error where they cannot be written."""
     comment = f"The best settings that convprop search found for {data!r}."
-    with options.written_by("--out"):
-        replace_file(out, to_toml(settings, comment).encode())
+    try:
+        with options.written_by("--out"):
+            replace_file(out, to_toml(settings, comment).encode())
+    except InvalidInput as error:
+        return error
+    return None
 
 
 def _record(
@@ -272,12 +291,12 @@ def _record(
     ranked: list[Candidate],
     best: dict[str, Any] | None,
     done: int,
-    interrupted: bool,
+    ended_by: object,
 ) -> dict[str, Any]:
     return {
         "data": data,
         "best": best,
-        "interrupted": interrupted,
+        "interrupted": ended_by is not None,
         "trainings": done,
         "folds": plan.folds,
         "seed": plan.seed,

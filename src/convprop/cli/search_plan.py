@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.cli import signals
 from convprop.cli.search_settings import SETTINGS, Choices, combinations, word
 from convprop.data.arrays import Array
 
@@ -128,6 +130,8 @@ class Search:
             search = HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common)
         else:
             search = HalvingGridSearchCV(classifier, grid, **common)
+        if self.jobs > 1:
+            _start_cleaner()
         search.fit(images, labels)
 
     def finished(self) -> list[dict[str, Any]]:
@@ -135,7 +139,8 @@ class Search:
         if not self.records.exists():
             return []
         lines = self.records.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        # On a full disk one may have been cut off.
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def ranked(self) -> list[Candidate]:
         """Return what was tried, the best first: those that came furthest before the others."""
@@ -159,6 +164,21 @@ class Search:
             next(value for value in values if word(value) == written)
             for written, values in zip(words, self.choices.values(), strict=True)
         )
+
+
+def _start_cleaner() -> None:
+    """Start the process that removes what joblib's leave, deaf to what ends all the others.
+
+    Started by joblib it hears some of what is sent to a whole group, and joblib then complains.
+    """
+    from joblib.externals.loky.backend.resource_tracker import ensure_running
+
+    # What is blocked stays so in a process that is started.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.NAMES)
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _places(words: Sequence[str], order: Sequence[Sequence[str]]) -> list[int]:

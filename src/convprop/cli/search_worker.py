@@ -15,7 +15,7 @@ from typing import Any, Self
 from convprop.auto import AUTO
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.cli.train_settings import optimizer_for
-from convprop.errors import TrainingDiverged
+from convprop.errors import TrainingDiverged, invalid
 from convprop.estimators import ConvNetClassifier
 from convprop.optimizers import Optimizer
 
@@ -78,7 +78,11 @@ class Scorer:
             "score": score,
             "seconds": trained.seconds_,
         }
-        # One write of a short line at the end of a file is whole, whoever else writes.
-        with open(self.records, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            # One write of a short line at the end of a file is whole, whoever else writes.
+            with open(self.records, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            received = f"{self.records.parent} ({(error.strerror or str(error)).lower()})"
+            raise invalid("TMPDIR", "name a folder that has room", received) from None
         return score

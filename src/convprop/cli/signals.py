@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while networks are being trained.
+"""Ctrl-C and what ends a process, be it sent by hand, by a terminal or by a batch system.
 
 A process that was started with one of them ignored, as by nohup, goes on ignoring it.
 """
@@ -13,7 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+from convprop.cli.output import STDERR, STDOUT, write_nowhere
+
+NAMES = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP",
+    # With these batch systems and limits of processor time announce that time is up.
+    signal.SIGUSR1: "SIGUSR1",
+    signal.SIGUSR2: "SIGUSR2",
+    signal.SIGXCPU: "SIGXCPU",
+    # Python ignores it, and gets BrokenPipeError instead.
+    signal.SIGPIPE: "the reader of its output, who has gone",
+}
 
 SAME_SECONDS = 1.0
 """A Ctrl-C that comes so soon after the first signal is no other one: the key was leaned on."""
@@ -35,6 +47,11 @@ class Ending:
     def note_the_first(self) -> None:
         """From now on only put the first one down, to be looked at between two steps."""
         self._noted = True
+
+    def take_broken_pipe(self, descriptor: int) -> None:
+        """Take for a signal that an output's reader has gone; the rest is written nowhere."""
+        write_nowhere(descriptor)
+        self.signal = self.signal or signal.SIGPIPE
 
     def hold(self) -> None:
         """From now on let a Ctrl-C wait: files are being written that belong together."""
@@ -89,12 +106,10 @@ def ending() -> Iterator[Ending]:
 
 def _leave_lost_terminal() -> None:
     """Write nowhere what would go to a terminal that was closed: an error there loses the rest."""
-    for stream in (1, 2):
+    for stream in (STDOUT, STDERR):
         try:
             lost = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
         except OSError:  # It was never open.
             continue
         if lost:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream)
-            os.close(nowhere)
+            write_nowhere(stream)

@@ -4,25 +4,64 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import textwrap
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import zip_longest
-from typing import Any
+from typing import IO, Any, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
+from convprop.cli.output import STDERR, STDOUT, Kept, put
 from convprop.data.image_files import FORMATS_TEXT
 from convprop.report.words import counted
 
 LABEL_WIDTH = 10
 
+FEWEST_COLUMNS, MOST_COLUMNS = 10, 65535
+"""Of a terminal: fewer are none that anybody reads, more the kernel cannot tell of."""
+USUAL_SIZE = ConsoleDimensions(80, 25)
+
 
 class Terminal(Console):
-    """A rich console that prints text as it is given and leaves a broken pipe to the caller."""
+    """A rich console that prints text as it is given and leaves a broken pipe to the caller.
+
+    Where stdout fails in another way, what is left to say is said on stderr.
+    A width below ten columns, from COLUMNS or from the terminal, is taken for one that is not
+    known, which is 80.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        self.descriptor = STDERR if stderr else STDOUT
+        super().__init__(
+            stderr=stderr, highlight=False, markup=False, emoji=False, _environ=_environment()
+        )
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines; rich would take 0 columns as they are, and never end."""
+        columns, lines = super().size
+        return ConsoleDimensions(
+            min(columns, MOST_COLUMNS) if columns >= FEWEST_COLUMNS else USUAL_SIZE.width,
+            lines if lines > 0 else USUAL_SIZE.height,
+        )
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._width, self._height = size
+
+    @property
+    def file(self) -> IO[str]:
+        """Where it writes."""
+        return cast(IO[str], Kept(super().file, self.descriptor))
+
+    @file.setter
+    def file(self, file: IO[str]) -> None:
+        self._file = file
 
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError being handled, where rich would end the process itself."""
@@ -57,6 +96,19 @@ class Terminal(Console):
         text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
         self.print(text, soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """Print a warning: on stderr, but above a bar that may be on this terminal."""
+        text = Text("warning: ", style="bold yellow").append(message, style="not bold default")
+        (self if self.is_terminal else Terminal(stderr=True)).print(text, soft_wrap=True)
+
+    @contextmanager
+    def warning(self, category: type[Warning]) -> Iterator[None]:
+        """Print what the block warns of, each time."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", category)
+            warnings.showwarning = lambda message, *_: self.warn(str(message))
+            yield
+
     def skipped(self, files: list[str]) -> None:
         """List the files that were left out, if any."""
         if files:
@@ -81,6 +133,15 @@ def at_spaces(text: str, width: int) -> str:
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     options |= {"replace_whitespace": False, "expand_tabs": False}
     return "\n".join(textwrap.fill(line, max(width, 1), **options) for line in text.split("\n"))
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without a COLUMNS or LINES that rich would fail to read."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES") or re.fullmatch("[0-9]{1,9}", value)
+    }
 
 
 def printable(text: str) -> str:
@@ -114,7 +175,7 @@ def _described(name: str, value: object) -> str:
 
 def print_json(record: dict[str, Any]) -> None:
     """Write one object on one line of stdout."""
-    print(json_line(record), flush=True)
+    put(json_line(record) + "\n")
 
 
 def json_line(record: dict[str, Any]) -> str:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import shlex
 import signal
-from contextlib import ExitStack
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from convprop import model_file
 from convprop.batches import Data
+from convprop.checkpoint import CheckpointWarning
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
 from convprop.cli.options import UsageError
 from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
+from convprop.cli.train_files import FilesBeside
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
 from convprop.cli.train_settings import TrainOptions, option_text
 from convprop.data import Split, load
-from convprop.errors import ConvpropError, TrainingDiverged
+from convprop.errors import ConvpropError, InvalidInput, TrainingDiverged
 from convprop.files import replace_file
 from convprop.identity import OtherTraining
 from convprop.network import Network
@@ -75,16 +76,20 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
     with signals.ending() as training.ending:
         try:
             result = training.run(settings)
+            # Before anything is shown: whoever reads it may have gone.
+            training.write_report()
             ended_by = signals.NAMES[training.ended_by]
             train_words.report(terminal, course, result, given.out, ended_by)
-            training.write_report()
+            training.beside.tell(given.report)
         except KeyboardInterrupt:
             training.say_what_is_kept()
             raise
     training.say_how_to_go_on()
     if given.json:
         print_json(result)
-    return 128 + training.ended_by if training.interrupted else 0
+    if training.interrupted:
+        return 128 + training.ended_by
+    return options.EXIT_FAILURE if training.beside.unwritten else 0
 
 
 def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
@@ -108,7 +113,8 @@ class _Training:
         course: Preset,
         logs: list[JsonLog | TensorBoardLog],
     ) -> None:
-        self.terminal, self.split, self.logs = terminal, split, logs
+        self.terminal, self.split = terminal, split
+        self.beside = FilesBeside(terminal, logs)
         self.given, self.chosen, self.course = given, chosen, course
         self.network = _network(course, chosen, split)
         self.held_out = train_words.held_out(split, chosen.validation, chosen.seed)
@@ -194,26 +200,22 @@ class _Training:
 
     def run(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Train, and save what was learned however training ends; return what came of it."""
-        with ExitStack() as closing:
-            for log in self.logs:
-                closing.callback(log.close)
-            try:
-                self._fit(settings)
-            except ConvpropError as error:
-                self._failed(error)
-                raise
-            self.ending.release()
-            result = train_words.result(
-                self.split,
-                self.course,
-                self.network,
-                self.history,
-                self._facts(),
-                self.progress.images,
-                self.held_out,
-            )
-            for log in self.logs:
-                log.end(result)
+        try:
+            self._fit(settings)
+        except ConvpropError as error:
+            self._failed(error)
+            raise
+        self.ending.release()
+        result = train_words.result(
+            self.split,
+            self.course,
+            self.network,
+            self.history,
+            self._facts(),
+            self.progress.images,
+            self.held_out,
+        )
+        self.beside.log_end(result)
         return result
 
     def _fit(self, settings: dict[str, Any]) -> None:
@@ -221,7 +223,8 @@ class _Training:
         self._give_up_others()
         self.ending.note_the_first()
         try:
-            with self.progress, options.written_by("--out"):
+            warned = self.terminal.warning(CheckpointWarning)
+            with self.progress, warned, options.written_by("--out"):
                 history = train_network(
                     self.network,
                     self.split.train.images,
@@ -249,8 +252,7 @@ class _Training:
         if not self.started:
             return
         end = {"error": str(error), "epochs": len(self.history), "steps": self.history.steps}
-        for log in self.logs:
-            log.end(end)
+        self.beside.log_end(end)
         out = self.chosen.out
         if not isinstance(error, TrainingDiverged) or out is None or self.checkpoints is None:
             return
@@ -273,21 +275,28 @@ class _Training:
         self.history, self.steps = history, history.steps
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
-        for log in self.logs:
+        for log in self.beside.logs:
             log.start(history, self._start_facts(history))
         self.started = True
 
     def _on_batch(self, batch: BatchRecord) -> None:
         self.steps = batch.step
-        self.progress.on_batch(batch)
+        try:
+            self.progress.on_batch(batch)
+        except BrokenPipeError:
+            self.ending.take_broken_pipe(self.terminal.descriptor)
         if self.ending.signal is not None:
             self.ending.hold()
             raise KeyboardInterrupt
 
     def _on_epoch(self, epoch: EpochRecord) -> None:
-        self.progress.on_epoch(epoch)
-        for log in self.logs:
-            log.epoch(epoch)
+        self.beside.log_epoch(epoch)
+        try:
+            self.progress.on_epoch(epoch)
+        except BrokenPipeError:
+            self.ending.take_broken_pipe(self.terminal.descriptor)
+            self.ending.hold()
+            raise KeyboardInterrupt from None
 
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {
@@ -335,12 +344,12 @@ class _Training:
             self.say_how_to_go_on()
 
     def write_report(self) -> None:
-        """Write the page that was asked for, and say so."""
+        """Write the page that was asked for."""
         if self.given.report is None:
             return
         from convprop.report import write_report
 
-        with options.written_by("--report"):
+        with self.beside.attempt(self.given.report), options.written_by("--report"):
             write_report(
                 self.given.report,
                 self.network,
@@ -350,7 +359,6 @@ class _Training:
                 settings=self.settings,
                 resumes=self.goes_on,
             )
-        self.terminal.copied("report", str(self.given.report))
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""
@@ -358,8 +366,13 @@ class _Training:
         if out is None or settings_file is None or self.checkpoints is None:
             return
         described = {"preset": self.course.name} | (self.network.training_settings or {})
-        with options.written_by("--out"):
-            model_file.save(self.network, out, described)
+        try:
+            with options.written_by("--out"):
+                model_file.save(self.network, out, described)
+        except InvalidInput as error:
+            again = self.given.command(self.data, resume=True)
+            raise train_words.unsaved(error, self.chosen.left(), again) from None
+        self.saved = True
         result = {
             "finished": self.ended,
             "epochs": len(self.history),
@@ -375,8 +388,8 @@ class _Training:
             what = "go on"
         comment = f"What {out.name} was trained with. To {what}:\n{shlex.join(command)}"
         text = to_toml(self.settings | {"result": result}, comment)
-        with options.written_by("--out"):
+        with self.beside.attempt(settings_file), options.written_by("--out"):
             replace_file(settings_file, text.encode(errors="replace"))
-        if self.ended:
+        # Without its settings --resume would not know that the training has ended.
+        if self.ended and settings_file not in self.beside.unwritten:
             self.checkpoints.remove()
-        self.saved = True

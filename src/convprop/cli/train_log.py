@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import platform
+import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +21,6 @@ from convprop.errors import invalid
 from convprop.files import append_file, replace_file
 from convprop.training import EpochRecord, History
 
-if TYPE_CHECKING:
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
 
 class JsonLog:
     """One line for the start, one for each epoch, one for the end.
@@ -31,29 +31,37 @@ class JsonLog:
 
     def __init__(self, path: Path, option: str) -> None:
         """``option`` is the one that the path was given by."""
-        self.path, self.option = path, option
+        self.path = path
+        self._file = _GrowingFile(path, option)
 
     def start(self, history: History, facts: dict[str, Any]) -> None:
         """Begin the file."""
         lines = [_line("start", facts), *(_line("epoch", epoch._asdict()) for epoch in history)]
-        with written_by(self.option):
-            replace_file(self.path, "".join(lines).encode())
+        self._file.add("".join(lines).encode())
 
     def epoch(self, epoch: EpochRecord) -> None:
         """Add an epoch."""
-        self._append(_line("epoch", epoch._asdict()))
+        self._file.add(_line("epoch", epoch._asdict()).encode())
 
     def end(self, result: dict[str, Any]) -> None:
         """Add what came of it, or the error that ended it."""
         without = {name: value for name, value in result.items() if name != "history"}
-        self._append(_line("end", without))
+        self._file.add(_line("end", without).encode())
 
-    def close(self) -> None:
-        """Nothing is left open."""
 
-    def _append(self, line: str) -> None:
-        with written_by(self.option):
-            append_file(self.path, line.encode())
+class _GrowingFile:
+    """A new file that grows; what it does not take it is given again with what comes next."""
+
+    def __init__(self, path: Path, option: str) -> None:
+        self._path, self._option = path, option
+        self._left, self._write = b"", replace_file
+
+    def add(self, content: bytes) -> None:
+        """Write at the end, all or nothing; raise InvalidInput where that fails."""
+        self._left += content
+        with written_by(self._option):
+            self._write(self._path, self._left)
+        self._left, self._write = b"", append_file
 
 
 def _line(event: str, facts: dict[str, Any]) -> str:
@@ -73,25 +81,32 @@ def versions() -> dict[str, str]:
 
 
 class TensorBoardLog:
-    """Event files with a scalar for each of an epoch's numbers, at the number of the epoch."""
+    """An event file with a scalar for each of an epoch's numbers, at the number of the epoch."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder; raise UsageError if the package tensorboard is not installed."""
-        self.writer_class = _writer_class()
+        try:
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError:
+            message = "--tensorboard needs a package: pip install 'convprop[tensorboard]'"
+            raise UsageError(message) from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             received = f"{folder} ({(error.strerror or str(error)).lower()})"
             rule = "name a folder that can be written"
             raise invalid("--tensorboard", rule, received) from None
-        self.folder = folder
-        self.writer: EventFileWriter | None = None
+        # Named as TensorBoard expects it: it shows the files of a folder in the order of names.
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.0"
+        self.path = folder / name
+        self._file = _GrowingFile(self.path, "--tensorboard")
+        self._record_writer = RecordWriter
 
     def start(self, history: History, facts: dict[str, Any]) -> None:
         """Begin a file; what an interrupted training wrote of later epochs is to be forgotten."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
-        self.writer = self.writer_class(str(self.folder))
+        self._add(0, file_version="brain.Event:2")
         self._add(len(history) + 1, session_log=SessionLog(status=SessionLog.START))
 
     def epoch(self, epoch: EpochRecord) -> None:
@@ -127,20 +142,7 @@ class TensorBoardLog:
     def _add(self, step: int, **content: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        assert self.writer is not None
-        self.writer.add_event(Event(wall_time=time.time(), step=step, **content))
-        self.writer.flush()
-
-    def close(self) -> None:
-        """End the file and the thread that writes it."""
-        if self.writer is not None:
-            self.writer.close()
-
-
-def _writer_class() -> Any:
-    try:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError:
-        message = "--tensorboard needs a package: pip install 'convprop[tensorboard]'"
-        raise UsageError(message) from None
-    return EventFileWriter
+        event = Event(wall_time=time.time(), step=step, **content)
+        record = io.BytesIO()
+        self._record_writer(record).write(event.SerializeToString())
+        self._file.add(record.getvalue())

@@ -104,7 +104,8 @@ class TrainOptions:
         the command line goes before.
     out
         File to save the trained network in, with its settings (FILE.toml) and log
-        (FILE.jsonl) beside it. Ctrl-C saves it too, with a checkpoint to go on from.
+        (FILE.jsonl) beside it. Ctrl-C saves it too, with a checkpoint to go on from, and so do
+        SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU.
     checkpoint_every
         Write a checkpoint beside --out every 30s, 5m, 2h or 3epochs; at most 999999 of them.
     resume

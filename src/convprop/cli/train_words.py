@@ -14,7 +14,7 @@ from convprop.cli.terminal import Terminal, left_out, loss_text, percent
 from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
-from convprop.errors import InvalidInput, invalid
+from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
@@ -122,6 +122,17 @@ def refusal(error: OtherTraining, preset: str) -> InvalidInput:
         return InvalidInput(f"--{error}")
     rule = f"{rule}, which had {option_text(name, trained)}"
     return invalid("--resume", rule, option_text(name, given))
+
+
+def unsaved(error: InvalidInput, left: list[Path], again: str) -> ConvpropError:
+    """Return the end of a training whose network cannot be saved, with what is left of it.
+
+    ``left`` are its checkpoints, the newest first; ``again`` is the command that goes on.
+    """
+    if not left:
+        return ConvpropError(f"{error}\nThe network is not saved, and there is no checkpoint.")
+    kept = f"The network is not saved. The last checkpoint is {left[0]}; to go on from it:"
+    return ConvpropError(f"{error}\n{kept}\n{again}")
 
 
 def duration(seconds: float) -> str:

@@ -36,10 +36,14 @@ class KeptImages:
         import tempfile
 
         self.size = math.prod(shape)
-        room = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // FREE_SHARE)
+        self.known = np.zeros(0, dtype=bool)
+        try:
+            room = min(MOST_BYTES, shutil.disk_usage(tempfile.gettempdir()).free // FREE_SHARE)
+            # Open for as long as the object lives; the finalizer closes it.
+            file = tempfile.TemporaryFile(prefix="convprop-", buffering=0)  # noqa: SIM115
+        except OSError:  # There is no folder for temporary files, or no room in it.
+            return
         self.known = np.zeros(min(count, room // self.size), dtype=bool)
-        # Open for as long as the object lives; the finalizer closes it.
-        file = tempfile.TemporaryFile(prefix="convprop-", buffering=0)  # noqa: SIM115
         self.descriptor = file.fileno()
         self.close = weakref.finalize(self, file.close)
 

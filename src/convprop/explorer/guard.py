@@ -12,7 +12,7 @@ import secrets
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 8 << 20
@@ -31,6 +31,8 @@ HEADERS = {
 }
 ALONE = {"Content-Security-Policy": CONTENT_SECURITY_POLICY + "'none'", "X-Frame-Options": "DENY"}
 FRAMED = {"Content-Security-Policy": CONTENT_SECURITY_POLICY + "http: https: vscode-webview:"}
+
+ONWARDS = '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>convprop</title>'
 
 METHODS = ("GET", "HEAD", "POST")
 
@@ -51,6 +53,8 @@ class Guard:
     ----------
     entrance : str
         The path that opens the page. ``/?token=...`` sets a cookie and leads to ``/``.
+    once : str
+        Another one, that does so once, and from wherever a browser is led there.
     """
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], *, framed: bool = False) -> None:
@@ -60,6 +64,8 @@ class Guard:
         self._origins = tuple(f"http://{host}" for host in hosts)
         self._token = secrets.token_urlsafe(24)
         self.entrance = f"/{self._token}/" if framed else f"/?token={self._token}"
+        self._ticket: str | None = secrets.token_urlsafe(24)
+        self.once = f"/once?ticket={self._ticket}"
         self._headers = HEADERS | (FRAMED if framed else ALONE)
         # Ports of one host share their cookies, so the name tells this server's.
         self._cookie = f"convprop-{hosts[0].rpartition(':')[2]}"
@@ -93,6 +99,8 @@ class Guard:
             return _refused(421, "not this server's name")
         if headers.get("origin", self._origins[0]) not in self._origins:
             return _refused(403, "requests of other pages are not answered")
+        if (scope["method"], scope["path"]) == ("GET", "/once") and not self._framed:
+            return self._enter_once(scope)
         # A frame's own page is asked for by the page around it; the token then says that it may.
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and not self._framed:
@@ -115,7 +123,17 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
         if len(given) != 1 or not _equal(given[0], self._token):
             return _refused(401, "open the address that convprop explore has printed")
-        response = RedirectResponse("/", 303)
+        return self._with_cookie(RedirectResponse("/", 303))
+
+    def _enter_once(self, scope: Scope) -> Response:
+        given = parse_qs(scope["query_string"].decode("latin-1")).get("ticket", [""])
+        if self._ticket is None or len(given) != 1 or not _equal(given[0], self._ticket):
+            return _refused(401, "open the address that convprop explore has printed")
+        self._ticket = None
+        # By a redirect the cookie, which is for requests of this page alone, would not go along.
+        return self._with_cookie(HTMLResponse(ONWARDS))
+
+    def _with_cookie(self, response: Response) -> Response:
         response.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
         return response
 

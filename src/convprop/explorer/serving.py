@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,8 @@ from convprop.explorer.session import Session
 GRACE = 8.0
 """Seconds that the server waits for a page after the last one has gone: a reload takes one."""
 MOST_CONNECTIONS = 512
+QUEUE = 1024
+"""Connections that the kernel keeps until they are taken up; one that it drops loses a second."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -37,7 +40,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(found[4])
-        listening.listen(128)
+        listening.listen(QUEUE)
     except OSError as error:
         listening.close()
         reason = f"{host}:{port}: {error.strerror or error}"
@@ -82,6 +85,8 @@ class Serving:
     ----------
     url : str
         What opens the page.
+    once : str
+        What opens it once; not in a frame.
     """
 
     def __init__(
@@ -94,6 +99,8 @@ class Serving:
     ) -> None:
         import uvicorn
 
+        from convprop.explorer.connection import BACKLOG, connection_class
+
         self._socket = listening
         host: str = listening.getsockname()[0]
         name = f"[{host}]" if ":" in host else host
@@ -105,10 +112,11 @@ class Serving:
         self._stays = stays
         guard = Guard(self._explorer.app(), tuple(sorted(names)), framed=framed)
         self.url = f"http://{name}:{self.port}{guard.entrance}"
+        self.once = f"http://{name}:{self.port}{guard.once}"
         self._server = _server(
             uvicorn.Config(
                 guard,
-                http="h11",
+                http=connection_class(),
                 ws="none",
                 lifespan="off",
                 log_level="error",
@@ -116,6 +124,7 @@ class Serving:
                 server_header=False,
                 timeout_graceful_shutdown=2,
                 limit_concurrency=MOST_CONNECTIONS,
+                backlog=BACKLOG,
             )
         )
 
@@ -141,6 +150,9 @@ class Serving:
         serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not serving.done():
             await asyncio.sleep(0.01)
+        with suppress(OSError):  # The server may have been ended already.
+            # asyncio would have the kernel keep no more than are taken up together.
+            self._socket.listen(QUEUE)
         alone = False
         if ready is not None and not serving.done():
             await asyncio.to_thread(ready)

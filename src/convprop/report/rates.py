@@ -13,6 +13,9 @@ _TALLEST = 1.3
 
 _ROWS, _LABEL = 12, 9
 
+FEWEST_COLUMNS = 30
+"""Of the lines of text: so much the numbers below the plot need."""
+
 
 def rate_chart(curve: RateCurve) -> Chart:
     """Return the loss of each step, their smooth course, and the rate that is suggested."""
@@ -52,7 +55,7 @@ def _visible(curve: RateCurve) -> tuple[Floats, Floats]:
 
 
 def rate_text(curve: RateCurve, columns: int) -> list[str]:
-    """Return a plot of the smoothed loss in lines of so many characters."""
+    """Return a plot of the smoothed loss in lines of so many characters, FEWEST_COLUMNS or more."""
     _, smoothed = _visible(curve)
     across = axis_for(curve.rates, logarithmic=True, exact=True)
     up = axis_for(smoothed)
