@@ -8,7 +8,7 @@ from runs import unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
-from convprop.cli.explore import chosen
+from convprop.cli.explore import Reading, chosen
 from convprop.cli.terminal import Terminal
 from convprop.data import load
 from convprop.estimators import auto_layers
@@ -89,7 +89,8 @@ def test_without_data_the_error_has_the_cure(
 
 def test_the_explorer_makes_it_for_the_digits_or_for_data(stripes_file: Path) -> None:
     for data, shape in ((None, (1, 8, 8)), (str(stripes_file), (1, 8, 8))):
-        net, images, optimizer = chosen("auto", data, 0, Terminal())
+        reading = None if data is None else Reading(data, None, False)
+        net, images, optimizer = chosen("auto", reading, 0, Terminal())
         assert net.input_shape == images.image_shape == shape
         assert net.outputs == len(images.class_names)
         assert repr(net.layers) == repr(

@@ -222,7 +222,7 @@ def test_what_the_machine_refuses_is_one_line(
 def test_what_does_not_fit_in_memory_is_said_with_both_sizes() -> None:
     # A limit on the address space, in kilobytes.
     limited = "ulimit -v 4000000;"
-    result = run("summary", "lenet5", "--batch-size", "2000000000", shell=limited)
+    result = run("profile", "lenet5", "--batch-size", "2000000000", shell=limited)
     assert (result.returncode, result.stdout) == (1, "")
     found = re.fullmatch(
         r"error: not enough memory: a batch of 2,000,000,000 images takes ([\d,.]+) GB"

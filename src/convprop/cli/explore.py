@@ -83,8 +83,6 @@ def explore(
     """
     if host != HOME and not allow_remote:
         raise UsageError(f"--host {host} must come with --allow-remote (see --help)")
-    if size is not None and (data is None or model not in options.PRESET_NAMES):
-        raise UsageError("--size must come with a preset and DATA (a model has its own)")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     check_size_of_preset(model, data, size)

@@ -134,6 +134,7 @@ def _of_data(
 
 def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Return images and targets of a batch: only their sizes tell in the time."""
+    network.plan("train", size)  # Refused where there is no room for it, or for the images.
     images = np.random.default_rng(0).integers(0, 256, (size, *network.input_shape), np.uint8)
     if network.predicts_numbers:
         return images, np.zeros((size, network.outputs))
