@@ -57,7 +57,7 @@ class TimedClassifier(ConvNetClassifier):
     def _optimizer(self) -> Optimizer:
         preset, kind = self._preset(), self.optimizer
         assert preset is not None and (kind is None or isinstance(kind, str))
-        return optimizer_for(preset.optimizer, kind, None)
+        return optimizer_for(preset.optimizer, kind)
 
 
 @dataclass(frozen=True)

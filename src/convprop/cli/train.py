@@ -26,6 +26,7 @@ from convprop.identity import OtherTraining
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.presets import PRESETS, Preset
+from convprop.report.words import counted
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
@@ -64,7 +65,9 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
         split = load(
             data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
         )
-    chosen, course = given.resolved(split.train.image_shape)
+    held_out = train_words.held_out(split, given.held_out, given.seed)
+    trained = len(split.train) - held_out
+    chosen, course = given.resolved(split.train.image_shape, trained)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()
     if old is not None:
@@ -123,6 +126,7 @@ class _Training:
         self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
+        self.ends_with: int | None = None
         self.started = self.saved = False
         self.ended = self.interrupted = self.diverged = False
         self.ending = signals.Ending()
@@ -176,7 +180,7 @@ class _Training:
             self.network,
             course,
             validation=self.held_out,
-            chosen=self.given.preset is None,
+            given=self.given,
         )
         settings: dict[str, Any] = {
             "optimizer": course.optimizer,
@@ -275,6 +279,7 @@ class _Training:
 
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
+        self.ends_with = history.ends_with
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
         for log in self.logs:
@@ -290,8 +295,17 @@ class _Training:
 
     def _on_epoch(self, epoch: EpochRecord) -> None:
         self.progress.on_epoch(epoch)
+        self._say_that_the_rate_falls(epoch)
         for log in self.logs:
             log.epoch(epoch)
+
+    def _say_that_the_rate_falls(self, epoch: EpochRecord) -> None:
+        """Say so after the epoch in which early stopping has decided it."""
+        last = self.history.ends_with
+        if last not in (None, self.ends_with, epoch.epoch):
+            why = f"nothing has got better for {counted(self.chosen.early_stopping or 0, 'epoch')}"
+            self.terminal.labelled("falling", why, f"so the rate falls until epoch {last}")
+        self.ends_with = last
 
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {

@@ -53,11 +53,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before.
     optimizer : Optimizer or str, optional
         One of convprop's, or its name: "sgd", "adam", "adamw", "rmsprop", "adadelta". None: the
-        preset's, `AdamW` with learning rate 0.004 for others.
+        preset's, `AdamW` with learning rate 0.004 for others. Learning rate and weight decay of
+        all but the first suit the batches of "auto", and follow those that are really taken.
     learning_rate_init : float, optional
-        In the place of the optimizer's own.
+        In the place of the optimizer's own; it follows nothing.
     schedule : Schedule, optional
-        None: the preset's, `OneCycle` for others.
+        None: the preset's, `OneCycle` for others; with ``early_stopping`` `Trapezoid`.
     alpha : float, optional
         Strength of the L2 regularisation as in scikit-learn's perceptrons: the optimizer's
         weight decay is alpha divided by the batch size. None: the optimizer's own.
@@ -78,7 +79,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     early_stopping : bool
         Hold out ``validation_fraction`` of every class, end when the accuracy on it has not
         risen by more than ``tol`` for ``n_iter_no_change`` epochs, and keep the best weights.
-        Without it the training takes all its epochs.
+        Before the end the learning rate comes down, as `EarlyStopping` says. Without it the
+        training takes all its epochs.
     validation_fraction, n_iter_no_change, tol
         See ``early_stopping``.
     warm_start : bool
