@@ -131,7 +131,7 @@ def test_of_equal_accuracies_the_one_with_the_smaller_loss_is_kept():
     for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.9, 0.8), (0.9, 0.6), (0.9, 0.7)], 1):
         record = EpochRecord(epoch, 2.0, None, loss, accuracy, 0.0, 0.1, 0.0)
         watch.see(rule, record, epoch, 20)
-    assert (watch.best_epoch, watch.waited) == (3, 2)
+    assert (watch.best_epoch, watch.waited) == (3, 1)
 
 
 # ---- Going on ----

@@ -12,7 +12,16 @@ from convprop import (
 from convprop.augmentation import Augment
 from convprop.checkpoint import CheckpointError, Checkpoints
 from convprop.data.stream import ImageFiles
-from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
+from convprop.errors import (
+    ConvpropError,
+    ConvpropWarning,
+    DataError,
+    InvalidInput,
+    ModelFileError,
+    RangeWarning,
+    TrainingDiverged,
+    TrainingWarning,
+)
 from convprop.layers import (
     AveragePool,
     Conv,
@@ -56,6 +65,7 @@ __all__ = [
     "ConvNetClassifier",
     "ConvNetRegressor",
     "ConvpropError",
+    "ConvpropWarning",
     "DataError",
     "Dense",
     "Dropout",
@@ -70,6 +80,7 @@ __all__ = [
     "ModelFileError",
     "Network",
     "RMSprop",
+    "RangeWarning",
     "ReLU",
     "ScaledTanh",
     "Sigmoid",
@@ -78,6 +89,7 @@ __all__ = [
     "SquaredError",
     "Tanh",
     "TrainingDiverged",
+    "TrainingWarning",
     "__version__",
     "equations",
     "explain",

@@ -25,6 +25,7 @@ from convprop.network import Network
 from convprop.optimizers import OptimizerState
 from convprop.records import BatchRecord, EpochRecord, History
 from convprop.stopping import Watch
+from convprop.symptoms import Symptoms
 
 Array = NDArray[Any]
 
@@ -114,6 +115,7 @@ class Run:
         self.plan.bind_optimizer(
             course.optimizer.kind, course.optimizer.settings(), self.state.arrays
         )
+        self.symptoms = Symptoms(network, course, self.training)
         self.checkpointed = time.perf_counter()
         self.history.images = len(self.batches.rows)
         self.history.held_out = 0 if self.held_out is None else self.held_out.count
@@ -148,6 +150,8 @@ class Run:
         self._finish()
         self.history.seconds = time.perf_counter() - started
         self.history.ended = datetime.now(UTC)
+        if not self.history.interrupted:
+            self.symptoms.judge(self.history)
         return self.history
 
     def _interrupted(self) -> None:
@@ -207,6 +211,7 @@ class Run:
             self.whole = True
             # The hook finds the weights that the record is of.
             self._hook(self.hooks.on_epoch, record)
+            self.symptoms.see(record)
         every = None if self.checkpoints is None else self.checkpoints.epochs
         if every is not None and at.epoch % every == 0:
             self.checkpoint()
@@ -250,6 +255,7 @@ class Run:
         weight = self.batches.weight(rows)
         if self.network.loss.reduction == "sum":
             loss /= weight
+        self.symptoms.begin(loss)
         at.loss_sum += loss * weight
         at.weight_sum += weight
         at.correct += correct

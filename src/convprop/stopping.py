@@ -32,7 +32,8 @@ class EarlyStopping(Described):
     tolerance : float
         What is better by no more than this is taken, but not waited for.
     measure : "validation_loss", "validation_accuracy" or "loss"
-        What is compared: the first two need ``validation``; "loss" is the training's own.
+        What is compared: the first two need ``validation``; "loss" is the training's own. Of
+        equal accuracies, as few images have, the one with the smaller loss is better.
     keep_best : bool
         Whether the network gets the weights of the best epoch at the end.
     """
@@ -67,7 +68,7 @@ class Watch:
     """The smallest cost so far."""
     best_epoch: int = 0
     best_loss: float = math.inf
-    """Of equal costs, as accuracies often are, the one of the smaller validation loss is best."""
+    """Its validation loss: of equal accuracies, the one with the smaller loss is better."""
     waited: int = 0
     """Epochs since."""
     last_epoch: int = 0
@@ -90,10 +91,11 @@ class Watch:
             return False
         cost = rule.cost(record)
         loss = math.inf if record.validation_loss is None else record.validation_loss
-        self.waited = 0 if cost < self.best - rule.tolerance else self.waited + 1
+        better = (cost, loss) < (self.best, self.best_loss)
+        worth = cost < self.best - rule.tolerance or (better and cost == self.best)
+        self.waited = 0 if worth else self.waited + 1
         if self.waited >= rule.patience:
             self.last_epoch = fewest
-        if (cost, loss) >= (self.best, self.best_loss):
-            return False
-        self.best, self.best_loss, self.best_epoch = cost, loss, record.epoch
-        return True
+        if better:
+            self.best, self.best_loss, self.best_epoch = cost, loss, record.epoch
+        return better

@@ -122,10 +122,10 @@ def test_the_command_line_goes_before_the_file(
 
 
 NAMES = (
-    "data, preset, epochs, batch_size, learning_rate, weight_decay, optimizer, schedule, seed, threads, validation, size,"
-    " skip_unreadable, stream, augment, early_stopping, clip_norm, average, label_smoothing,"
-    " class_weight, balanced_batches, out, checkpoint_every, resume, log, tensorboard,"
-    " report, json"
+    "data, preset, epochs, batch_size, learning_rate, weight_decay, optimizer, schedule, seed,"
+    " threads, validation, size, skip_unreadable, stream, augment, early_stopping, clip_norm,"
+    " average, label_smoothing, class_weight, balanced_batches, out, checkpoint_every, resume,"
+    " log, tensorboard, report, json"
 )
 
 

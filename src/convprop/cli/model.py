@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from convprop import presets
+from convprop.cli import remarks
 from convprop.cli.options import (
     Count,
     DataName,
@@ -84,7 +85,8 @@ def evaluate(
     terminal.skipped(split.skipped)
     images = fitted(split.test if part == "test" else split.train, network, model)
     started = time.perf_counter()
-    measured = measure(network, images)
+    with remarks.as_lines(terminal) as said:
+        measured = measure(network, images)
     seconds = time.perf_counter() - started
     terminal.labelled("data", f"{data}: {counted(len(images), f'{part} image')}")
     terminal.labelled(
@@ -104,6 +106,7 @@ def evaluate(
                 "class_names": images.class_names,
                 "confusion": measured.matrix().tolist(),
                 "weights_sha256": network.weights_sha256(),
+                "warnings": said,
             }
         )
 

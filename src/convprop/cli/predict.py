@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.cli import remarks
 from convprop.cli.model import fitted
 from convprop.cli.options import (
     Count,
@@ -105,14 +106,14 @@ def predict(
     text = StringIO()
     write = _WRITERS[chosen or "lines"](text, wanted)
     written = 0
-    with _output(out) as put:
+    terminal = Terminal(stderr=True)
+    with remarks.as_lines(terminal), _output(out) as put:
         for images, names in chunks:
             write(_predictions(network, images, names))
             put(text.getvalue())
             text.seek(0)
             text.truncate()
             written += len(names)
-    terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
     if out is not None:
         terminal.labelled("saved", f"{counted(written, 'image')} in {out}")

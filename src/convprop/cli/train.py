@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from convprop import model_file, presets
 from convprop.batches import Data
-from convprop.cli import options, signals, train_words
+from convprop.cli import options, remarks, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
 from convprop.cli.options import UsageError
@@ -127,6 +127,7 @@ class _Training:
         self.history = History()
         self.steps = 0
         self.ends_with: int | None = None
+        self.warnings: list[str] = []
         self.started = self.saved = False
         self.ended = self.interrupted = self.diverged = False
         self.ending = signals.Ending()
@@ -164,7 +165,9 @@ class _Training:
         self.terminal.labelled("finished", *parts)
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
-        result = train_words.result(self.split, self.course, network, history, {}, 0, self.held_out)
+        result = train_words.result(
+            self.split, self.course, network, history, {"warnings": []}, 0, self.held_out
+        )
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
 
     def _data_sha256(self) -> str:
@@ -216,7 +219,7 @@ class _Training:
                 self.course,
                 self.network,
                 self.history,
-                self._facts(),
+                self._facts() | {"warnings": self.warnings},
                 self.progress.images,
                 self.held_out,
             )
@@ -229,7 +232,11 @@ class _Training:
         self._give_up_others()
         self.ending.note_the_first()
         try:
-            with self.progress, options.written_by("--out"):
+            with (
+                self.progress,
+                options.written_by("--out"),
+                remarks.as_lines(self.terminal) as self.warnings,
+            ):
                 history = train_network(
                     self.network,
                     self.split.train.images,

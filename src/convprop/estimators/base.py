@@ -125,7 +125,8 @@ class ConvNet(
             curve = self.loss_curve_ if partly else []
         else:
             network, seen, curve = self._network(task, self._seed()), 0, []
-        optimizer = self._trained_by(min(batch_size, self._images_counted(task, network.seed)))
+        counted = self._images_counted(task, network.seed)
+        optimizer = self._trained_by(min(self._batch_size(counted), counted))
         if self.early_stopping and not partly:
             task.stopping = self._stopping(task, network.seed)
         records: list[EpochRecord] = []
@@ -300,6 +301,7 @@ class ConvNet(
         for name in features.parameters:
             features.parameters[name] = whole.parameters[name]
         features.normalisation = whole.normalisation
+        features.training_settings = whole.training_settings
         return features
 
     @property

@@ -108,7 +108,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     loss_curve_, validation_scores_ : list
         By epoch. The second is None without early stopping, as is
     best_validation_score_ : float
-        the best of them, that of the weights.
+        that of the weights, the best one of a rate that has come down.
 
     Notes
     -----
