@@ -128,10 +128,22 @@ def test_a_trapezoids_rate_comes_down_before_the_end():
 
 def test_of_equal_accuracies_the_one_with_the_smaller_loss_is_kept():
     rule, watch = cp.EarlyStopping(9, 0.0, "validation_accuracy"), Watch()
-    for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.9, 0.8), (0.9, 0.6), (0.9, 0.7)], 1):
+    measured = [(0.5, 1.0), (0.9, 0.8), (0.9, 0.6), (0.9, 0.7), (0.9, 0.596), (0.9, 0.592)]
+    waited = []
+    for epoch, (accuracy, loss) in enumerate(measured, 1):
         record = EpochRecord(epoch, 2.0, None, loss, accuracy, 0.0, 0.1, 0.0)
         watch.see(rule, record, epoch, 20)
-    assert (watch.best_epoch, watch.waited) == (3, 1)
+        waited.append(watch.waited)
+    assert watch.best_epoch == 6
+    # A loss that creeps is waited for no longer than one that stays.
+    assert waited == [0, 0, 0, 1, 2, 3]
+
+
+def test_a_loss_that_falls_within_the_tolerance_is_not_waited_for():
+    rule, watch = cp.EarlyStopping(9, 0.5), Watch()
+    for epoch, loss in enumerate([1.0, 0.9, 0.8], 1):
+        watch.see(rule, EpochRecord(epoch, 2.0, None, loss, 0.9, 0.0, 0.1, 0.0), epoch, 20)
+    assert (watch.best_epoch, watch.waited) == (3, 2)
 
 
 # ---- Going on ----

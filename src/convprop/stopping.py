@@ -12,6 +12,8 @@ from convprop.geometry import positive_integer
 from convprop.records import EpochRecord
 
 Measure = Literal["validation_loss", "validation_accuracy", "loss"]
+WORTH_WAITING = 0.01
+"""Where an accuracy stays, as that of few images does, a loss that falls by so much is better."""
 MEASURES = ("validation_loss", "validation_accuracy", "loss")
 
 
@@ -33,7 +35,8 @@ class EarlyStopping(Described):
         What is better by no more than this is taken, but not waited for.
     measure : "validation_loss", "validation_accuracy" or "loss"
         What is compared: the first two need ``validation``; "loss" is the training's own. Of
-        equal accuracies, as few images have, the one with the smaller loss is better.
+        equal accuracies, as few images have, the one with the smaller loss is better, and waited
+        for if it is by 0.01.
     keep_best : bool
         Whether the network gets the weights of the best epoch at the end.
     """
@@ -69,6 +72,8 @@ class Watch:
     best_epoch: int = 0
     best_loss: float = math.inf
     """Its validation loss: of equal accuracies, the one with the smaller loss is better."""
+    gained_loss: float = math.inf
+    """The validation loss when something last got better."""
     waited: int = 0
     """Epochs since."""
     last_epoch: int = 0
@@ -86,14 +91,19 @@ class Watch:
         """
         if fewest >= epochs > record.epoch:
             # The rate is rising or falling: what it falls to is better, and not by chance alone.
-            self.best = self.best_loss = math.inf
+            self.best = self.best_loss = self.gained_loss = math.inf
             self.best_epoch = self.waited = 0
             return False
         cost = rule.cost(record)
         loss = math.inf if record.validation_loss is None else record.validation_loss
         better = (cost, loss) < (self.best, self.best_loss)
-        worth = cost < self.best - rule.tolerance or (better and cost == self.best)
-        self.waited = 0 if worth else self.waited + 1
+        of_equal = rule.measure == "validation_accuracy" and cost <= self.best
+        if cost < self.best - rule.tolerance or (
+            of_equal and loss < self.gained_loss - WORTH_WAITING
+        ):
+            self.waited, self.gained_loss = 0, loss
+        else:
+            self.waited += 1
         if self.waited >= rule.patience:
             self.last_epoch = fewest
         if better:

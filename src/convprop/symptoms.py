@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,8 @@ STILL = 0.99
 """A loss above this share of it has learned nothing that shows."""
 FEWEST_STEPS, FEWEST_EPOCHS, MANY_STEPS = 100, 2, 300
 """Before so many steps and epochs, or many steps, that is no surprise."""
+MOVED = 0.9
+"""But one that falls in every epoch, and by now to less than so much of the first, will learn."""
 MOST_MEASURED = 512
 LEFT_BEHIND, LEFT_EPOCHS = 1.25, 5
 """Overfitting: the held-out loss is so many times its smallest, since so many epochs."""
@@ -89,7 +92,12 @@ class Symptoms:
         losses = [(record.loss, record.validation_loss) for record in history]
         last, held_out = losses[-1]
         enough = history.steps >= (FEWEST_STEPS if len(history) >= FEWEST_EPOCHS else MANY_STEPS)
-        if enough and min(last, held_out or last) > self.still and self._measured() > self.still:
+        course = [loss for loss, _ in losses]
+        # Small steps from bad first weights go the right way, epoch by epoch.
+        falls = all(after < before for before, after in pairwise(course))
+        moves = falls and last < MOVED * course[0]
+        high = min(last, held_out or last) > self.still
+        if enough and high and not moves and self._ignorant():
             _warn(
                 5,
                 f"after {history.steps:,} steps the loss is {last:.4g}, no better than that of one"
@@ -110,15 +118,21 @@ class Symptoms:
                     " by heart; early stopping, augmentation or dropout may help",
                 )
 
-    def _measured(self) -> float:
-        """Return the loss of some training images as predictions are made, without dropout."""
+    def _ignorant(self) -> bool:
+        """Whether predictions for training images, without dropout, show nothing learned."""
         data = self.training
-        if self.course.balanced:
-            # That measures other shares of the classes than the steps have seen.
-            return math.inf
         rows = np.arange(data.count) if data.rows is None else data.rows
         some = rows[:: max(len(rows) // MOST_MEASURED, 1)]
-        return self.network.measure(data.images, data.targets, data.weights, some, False).loss
+        loss, accuracy = self.network.measure(
+            data.images, data.targets, data.weights, some, data.targets.ndim == 1
+        )
+        if accuracy is not None:
+            share = float(np.bincount(data.targets[some]).max()) / len(some)
+            chance = math.sqrt(share * (1.0 - share) / len(some))
+            if accuracy > share + 3.0 * chance:
+                return False
+        # Balanced batches are of other shares of the classes than these images.
+        return self.course.balanced or loss > self.still
 
 
 def _warn(level: int, text: str) -> None:
