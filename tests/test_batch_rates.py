@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import convprop as cp
+from convprop.errors import InvalidInput
 from convprop.estimators.auto import AUTO
 from convprop.optimizers import OPTIMIZERS
 from convprop.presets import PRESETS
@@ -38,6 +39,12 @@ def test_an_epoch_decays_weights_as_much(rule, taken):
 def test_the_recipes_own_batch_changes_no_bit(name):
     recipe = PRESETS[name]
     assert recipe.optimizer.for_batches(recipe.batch_size, recipe.batch_size) is recipe.optimizer
+
+
+@pytest.mark.parametrize("taken", [0, -1, 1.5, True])
+def test_no_batch_has_so_many_images(taken):
+    with pytest.raises(InvalidInput, match=r"^taken must be a positive integer, got "):
+        cp.SGD(0.1).for_batches(taken, 64)
 
 
 # ---- Estimators ----

@@ -85,6 +85,16 @@ def test_rare_classes_and_weights_are_part_of_the_one_answer():
     assert f"({math.log(2):.4g})" in said[0]
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e30, 1e100])
+def test_numbers_of_any_size_are_watched(size):
+    images, _ = blobs()
+    layers = [cp.Dense(1)]
+    net = cp.Network(layers, (1, 6, 6), cp.SquaredError(), dtype="float64")
+    y = size * (1 + np.arange(40.0)[:, None])
+    with np.errstate(over="ignore"):
+        warned(cp.train, net, images, y / 40, optimizer=cp.SGD(1e-9), epochs=1)
+
+
 def test_what_the_held_out_images_leave_behind():
     images, labels = blobs()
     wrong = (labels + 1) % 3  # The better the training, the worse this gets.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from convprop.described import Described, below_one, flag, non_negative, positive, table
 from convprop.errors import invalid
+from convprop.geometry import positive_integer
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +59,7 @@ class Optimizer(Described):
         taken, made_for : int
             Positive.
         """
+        taken, made_for = positive_integer("taken", taken), positive_integer("made_for", made_for)
         if taken == made_for:
             return self
         share = taken / made_for

@@ -36,8 +36,9 @@ def moments(network: Network, training: Data, balanced: bool) -> tuple[Moments, 
     targets = training.targets[rows]
     weights = None if training.weights is None else training.weights[rows]
     if targets.ndim == 2:
-        mean = np.average(targets, axis=0, weights=weights).astype(np.float64)
-        return mean, np.average(np.square(targets - mean), axis=0, weights=weights)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(targets.astype(np.float64), axis=0, weights=weights)
+            return mean, np.average(np.square(targets - mean), axis=0, weights=weights)
     counts = np.bincount(targets, weights, minlength=network.outputs).astype(np.float64)
     if balanced:
         counts = np.minimum(np.ceil(counts), 1.0)

@@ -17,6 +17,7 @@ from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged
 from convprop.estimators import ConvNetClassifier
 from convprop.optimizers import Optimizer
+from convprop.symptoms import unremarked
 
 _WATCH_SECONDS = 1.0
 
@@ -47,7 +48,8 @@ class TimedClassifier(ConvNetClassifier):
         _end_with_the_search()
         started = time.perf_counter()
         try:
-            super().fit(X, y, sample_weight)
+            with unremarked():
+                super().fit(X, y, sample_weight)
             self.diverged_ = False
         except TrainingDiverged:
             self.diverged_ = True

@@ -58,18 +58,18 @@ class TrainOptions:
     Parameters
     ----------
     preset
-        The network, with defaults for the next four options; if not given, one that suits
+        The network, with defaults for the next six options; if not given, one that suits
         the size of the images.
     epochs
         How many times to go through the training images.
     batch_size
         Images per step.
     learning_rate
-        The largest step size of the schedule; if not given, the preset's, which follows the
-        images per step where they are others than the preset's own.
+        The largest step size of the schedule. If not given, the preset's, which follows the
+        batch size: in proportion with sgd, by the square root with others or upwards.
     weight_decay
-        How strongly weights are drawn to 0; if not given, the optimizer's, which follows
-        likewise where the learning rate is not given either.
+        How strongly weights are drawn to 0. If not given, the optimizer's; it follows the
+        batch size, too, if the learning rate is not given either.
     optimizer
         How gradients become steps.
     schedule

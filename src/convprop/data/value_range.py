@@ -86,5 +86,6 @@ def warn_of_targets(values: Array, mean: Array, deviation: Array, level: int) ->
 
 def _far(values: Array, offset: float, scale: float) -> bool:
     """Whether values are on average, by root mean square, far from the offset."""
-    away = (values.astype(np.float64) - offset) * scale
-    return float(np.sqrt(np.mean(np.square(away)))) > FAR
+    with np.errstate(over="ignore"):
+        away = (values.astype(np.float64) - offset) * scale
+        return float(np.sqrt(np.mean(np.square(away)))) > FAR
