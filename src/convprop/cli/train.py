@@ -26,7 +26,6 @@ from convprop.identity import OtherTraining
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
 from convprop.presets import PRESETS, Preset
-from convprop.report.words import counted
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
@@ -302,17 +301,12 @@ class _Training:
 
     def _on_epoch(self, epoch: EpochRecord) -> None:
         self.progress.on_epoch(epoch)
-        self._say_that_the_rate_falls(epoch)
-        for log in self.logs:
-            log.epoch(epoch)
-
-    def _say_that_the_rate_falls(self, epoch: EpochRecord) -> None:
-        """Say so after the epoch in which early stopping has decided it."""
         last = self.history.ends_with
         if last not in (None, self.ends_with, epoch.epoch):
-            why = f"nothing has got better for {counted(self.chosen.early_stopping or 0, 'epoch')}"
-            self.terminal.labelled("falling", why, f"so the rate falls until epoch {last}")
+            train_words.say_fall(self.terminal, self.chosen, last)
         self.ends_with = last
+        for log in self.logs:
+            log.epoch(epoch)
 
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {

@@ -119,6 +119,12 @@ def say_start(
     terminal.labelled("expected", *parts, f"{expected.peak_bytes / 1e6:.0f} MB at the peak")
 
 
+def say_fall(terminal: Terminal, chosen: TrainOptions, last: int | None) -> None:
+    """Say that early stopping has decided for the epoch ``last``, and what comes before it."""
+    why = f"nothing has got better for {counted(chosen.early_stopping or 0, 'epoch')}"
+    terminal.labelled("falling", why, f"so the rate falls until epoch {last}")
+
+
 def refusal(error: OtherTraining, preset: str) -> InvalidInput:
     """Return a refusal to resume with what was given as options in the place of arguments."""
     name, trained, given = error.setting, error.trained, error.given
