@@ -163,6 +163,7 @@ def test_a_folder_that_is_missing_is_found_before_any_work(tmp_path):
     assert net.weights_sha256() == before
 
 
+@pytest.mark.filterwarnings("ignore::convprop.RangeWarning")
 def test_an_infinite_validation_loss_is_kept(tmp_path):
     net = cp.Network([cp.Dense(1)], (1, 6, 6), cp.SquaredError())
     images, targets = blobs()[0].astype(np.float32), np.zeros((40, 1))

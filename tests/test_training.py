@@ -230,6 +230,7 @@ def test_fraction_is_held_out():
     assert net.normalisation[0] != images.mean()
 
 
+@pytest.mark.filterwarnings("ignore::convprop.RangeWarning")
 def test_normalisation_is_left_alone():
     images, labels = blobs()
     net = small()

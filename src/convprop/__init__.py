@@ -13,7 +13,16 @@ from convprop import (
 from convprop.augmentation import Augment
 from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning
 from convprop.data.stream import ImageFiles
-from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, TrainingDiverged
+from convprop.errors import (
+    ConvpropError,
+    ConvpropWarning,
+    DataError,
+    InvalidInput,
+    ModelFileError,
+    RangeWarning,
+    TrainingDiverged,
+    TrainingWarning,
+)
 from convprop.layers import (
     AveragePool,
     Conv,
@@ -58,6 +67,7 @@ __all__ = [
     "ConvNetClassifier",
     "ConvNetRegressor",
     "ConvpropError",
+    "ConvpropWarning",
     "DataError",
     "Dense",
     "Dropout",
@@ -72,6 +82,7 @@ __all__ = [
     "ModelFileError",
     "Network",
     "RMSprop",
+    "RangeWarning",
     "ReLU",
     "ScaledTanh",
     "Sigmoid",
@@ -80,6 +91,7 @@ __all__ = [
     "SquaredError",
     "Tanh",
     "TrainingDiverged",
+    "TrainingWarning",
     "__version__",
     "equations",
     "explain",

@@ -48,6 +48,18 @@ class TrainingDiverged(ConvpropError, RuntimeError):
     """How many steps those weights have taken; 0: they are the ones that training began with."""
 
 
+class ConvpropWarning(UserWarning):
+    """Base of the package's warnings: of what is possible, but hardly meant."""
+
+
+class TrainingWarning(ConvpropWarning):
+    """The losses of a training show that it goes wrong."""
+
+
+class RangeWarning(ConvpropWarning):
+    """Images or targets have other values than those that the network was trained on."""
+
+
 def invalid(parameter: str, rule: str, received: object) -> InvalidInput:
     """Return the error "<parameter> must <rule>, got <received>"."""
     error = InvalidInput(f"{parameter} must {rule}, got {received}")

@@ -71,13 +71,17 @@ def identity(
 
 def check_same(path: Path, trained: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise OtherTraining unless the identity of the checkpoint ``path`` is the one given."""
+    pairs: list[tuple[str, Any, Any]] = []
     for part, ours in given.items():
         theirs: Any = trained.get(part)
         if part != "settings":
             theirs, ours = {part: theirs}, {part: ours}
-        for name, value in ours.items():
-            if theirs.get(name) != value:
-                raise _other(path, name, theirs.get(name), value)
+        pairs += [(name, theirs.get(name), value) for name, value in ours.items()]
+    # The rate may follow the batches and the schedule early stopping: what they follow is named.
+    pairs.sort(key=lambda pair: pair[0] in ("optimizer", "schedule"))
+    for name, theirs, value in pairs:
+        if theirs != value:
+            raise _other(path, name, theirs, value)
 
 
 def _other(path: Path, name: str, trained: Any, given: Any) -> OtherTraining:

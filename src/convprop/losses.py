@@ -6,10 +6,12 @@ softmax and sigmoid are part of the loss, not layers, so that neither can overfl
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from convprop._native import engine
@@ -17,6 +19,7 @@ from convprop.described import Described, below_one, table
 from convprop.errors import invalid
 
 Reduction = Literal["mean", "sum"]
+Moments = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +46,20 @@ class Loss(Described, ABC):
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return what the loss makes of raw outputs (N, K): same shape and dtype."""
 
+    @abstractmethod
+    def one_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return an image's mean loss where all get the same answer, the best one.
+
+        Parameters
+        ----------
+        mean, variance : ndarray
+            float64 (K,), of the targets.
+        """
+
+    @abstractmethod
+    def no_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return it where all outputs are 0."""
+
 
 class SquaredError(Loss):
     """E = 1/2 sum_k (t_k - y_k)^2 for each image (Eq. 9); labels stand for one-hot targets."""
@@ -53,6 +70,14 @@ class SquaredError(Loss):
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the outputs themselves."""
         return outputs
+
+    def one_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return half the targets' variance, of all outputs together."""
+        return float(variance.sum()) / 2.0
+
+    def no_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return half the targets' mean square, of all outputs together."""
+        return float((np.square(mean) + variance).sum()) / 2.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +110,15 @@ class SoftmaxCrossEntropy(Loss):
         """Return softmax(y): each image's probabilities of its classes."""
         return engine.softmax(outputs)
 
+    def one_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return the entropy of the targets' mean."""
+        smooth = (1.0 - self.label_smoothing) * mean + self.label_smoothing / len(mean)
+        return _entropy(smooth) - _entropy(smooth.sum(keepdims=True))
+
+    def no_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return the logarithm of the number of classes."""
+        return math.log(len(mean))
+
 
 class BinaryCrossEntropy(Loss):
     """E = -sum_k t_k log s(y_k) + (1 - t_k) log(1 - s(y_k)) for each image, s the sigmoid.
@@ -99,6 +133,20 @@ class BinaryCrossEntropy(Loss):
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return sigmoid(y): the probability of each output's yes."""
         return engine.sigmoid(outputs)
+
+    def one_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return the entropies of the questions' shares of yes and no."""
+        return _entropy(mean) + _entropy(1.0 - mean)
+
+    def no_answer(self, mean: Moments, variance: Moments) -> float:
+        """Return ln 2 for each question."""
+        return len(mean) * math.log(2.0)
+
+
+def _entropy(shares: Moments) -> float:
+    """Return -sum(p log p)."""
+    some = shares[shares > 0.0]
+    return -float((some * np.log(some)).sum())
 
 
 LOSSES = table(SquaredError, SoftmaxCrossEntropy, BinaryCrossEntropy)

@@ -18,6 +18,7 @@ from convprop.arguments import checks_names
 from convprop.brief import Brief
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
+from convprop.data.value_range import warn_of_range
 from convprop.described import seed_number
 from convprop.errors import OutOfMemory, invalid
 from convprop.layers import Layer, Shape
@@ -332,6 +333,17 @@ class Network:
             raise invalid(parameter, f"have dtype uint8 or {self.dtype}", images.dtype)
         return images
 
+    def warn_of_range(
+        self, images: Array | ImageStream, parameter: str = "images", *, level: int
+    ) -> None:
+        """Warn where checked images have other values than those that it was trained on.
+
+        What a network that was never trained is normalised by says nothing of that. ``level`` is
+        how many frames away the warning is shown.
+        """
+        if self._normalisation is not None and self.training_settings is not None:
+            warn_of_range(images, self._normalisation, parameter, level)
+
     def as_targets(
         self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
     ) -> Array:
@@ -374,6 +386,7 @@ class Network:
     def _joined(self, images: ArrayLike | ImageStream, of: Callable[[Array], Array]) -> Array:
         """Return what ``of`` makes of every batch's raw outputs, as one array."""
         source = self.as_source(images)
+        self.warn_of_range(source, level=4)
         joined = None
         for part, outputs in self.forward_batches(source):
             made = of(outputs)
@@ -474,6 +487,7 @@ class Network:
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
         rows = None if weights is None or weights.all() else np.flatnonzero(weights)
+        self.warn_of_range(checked, level=3)
         return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(

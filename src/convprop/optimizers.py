@@ -6,8 +6,9 @@ PyTorch's, so its documentation's values can be used as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from convprop.brief import Brief
 from convprop.described import Described, below_one, flag, non_negative, positive, table
 from convprop.errors import invalid
+from convprop.geometry import positive_integer
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,6 +47,33 @@ class Optimizer(Described):
             if field.name != "learning_rate"
         }
 
+    def for_batches(self, taken: int, made_for: int) -> Self:
+        """Return what suits batches of ``taken`` images as this one suits those of ``made_for``.
+
+        The learning rate goes by the root of the batch size, since a rule that divides by the
+        gradient's own size is left with its noise, whose deviation goes by 1/root; Malladi, Lyu,
+        Panigrahi and Arora, "On the SDEs and scaling rules for adaptive gradient algorithms",
+        NeurIPS 2022. The weight decay goes so that an epoch takes as much of the weights.
+
+        Parameters
+        ----------
+        taken, made_for : int
+            Positive.
+        """
+        taken, made_for = positive_integer("taken", taken), positive_integer("made_for", made_for)
+        if taken == made_for:
+            return self
+        share = taken / made_for
+        grown = self._rate_growth(share)
+        changes: dict[str, Any] = {
+            "learning_rate": self.learning_rate * grown,
+            "weight_decay": self.settings()["weight_decay"] * (share / grown),
+        }
+        return replace(self, **changes)
+
+    def _rate_growth(self, share: float) -> float:
+        return math.sqrt(share)
+
 
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
@@ -74,6 +103,12 @@ class SGD(Optimizer):
         )
         if flag("nesterov", self.nesterov) and self.momentum == 0.0:
             raise invalid("momentum", "be above 0 when nesterov is True", self.momentum)
+
+    def _rate_growth(self, share: float) -> float:
+        # In proportion, as in Goyal et al., "Accurate, large minibatch SGD", 2017: an epoch then
+        # goes as far. Upwards that needs a gradual start, which not every schedule has, and ends
+        # where the curvature allows no larger steps; the root stays well below.
+        return min(share, math.sqrt(share))
 
 
 @dataclass(frozen=True, repr=False)

@@ -47,6 +47,8 @@ class Preset:
         The data that it is known for.
     build : callable
         (input_shape, classes) -> layers.
+    optimizer : Optimizer
+        For batches of ``batch_size``; `Optimizer.for_batches` says what suits others.
     """
 
     name: str

@@ -20,6 +20,7 @@ from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer
 from convprop.records import BatchRecord
 from convprop.schedules import Schedule
+from convprop.symptoms import unremarked
 from convprop.training import train
 
 Floats = NDArray[np.float64]
@@ -140,18 +141,19 @@ def find_rate(
         raise invalid("steps", f"be an integer of at least {FEWEST_STEPS}", repr(steps))
     watch = _Watch(steps)
     try:
-        history = train(
-            copy.deepcopy(network),
-            images,
-            labels,
-            optimizer=replace(optimizer, learning_rate=smallest),
-            schedule=_Sweep(largest / smallest, steps),
-            # As many as it takes if the images are one batch; the watch ends the sweep.
-            epochs=steps,
-            batch_size=batch_size,
-            seed=seed,
-            on_batch=watch.see,
-        )
+        with unremarked():
+            history = train(
+                copy.deepcopy(network),
+                images,
+                labels,
+                optimizer=replace(optimizer, learning_rate=smallest),
+                schedule=_Sweep(largest / smallest, steps),
+                # As many as it takes if the images are one batch; the watch ends the sweep.
+                epochs=steps,
+                batch_size=batch_size,
+                seed=seed,
+                on_batch=watch.see,
+            )
         if history.interrupted:
             raise KeyboardInterrupt
     except TrainingDiverged:

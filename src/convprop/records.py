@@ -51,6 +51,8 @@ class History(list[EpochRecord]):
     """Whether a KeyboardInterrupt ended the training early."""
     stopped: bool = False
     """Whether early stopping, or a hook, ended it early."""
+    ends_with: int | None = None
+    """The epoch after which early stopping ends it, where it has decided that."""
     stopped_by_hook: bool = False
     """Whether it was a hook."""
     images: int = 0

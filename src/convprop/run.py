@@ -26,6 +26,7 @@ from convprop.network import Network
 from convprop.optimizers import OptimizerState
 from convprop.records import BatchRecord, EpochRecord, History
 from convprop.stopping import Watch
+from convprop.symptoms import Symptoms
 
 Array = NDArray[Any]
 
@@ -103,7 +104,6 @@ class Run:
     def __post_init__(self) -> None:
         network, course = self.network, self.course
         self.batches = Batches(self.training, course, network)
-        self.total_steps = course.epochs * self.batches.per_epoch
         self.live = list(network.parameters.values())
         self.kept, self.next_kept = Copies(self.live), Copies(self.live)
         stopping = course.stopping
@@ -116,11 +116,22 @@ class Run:
         self.plan.bind_optimizer(
             course.optimizer.kind, course.optimizer.settings(), self.state.arrays
         )
+        self.symptoms = Symptoms(network, course, self.training)
         self.checkpointed = time.perf_counter()
         self.history.images = len(self.batches.rows)
         self.history.held_out = 0 if self.held_out is None else self.held_out.count
         # False while weights and position do not belong together.
         self.whole = True
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that training ends with, as things are."""
+        return self.watch.last_epoch or self.course.epochs
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps it then has taken."""
+        return self.last_epoch * self.batches.per_epoch
 
     def start(self) -> History:
         """Go through the epochs, or as far as nothing ends them."""
@@ -130,8 +141,9 @@ class Run:
         with between_steps() as interrupts:
             self.interrupts = interrupts
             try:
-                while self.at.epoch <= self.course.epochs and not self.history.stopped:
+                while self.at.epoch <= self.last_epoch:
                     self._epoch()
+                self.history.stopped = self.last_epoch < self.course.epochs
             except _Stop:
                 self.history.stopped = self.history.stopped_by_hook = True
             except KeyboardInterrupt:
@@ -139,6 +151,8 @@ class Run:
         self._finish()
         self.history.seconds = time.perf_counter() - started
         self.history.ended = datetime.now(UTC)
+        if not self.history.interrupted:
+            self.symptoms.judge(self.history)
         return self.history
 
     def _interrupted(self) -> None:
@@ -187,19 +201,27 @@ class Run:
                 at.epoch, loss, accuracy, *validated, at.seconds, at.learning_rate, at.waited
             )
             if stopping is not None:
-                best = self.watch.see(stopping, stopping.cost(record), at.epoch)
+                fewest = self._fewest_epochs()
+                best = self.watch.see(stopping, record, fewest, self.last_epoch)
+                self.history.ends_with = self.watch.last_epoch or None
                 if best and self.best is not None:
                     self.best.take()
-                self.history.stopped = self.watch.waited >= stopping.patience
             self.history.append(record)
             self.state.epochs += 1
             self.at = Position(at.epoch + 1, kept_step=at.kept_step, averaged=at.averaged)
             self.whole = True
             # The hook finds the weights that the record is of.
             self._hook(self.hooks.on_epoch, record)
+            self.symptoms.see(record)
         every = None if self.checkpoints is None else self.checkpoints.epochs
         if every is not None and at.epoch % every == 0:
             self.checkpoint()
+
+    def _fewest_epochs(self) -> int:
+        """Return the epoch that training could end with, after the one that has ended."""
+        steps = self.at.epoch * self.batches.per_epoch
+        fewest = self.course.schedule.fewest_steps(steps, self.total_steps)
+        return -(-fewest // self.batches.per_epoch)
 
     def _hook(self, hook: Callable[[Any], object] | None, record: object) -> None:
         if hook is not None and isinstance(end := hook(record), bool | np.bool_) and end:
@@ -234,6 +256,7 @@ class Run:
         weight = self.batches.weight(rows)
         if self.network.loss.reduction == "sum":
             loss /= weight
+        self.symptoms.begin(loss)
         at.loss_sum += loss * weight
         at.weight_sum += weight
         at.correct += correct
@@ -375,4 +398,8 @@ class Run:
         self.at = Position(**description["position"])
         self.watch = Watch(**description["watch"])
         stopping = self.course.stopping
-        self.history.stopped = stopping is not None and self.watch.waited >= stopping.patience
+        ended = stopping is not None and self.watch.waited >= stopping.patience
+        if ended and not self.watch.last_epoch:
+            # Version 0.1 kept nothing else of a training that had come to its end.
+            self.watch.last_epoch = len(self.history)
+        self.history.ends_with = self.watch.last_epoch or None

@@ -19,6 +19,10 @@ from convprop._native import engine
 from convprop.described import Described, number, positive, table
 from convprop.errors import invalid
 
+_SETTLED = 0.1
+_LOOKS = 100
+"""A schedule is looked at in so many places, which for those that there are is enough."""
+
 
 class Schedule(Described, ABC):
     """Base of the schedules."""
@@ -26,6 +30,18 @@ class Schedule(Described, ABC):
     @abstractmethod
     def factor(self, step: int, total_steps: int) -> float:
         """Return the learning rate's factor at ``step`` of 1..total_steps."""
+
+    def fewest_steps(self, step: int, total_steps: int) -> int:
+        """Return with how many steps a training can end that early stopping has enough of.
+
+        While the rate has more than a tenth of the optimizer's to rise or to fall, most of what a
+        training reaches is still to come: that is all of ``total_steps``. Later, and under a
+        constant rate, it is those taken so far, ``step``.
+        """
+        last = self.factor(total_steps, total_steps)
+        stride = max((total_steps - step) // _LOOKS, 1)
+        ahead = (self.factor(n, total_steps) for n in range(step, total_steps + 1, stride))
+        return step if all(abs(factor - last) <= _SETTLED for factor in ahead) else total_steps
 
     @staticmethod
     def progress(step: int, total_steps: int) -> float:
@@ -161,6 +177,56 @@ class OneCycle(Schedule):
         return _anneal(1.0, self.final, (progress - self.rise) / (1.0 - self.rise))
 
 
+@dataclass(frozen=True, repr=False)
+class Trapezoid(Schedule):
+    """Rise from ``initial`` to 1, stay there, and fall to ``final``: what suits early stopping.
+
+    Nothing on the way to the fall depends on when that comes. So where nothing has got better
+    for some epochs, early stopping has it begin at once, and ends the training after it.
+    The rise and the fall are half cosine waves.
+
+    Hägele, Bakouch, Kosson, Ben Allal, von Werra and Jaggi, "Scaling laws and compute-optimal
+    training beyond fixed training durations", NeurIPS 2024.
+
+    Parameters
+    ----------
+    initial, final : float
+        The factor at the first step and at the last, each above 0 and below 1.
+    rise, fall : float
+        The parts of the training that these take, each above 0, together at most 1.
+    """
+
+    kind = "trapezoid"
+
+    initial: float = 0.04
+    final: float = 0.0001
+    rise: float = 0.1
+    fall: float = 0.4
+
+    def __post_init__(self) -> None:
+        rule = "be a number above 0 and below 1"
+        for name in ("initial", "final", "rise", "fall"):
+            value = number(name, getattr(self, name), rule, math.ulp(0.0), 1.0)
+            self._set(**{name: value})
+        if self.rise + self.fall > 1.0:
+            raise invalid("fall", f"be at most 1 less the rise, {self.rise:g}", self.fall)
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return the factor of the rise, 1, or the factor of the fall, by the progress."""
+        progress = self.progress(step, total_steps)
+        if progress < self.rise:
+            return _anneal(self.initial, 1.0, progress / self.rise)
+        falling = progress - (1.0 - self.fall)
+        return _anneal(1.0, self.final, falling / self.fall) if falling > 0 else 1.0
+
+    def fewest_steps(self, step: int, total_steps: int) -> int:
+        """Return with how many steps the fall begins after ``step``, if it has not before."""
+        progress = self.progress(step, total_steps)
+        if not self.rise <= progress < 1.0 - self.fall:
+            return super().fewest_steps(step, total_steps)
+        return min(1 + math.ceil((step - 1) / (1.0 - self.fall)), total_steps)
+
+
 def _anneal(start: float, end: float, progress: float) -> float:
     """Return start at progress 0, end at progress 1, and half a cosine wave between."""
     return end + (start - end) * _half_cosine(progress)
@@ -181,5 +247,5 @@ def _half_cosine(t: float) -> float:
     return 0.5 + 0.5 * total
 
 
-SCHEDULES = table(Constant, Step, Exponential, Cosine, OneCycle)
+SCHEDULES = table(Constant, Step, Exponential, Cosine, OneCycle, Trapezoid)
 """The schedules by their kind."""

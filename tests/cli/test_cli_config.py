@@ -22,6 +22,7 @@ EVERYTHING = shlex.split(
     " --validation 0.2 --size 9x8 --augment 'shift=1x2 flip=horizontal noise=0.125'"
     " --early-stopping 2 --clip-norm 1.5 --average 0.9 --label-smoothing 0.2"
     " --class-weight balanced --balanced-batches --skip-unreadable"
+    " --weight-decay 0.001 --schedule 'step at=0.25,0.5 decay=0.5'"
 )
 
 
@@ -47,7 +48,9 @@ def test_the_settings_beside_a_model_train_it_again(
         "epochs": 2,
         "batch_size": 16,
         "learning_rate": 0.003,
+        "weight_decay": 0.001,
         "optimizer": "sgd",
+        "schedule": "step at=0.25,0.5 decay=0.5",
         "seed": 7,
         "validation": 0.2,
         "size": "9x8",
@@ -84,6 +87,9 @@ def test_the_settings_beside_a_model_train_it_again(
         ("--class-weight", "balanced"),
         ("--balanced-batches",),
         ("--validation", "0.3"),
+        ("--weight-decay", "0.5"),
+        ("--weight-decay", "0"),
+        ("--schedule", "constant"),
     ],
 )
 def test_each_setting_makes_a_difference(
@@ -116,10 +122,10 @@ def test_the_command_line_goes_before_the_file(
 
 
 NAMES = (
-    "data, preset, epochs, batch_size, learning_rate, optimizer, seed, threads, validation, size,"
-    " skip_unreadable, stream, augment, early_stopping, clip_norm, average, label_smoothing,"
-    " class_weight, balanced_batches, out, checkpoint_every, resume, log, tensorboard,"
-    " report, json"
+    "data, preset, epochs, batch_size, learning_rate, weight_decay, optimizer, schedule, seed,"
+    " threads, validation, size, skip_unreadable, stream, augment, early_stopping, clip_norm,"
+    " average, label_smoothing, class_weight, balanced_batches, out, checkpoint_every, resume,"
+    " log, tensorboard, report, json"
 )
 
 

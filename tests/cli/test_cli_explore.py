@@ -236,7 +236,7 @@ def test_photographs_are_explored(explorer, photographs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "9"], "--size must come with a preset and DATA; a model's are resized to fit it"),
+        (["--size", "9"], "--size must come with a preset and DATA"),
         (["lenet5", "--size", "9"], "--size must come with a preset and DATA"),
         (["net", "digits", "--size", "9"], "--size must come with a preset and DATA"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1 must come with --allow-remote (see --help)"),

@@ -24,7 +24,7 @@ def test_inspect_shows_what_is_in_a_model(capsys: pytest.CaptureFixture[str], mo
     assert (
         f"classes   lying, standing\nseed      {network.seed}\ntraining  preset digits, " in shown
     )
-    assert "optimizer adamw (learning rate 0.004" in unfolded(shown)
+    assert "optimizer adamw (learning rate 0.00282842" in unfolded(shown)
     assert f"weights   {network.weights_sha256()}\n" in shown
     assert "conv1.weight   F32   32x1x3x3    1,152 B\n" in shown
 

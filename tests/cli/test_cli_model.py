@@ -209,7 +209,10 @@ def test_summary_of_a_model_and_of_a_preset(
     assert_fits(shown)
     network = cp.load(model)
     assert shown.startswith(network.summary() + "\n\nclasses   lying, standing\ntraining  preset ")
-    assert "optimizer adamw (learning rate 0.004, beta1 0.9, beta2 0.999" in unfolded(shown)
+    assert (
+        "optimizer adamw (learning rate 0.0028284271247461905, beta1 0.9, beta2 0.999"
+        in unfolded(shown)
+    )
     assert shown.endswith(f"weights   {network.weights_sha256()}\n")
 
     for name, preset in cp.presets.PRESETS.items():

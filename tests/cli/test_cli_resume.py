@@ -1,6 +1,7 @@
 """`convprop train --checkpoint-every --resume`: processes ended in every way, and gone on with."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -237,7 +238,15 @@ def test_no_checkpoint_is_good(capsys: pytest.CaptureFixture[str], interrupted: 
         ("--average 0.9", ", which had no --average, got --average 0.9"),
         ("--seed 1", ", which had --seed 0, got --seed 1"),
         ("--optimizer sgd", ", which had --optimizer adamw, got --optimizer sgd"),
-        ("--learning-rate 1", ", which had --learning-rate 0.004, got --learning-rate 1.0"),
+        (
+            "--learning-rate 1",
+            f", which had --learning-rate {0.004 * math.sqrt(0.5)}, got --learning-rate 1.0",
+        ),
+        (
+            "--weight-decay 0.5",
+            f", which had --weight-decay {0.01 * (0.5 / math.sqrt(0.5))}, got --weight-decay 0.5",
+        ),
+        ("--schedule cosine", ", which had --schedule one-cycle, got --schedule cosine"),
         (
             "--augment 'shift=3 noise=1'",
             ", which had no --augment, got --augment 'shift=3 noise=1'",

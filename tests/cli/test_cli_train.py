@@ -36,8 +36,8 @@ def test_train_prints_plain_lines_where_there_is_no_terminal(
     assert shown[:4] == [
         "data      s.npz: 64 training, 16 validation and 20 test images, 8x8 grey, 2 classes",
         "network   digits (chosen for 8x8 images), 30,114 parameters",
-        "training  3 epochs in batches of 16, adamw at 0.004, label smoothing 0.1, seed 0,"
-        " 1 thread",
+        "training  3 epochs in batches of 16, adamw at 0.00283 (0.004 for batches of 32),"
+        " label smoothing 0.1, seed 0, 1 thread",
         "    epoch       loss   accuracy  val. loss  val. accuracy    images/s      time",
     ]
     epoch = r" +{}/3 +\d+\.\d{{4}} +\d+\.\d\d % +\d+\.\d{{4}} +\d+\.\d\d % +[\d,]+ +\d+\.\d s"
@@ -113,7 +113,7 @@ def test_weights_depend_on_the_seed_and_not_on_the_threads(
 
 
 def test_defaults_are_the_presets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    images, labels = stripes(40, (32, 32))
+    images, labels = stripes(80, (32, 32))
     np.savez(tmp_path / "rgb.npz", images=np.stack([images] * 3, axis=-1), labels=labels)
     record = trained(capsys, tmp_path / "rgb.npz", "--epochs", "1")
     preset = cp.presets.PRESETS["cifar-tutorial"]

@@ -15,6 +15,7 @@ from convprop.data.stream import prefetched_bytes
 from convprop.errors import TrainingDiverged
 from convprop.memory import peak_memory, training_memory
 from convprop.network import PREDICT_BATCH, Network
+from convprop.symptoms import unremarked
 from convprop.training import BatchRecord, EpochRecord, History
 from convprop.training import train as train_network
 
@@ -48,7 +49,10 @@ def estimate(network: Network, images: Dataset, settings: dict[str, Any]) -> Est
     without = {"stopping": None, "epochs": max(settings["epochs"], FEWEST_STEPS + WARM_STEPS)}
     hooks = {name: getattr(trial, name) for name in ("on_start", "on_batch", "on_epoch")}
     try:
-        history = train_network(clone, images.images, images.labels, **(settings | without | hooks))
+        with unremarked():
+            history = train_network(
+                clone, images.images, images.labels, **(settings | without | hooks)
+            )
     except TrainingDiverged:
         return Estimate(None, max(computed, peak_memory()))
     if history.interrupted:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from convprop.cli import remarks
 from convprop.cli.config_file import read_settings
 from convprop.cli.model_data import load_for
 from convprop.cli.options import DataName, FileName, Threads, UsageError, use_threads
@@ -89,7 +90,8 @@ def evaluate(
         terminal.labelled("trained", f"on {data} by {settings}", others)
     started = time.perf_counter()
     show = _show_numbers if chosen[0].labels.ndim == 2 else _show_classes
-    record = show(terminal, network, chosen)
+    with remarks.as_lines(terminal) as said:
+        record = show(terminal, network, chosen)
     seconds = time.perf_counter() - started
     terminal.labelled("time", f"{seconds:.2f} s", f"{count / seconds:,.0f} images/s")
     if json:
@@ -102,6 +104,7 @@ def evaluate(
                 "seconds": seconds,
                 "images_per_second": count / seconds,
                 "weights_sha256": network.weights_sha256(),
+                "warnings": said,
             }
         )
 

@@ -104,7 +104,7 @@ def find_rate(
     course = replace(
         course,
         batch_size=batch_size or course.batch_size,
-        optimizer=optimizer_for(course.optimizer, optimizer, None),
+        optimizer=optimizer_for(course.optimizer, optimizer),
     )
     network = course.network(train.image_shape, len(train.class_names), seed)
     images = f"{train.name}: {counted(len(train), 'training image')}"

@@ -78,6 +78,13 @@ def positive_number(_: Any, tokens: Sequence[Token]) -> float:
     return _number(tokens[0].value, math.inf, "be a finite number above 0")
 
 
+def not_negative_number(_: Any, tokens: Sequence[Token]) -> float:
+    """Read a weight decay."""
+    text = tokens[0].value
+    rule = "be a finite number of at least 0"
+    return 0.0 if text in ("0", "0.0") else _number(text, math.inf, rule)
+
+
 def proper_fraction(_: Any, tokens: Sequence[Token]) -> float:
     """Read a part of the training set that is neither nothing nor all of it."""
     return _number(tokens[0].value, 1.0, "be a number above 0 and below 1")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.cli import remarks
 from convprop.cli.model_data import load_for
 from convprop.cli.options import (
     Count,
@@ -108,14 +109,14 @@ def predict(
     say = _say_numbers if network.predicts_numbers else _say_classes
     write = say(network, chosen or "lines", text, wanted)
     written = 0
-    with _output(out) as put:
+    terminal = Terminal(stderr=True)
+    with remarks.as_lines(terminal), _output(out) as put:
         for images, names in chunks:
             write(images, names)
             put(text.getvalue())
             text.seek(0)
             text.truncate()
             written += len(names)
-    terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
     for told in left_out(len(others)):
         terminal.labelled("others", told)

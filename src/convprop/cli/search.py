@@ -115,7 +115,7 @@ def search(
         size=size,
         skip_unreadable=skip_unreadable,
     )
-    settings, course = given.resolved(train)
+    settings, course = given.resolved(train, len(train))
     if not choices:
         choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
     for name in choices.get("preset", [course.name]):
@@ -241,7 +241,8 @@ def _progress(terminal: Terminal, plan: Search) -> Iterator[None]:
 def _settings(settings: TrainOptions, plan: Search, best: Candidate) -> TrainOptions:
     """Return the options of a training as the best candidate's, of all epochs."""
     chosen = dict(zip(plan.choices, best.values, strict=True))
-    untold: dict[str, Any] = {"batch_size": None, "optimizer": None, "learning_rate": None}
+    names = ("batch_size", "optimizer", "learning_rate", "weight_decay")
+    untold: dict[str, Any] = dict.fromkeys(names)
     return replace(settings, **untold | chosen)
 
 

@@ -18,6 +18,7 @@ from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged, invalid
 from convprop.estimators import ConvNetClassifier
 from convprop.optimizers import Optimizer
+from convprop.symptoms import unremarked
 
 _WATCH_SECONDS = 1.0
 
@@ -48,7 +49,8 @@ class TimedClassifier(ConvNetClassifier):
         _end_with_the_search()
         started = time.perf_counter()
         try:
-            super().fit(X, y, sample_weight)
+            with unremarked():
+                super().fit(X, y, sample_weight)
             self.diverged_ = False
         except TrainingDiverged:
             self.diverged_ = True
@@ -58,7 +60,7 @@ class TimedClassifier(ConvNetClassifier):
     def _optimizer(self) -> Optimizer:
         kind = self.optimizer
         assert kind is None or isinstance(kind, str)
-        return optimizer_for((self._preset() or AUTO).optimizer, kind, None)
+        return optimizer_for((self._preset() or AUTO).optimizer, kind)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from convprop import model_file
 from convprop.batches import Data
 from convprop.checkpoint import CheckpointWarning
-from convprop.cli import options, signals, train_words
+from convprop.cli import options, remarks, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
 from convprop.cli.options import UsageError
@@ -64,7 +64,8 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
         split = load(
             data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
         )
-    chosen, course = given.resolved(split.train)
+    held_out = train_words.held_out(split, given.held_out, given.seed)
+    chosen, course = given.resolved(split.train, len(split.train) - held_out)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()
     if old is not None:
@@ -125,6 +126,8 @@ class _Training:
         self.checkpoints = chosen.checkpoints()
         self.history = History()
         self.steps = 0
+        self.ends_with: int | None = None
+        self.warnings: list[str] = []
         self.started = self.saved = False
         self.ended = self.interrupted = self.diverged = False
         self.ending = signals.Ending()
@@ -162,7 +165,9 @@ class _Training:
         self.terminal.labelled("finished", *parts)
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
-        result = train_words.result(self.split, self.course, network, history, {}, 0, self.held_out)
+        result = train_words.result(
+            self.split, self.course, network, history, {"warnings": []}, 0, self.held_out
+        )
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
 
     def _data_sha256(self) -> str:
@@ -178,7 +183,7 @@ class _Training:
             self.network,
             course,
             validation=self.held_out,
-            chosen=self.given.preset is None,
+            given=self.given,
         )
         settings: dict[str, Any] = {
             "optimizer": course.optimizer,
@@ -211,7 +216,7 @@ class _Training:
             self.course,
             self.network,
             self.history,
-            self._facts(),
+            self._facts() | {"warnings": self.warnings},
             self.progress.images,
             self.held_out,
         )
@@ -223,8 +228,12 @@ class _Training:
         self._give_up_others()
         self.ending.note_the_first()
         try:
-            warned = self.terminal.warning(CheckpointWarning)
-            with self.progress, warned, options.written_by("--out"):
+            with (
+                self.progress,
+                self.terminal.warning(CheckpointWarning),
+                options.written_by("--out"),
+                remarks.as_lines(self.terminal) as self.warnings,
+            ):
                 history = train_network(
                     self.network,
                     self.split.train.images,
@@ -273,6 +282,7 @@ class _Training:
 
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
+        self.ends_with = history.ends_with
         train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
         self.progress.on_start(history)
         for log in self.beside.logs:
@@ -293,6 +303,10 @@ class _Training:
         self.beside.log_epoch(epoch)
         try:
             self.progress.on_epoch(epoch)
+            last = self.history.ends_with
+            if last not in (None, self.ends_with, epoch.epoch):
+                train_words.say_fall(self.terminal, self.chosen, last)
+            self.ends_with = last
         except BrokenPipeError:
             self.ending.take_broken_pipe(self.terminal.descriptor)
             self.ending.hold()

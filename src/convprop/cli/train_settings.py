@@ -17,12 +17,14 @@ from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import PresetName, UsageError
+from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
 from convprop.files import check_writable, locked
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
+from convprop.schedules import Schedule, Trapezoid
 
 # Rows and columns up to which images are as tiny as the digits, or as small as MNIST's.
 _TINY, _SMALL = 15, 40
@@ -57,16 +59,24 @@ class TrainOptions:
     Parameters
     ----------
     preset
-        The network, with defaults for the next four options; auto is made for the shape of the
+        The network, with defaults for the next six options; auto is made for the shape of the
         images, to be right and not to be fast. If not given, one that suits their size.
     epochs
         How many times to go through the training images.
     batch_size
         Images per step.
     learning_rate
-        The largest step size of the preset's schedule.
+        The largest step size of the schedule. If not given, the preset's, which follows the
+        batch size: in proportion with sgd, by the square root with others or upwards.
+    weight_decay
+        How strongly weights are drawn to 0. If not given, the optimizer's; it follows the
+        batch size, too, if the learning rate is not given either.
     optimizer
         How gradients become steps.
+    schedule
+        How the learning rate goes: constant, step, exponential, cosine, one-cycle or trapezoid,
+        with settings as in "step at=0.5,0.75 decay=0.2"; if not given, the preset's, or with
+        --early-stopping trapezoid, which suits it.
     seed
         Seed of the first weights, the order of the images, augmentation and dropout; 0 if not
         given.
@@ -88,7 +98,8 @@ class TrainOptions:
         zoom, crop, elastic, brightness, contrast, noise, erase, mixup.
     early_stopping
         End when the validation loss has not got smaller for so many epochs, and keep the
-        weights of the best one; holds out 0.1 if --validation is not given.
+        weights of the best one; holds out 0.1 if --validation is not given. A trapezoid's fall
+        then begins at once and comes before the end; of others it is waited for.
     clip_norm
         Scale gradients down where their norm is larger.
     average
@@ -124,7 +135,9 @@ class TrainOptions:
     epochs: options.Count = None
     batch_size: options.Count = None
     learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None
+    weight_decay: Annotated[float | None, Parameter(converter=options.not_negative_number)] = None
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None
+    schedule: ScheduleOption = None
     seed: options.Seed = 0
     threads: options.Threads = None
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None
@@ -230,33 +243,62 @@ class TrainOptions:
         """The option that says where the log is written."""
         return "--out" if self.log is None else "--log"
 
-    def resolved(self, train: Dataset) -> tuple[TrainOptions, Preset]:
-        """Return the options with every default in its place, and the preset so changed."""
+    @property
+    def held_out(self) -> float | None:
+        """The fraction of the training images that is held out."""
+        if self.early_stopping is not None and self.validation is None:
+            return DEFAULT_VALIDATION
+        return self.validation
+
+    def resolved(self, train: Dataset, images: int) -> tuple[TrainOptions, Preset]:
+        """Return the options with every default in its place, and the preset so changed.
+
+        Parameters
+        ----------
+        train : Dataset
+        images : int
+            How many of them are trained on, and not held out.
+        """
         suggested = course_for(self.preset, train, self.batch_size)
+        batch_size = self.batch_size or suggested.batch_size
+        stops = self.early_stopping is not None
+        by_itself = optimizer_for(suggested.optimizer, self.optimizer)
+        made_for = auto.AUTO if suggested.name == auto.NAME else suggested
+        optimizer = self._followed(by_itself, min(batch_size, images), made_for.batch_size)
         course = replace(
             suggested,
             epochs=self.epochs or suggested.epochs,
-            batch_size=self.batch_size or suggested.batch_size,
+            batch_size=batch_size,
             label_smoothing=(
                 suggested.label_smoothing if self.label_smoothing is None else self.label_smoothing
             ),
-            optimizer=optimizer_for(suggested.optimizer, self.optimizer, self.learning_rate),
+            optimizer=optimizer,
+            schedule=self.schedule or (Trapezoid() if stops else suggested.schedule),
         )
-        validation = self.validation
-        if self.early_stopping is not None and validation is None:
-            validation = DEFAULT_VALIDATION
         complete = replace(
             self,
             preset=course.name,
             epochs=course.epochs,
             batch_size=course.batch_size,
             optimizer=course.optimizer.kind,
-            learning_rate=course.optimizer.learning_rate,
-            validation=validation,
+            learning_rate=optimizer.learning_rate,
+            # With the rate given, as it is from now on, the decay is by itself the optimizer's.
+            weight_decay=None if decay(optimizer) == decay(by_itself) else decay(optimizer),
+            schedule=course.schedule if stops or self.schedule is not None else None,
+            validation=self.held_out,
             label_smoothing=course.label_smoothing,
             augment=None if self.augment == Augment() else self.augment,
         )
         return complete, course
+
+    def _followed(self, by_itself: Optimizer, taken: int, made_for: int) -> Optimizer:
+        """Return the optimizer for batches of ``taken`` images, with what is given in it."""
+        given: dict[str, Any] = {}
+        if self.weight_decay is not None:
+            given["weight_decay"] = self.weight_decay
+        if self.learning_rate is None:
+            return replace(by_itself.for_batches(taken, made_for), **given)
+        return replace(by_itself, learning_rate=self.learning_rate, **given)
 
     def settings(self, data: str) -> dict[str, Any]:
         """Return what the result depends on, as a TOML or a JSON file holds it."""
@@ -304,6 +346,8 @@ def _text(value: Any) -> str:
         return " ".join(f"{name}={member}" for name, member in value.items())
     if isinstance(value, Augment):
         return augment_text(value)
+    if isinstance(value, Schedule):
+        return schedule_text(value)
     if isinstance(value, options.Every):
         return value.text
     if isinstance(value, tuple):
@@ -316,7 +360,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Augment):
         words = (word.split("=") for word in augment_text(value).split())
         return {name: _number(text) for name, text in words}
-    return _text(value) if isinstance(value, tuple) else value
+    return _text(value) if isinstance(value, tuple | Schedule) else value
 
 
 def _number(text: str) -> int | float | str:
@@ -345,10 +389,14 @@ def course_for(name: str | None, train: Dataset, batch_size: int | None = None) 
     return PRESETS[name or preset_for(train.image_shape)]
 
 
-def optimizer_for(suggested: Optimizer, kind: str | None, learning_rate: float | None) -> Optimizer:
+def decay(optimizer: Optimizer) -> float:
+    """Return the weight decay, which every rule has."""
+    return optimizer.settings()["weight_decay"]
+
+
+def optimizer_for(suggested: Optimizer, kind: str | None) -> Optimizer:
     """Return the preset's optimizer, or the one named with its own defaults."""
-    chosen = suggested
-    if kind is not None and kind != suggested.kind:
-        momentum = {"momentum": 0.9} if kind == SGD.kind else {}
-        chosen = from_dict({"kind": kind, **momentum}, OPTIMIZERS, "--optimizer")
-    return chosen if learning_rate is None else replace(chosen, learning_rate=learning_rate)
+    if kind is None or kind == suggested.kind:
+        return suggested
+    momentum = {"momentum": 0.9} if kind == SGD.kind else {}
+    return from_dict({"kind": kind, **momentum}, OPTIMIZERS, "--optimizer")

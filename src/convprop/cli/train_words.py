@@ -10,15 +10,22 @@ import numpy as np
 from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
+from convprop.cli.schedule_option import schedule_text
 from convprop.cli.terminal import Terminal, left_out, loss_text, percent
-from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
+from convprop.cli.train_settings import (
+    OPTIONS,
+    TrainOptions,
+    decay,
+    optimizer_for,
+    option_text,
+)
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
-from convprop.presets import Preset
+from convprop.presets import PRESETS, Preset
 from convprop.report.words import counted
 from convprop.threads import get_num_threads
 from convprop.training import History
@@ -41,7 +48,7 @@ def announce(
     course: Preset,
     *,
     validation: int,
-    chosen: bool,
+    given: TrainOptions,
 ) -> None:
     """Say what is about to be trained on what, and how; ``validation`` images are held out."""
     train, test = split.train, split.test
@@ -58,15 +65,18 @@ def announce(
         *left_out(split.left_out),
     )
     terminal.skipped(split.skipped)
-    why = f" (chosen for {size} images)" if chosen else ""
+    why = f" (chosen for {size} images)" if given.preset is None else ""
     terminal.labelled(
         "network", f"{course.name}{why}", counted(parameter_count(network), "parameter")
     )
     smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
+    own = PRESETS[course.name].schedule
+    scheduled = [] if course.schedule == own else [schedule_text(course.schedule)]
     terminal.labelled(
         "training",
-        f"{counted(course.epochs, 'epoch')} in batches of {course.batch_size}",
-        f"{course.optimizer.kind} at {course.optimizer.learning_rate:g}",
+        f"{counted(course.epochs, 'epoch')} in batches of {min(course.batch_size, trained)}",
+        _rate(course, given),
+        *scheduled,
         *smoothing,
         f"seed {network.seed}",
         counted(get_num_threads(), "thread"),
@@ -75,6 +85,15 @@ def announce(
     if steps < FEW_STEPS:
         advice = "more --epochs or a smaller --batch-size may teach it more"
         terminal.labelled("few", f"{counted(steps, 'step')} in all", advice)
+
+
+def _rate(course: Preset, given: TrainOptions) -> str:
+    """Return the optimizer and its rate, and of one that follows the batch what it is by itself."""
+    kind, rate, preset = course.optimizer.kind, course.optimizer.learning_rate, PRESETS[course.name]
+    by_itself = optimizer_for(preset.optimizer, given.optimizer).learning_rate
+    if given.learning_rate is not None or rate == by_itself:
+        return f"{kind} at {rate:g}"
+    return f"{kind} at {rate:.3g} ({by_itself:g} for batches of {preset.batch_size})"
 
 
 def say_start(
@@ -101,11 +120,19 @@ def say_start(
     terminal.labelled("expected", *parts, f"{expected.peak_bytes / 1e6:.0f} MB at the peak")
 
 
+def say_fall(terminal: Terminal, chosen: TrainOptions, last: int | None) -> None:
+    """Say that early stopping has decided for the epoch ``last``, and what comes before it."""
+    why = f"nothing has got better for {counted(chosen.early_stopping or 0, 'epoch')}"
+    terminal.labelled("falling", why, f"so the rate falls until epoch {last}")
+
+
 def refusal(error: OtherTraining, preset: str) -> InvalidInput:
     """Return a refusal to resume with what was given as options in the place of arguments."""
     name, trained, given = error.setting, error.trained, error.given
     if name == "optimizer" and trained.kind == given.kind:
         name, trained, given = "learning_rate", trained.learning_rate, given.learning_rate
+        if trained == given:
+            name, trained, given = "weight_decay", decay(error.trained), decay(error.given)
     elif name == "optimizer":
         trained, given = trained.kind, given.kind
     elif name == "loss":
@@ -188,7 +215,7 @@ def result(
         "parameters": parameter_count(network),
         "optimizer": course.optimizer.kind,
         "learning_rate": course.optimizer.learning_rate,
-        "batch_size": course.batch_size,
+        "batch_size": min(course.batch_size, len(split.train) - validation),
         "seed": network.seed,
         "isa": engine.isa,
         "version": __version__,
@@ -214,6 +241,8 @@ def report(
         terminal.labelled("stopped", f"by {ended_by} {after} ({steps})", *best)
     elif result["stopped"]:
         terminal.labelled("stopped", f"early {after}", *best)
+    elif best and epoch != result["epochs"]:
+        terminal.labelled("best", *best)
     terminal.labelled(
         "test",
         f"accuracy {percent(result['test_accuracy'])}",

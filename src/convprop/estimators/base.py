@@ -15,7 +15,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from convprop.auto import auto_layers
-from convprop.data.arrays import Array
+from convprop.data.arrays import Array, stratified_split
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
 from convprop.estimators.agreement import check_agreement, snapshot
@@ -124,13 +124,14 @@ class ConvNet(
         """Make the network, unless it goes on with the one there is, and train it."""
         partly, count = task.partly, len(task.rows)
         batch_size = self._batch_size(count)
-        optimizer = self._trained_by(batch_size)
         epochs = 1 if partly else self._epochs(count, batch_size)
         if self._going_on(partly):
             network, seen = self.network_, self.t_
             curve = self.loss_curve_ if partly else []
         else:
             network, seen, curve = self._network(task, self._seed()), 0, []
+        counted = self._images_counted(task, network.seed)
+        optimizer = self._trained_by(min(self._batch_size(counted), counted))
         if self.early_stopping and not partly:
             task.stopping = self._stopping(task, network.seed)
         records: list[EpochRecord] = []
@@ -182,6 +183,18 @@ class ConvNet(
         if progress is not None:
             progress.end()
         return self
+
+    def _images_counted(self, task: Task, seed: int) -> int:
+        """Return how many images are trained on, where one of weight 2 is two images."""
+        rows: Any = slice(None)
+        if self.early_stopping and not task.partly:
+            classes = task.targets if task.targets.ndim == 1 else np.zeros(len(task.targets))
+            rows = stratified_split(classes, self.validation_fraction, seed)[0]
+        if task.weights is None:
+            return len(task.targets[rows])
+        weights = task.weights[rows]
+        # Weights below 1 are shares, as where their sum is 1: they make no fewer images.
+        return max(int(np.count_nonzero(weights)), round(float(weights.sum())), 1)
 
     def _optimizer_state(self, optimizer: Optimizer) -> OptimizerState:
         """Return what the last partial_fit has left, or a new one."""
@@ -253,10 +266,12 @@ class ConvNet(
         }
         if task.stopping is not None:
             scores = self._scores(records, task)
+            # Of a copy while training goes on, the weights are those of the last epoch.
+            epoch = getattr(records, "best_epoch", None) or len(scores)
             attributes |= {
                 "best_loss_": None,
                 "validation_scores_": scores,
-                "best_validation_score_": max(scores),
+                "best_validation_score_": scores[epoch - 1],
             }
         return attributes
 
@@ -299,6 +314,7 @@ class ConvNet(
         for name in features.parameters:
             features.parameters[name] = whole.parameters[name]
         features.normalisation = whole.normalisation
+        features.training_settings = whole.training_settings
         return features
 
     @property

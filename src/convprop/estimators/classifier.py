@@ -57,11 +57,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         that reads like the other order, such as (8, 8, 1), has to come with one of the two.
     optimizer : Optimizer or str, optional
         One of convprop's, or its name: "sgd", "adam", "adamw", "rmsprop", "adadelta". None: the
-        preset's, `AdamW` with learning rate 0.004 for others.
+        preset's, `AdamW` with learning rate 0.004 for others. Learning rate and weight decay of
+        all but the first suit the batches of "auto", and follow those that are really taken.
     learning_rate_init : float, optional
-        In the place of the optimizer's default one.
+        In the place of the optimizer's default one; it follows nothing.
     schedule : Schedule, optional
-        None: the preset's, `OneCycle` for others.
+        None: the preset's, `OneCycle` for others; with ``early_stopping`` `Trapezoid`.
     alpha : float, optional
         Strength of the L2 regularisation as in scikit-learn's perceptrons: the optimizer's
         weight decay is alpha divided by the batch size. None: the optimizer's own. An optimizer
@@ -84,7 +85,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     early_stopping : bool
         Hold out ``validation_fraction`` of every class, end when the accuracy on it has not
         risen by more than ``tol`` for ``n_iter_no_change`` epochs, and keep the best weights.
-        Without it the training takes all its epochs.
+        Before the end the learning rate comes down, as `EarlyStopping` says. Without it the
+        training takes all its epochs.
     validation_fraction, n_iter_no_change, tol
         See ``early_stopping``; the first and the last are refused without it.
     warm_start : bool
@@ -114,7 +116,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     loss_curve_, validation_scores_ : list
         By epoch. The second is None without early stopping, as is
     best_validation_score_ : float
-        the best of them, that of the weights.
+        that of the weights, the best one of a rate that has come down.
 
     Notes
     -----

@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array
 
 from convprop.arguments import checks_names
 from convprop.data.arrays import Array, stratified_split
+from convprop.data.value_range import warn_of_targets
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
@@ -128,6 +129,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             if columns.shape[1] != len(self.target_mean_):
                 rule = f"have {len(self.target_mean_)} outputs, as in the first call"
                 raise invalid("y", rule, columns.shape[1])
+            warn_of_targets(columns, fitted["target_mean_"], fitted["target_scale_"], level=4)
         else:
             fitted = _moments(columns, weights)
         fitted["_one_output"] = values.ndim == 1

@@ -21,7 +21,7 @@ from convprop.geometry import positive_integer
 from convprop.layers import Layer, Shape
 from convprop.optimizers import OPTIMIZERS, Optimizer
 from convprop.presets import PRESETS, Preset
-from convprop.schedules import Schedule
+from convprop.schedules import Schedule, Trapezoid
 
 
 class Settings(BaseEstimator):
@@ -159,7 +159,9 @@ class Settings(BaseEstimator):
         return from_dict({"kind": chosen}, OPTIMIZERS, "optimizer")
 
     def _schedule(self) -> Schedule:
-        return (self._preset() or AUTO).schedule if self.schedule is None else self.schedule
+        if self.schedule is not None:
+            return self.schedule
+        return Trapezoid() if self.early_stopping else (self._preset() or AUTO).schedule
 
     def _batch_size(self, images: int) -> int:
         if self.batch_size != "auto":
@@ -189,14 +191,20 @@ class Settings(BaseEstimator):
             return int(state)
         return int(check_random_state(state).randint(2**31 - 1))
 
-    def _trained_by(self, batch_size: int) -> Optimizer:
-        """Return the optimizer with ``learning_rate_init`` and ``alpha`` in it."""
+    def _trained_by(self, taken: int) -> Optimizer:
+        """Return the optimizer with ``learning_rate_init`` and ``alpha`` in it.
+
+        What nothing is said about follows ``taken``, the images that a batch really has.
+        """
+        chosen = self._optimizer()
+        if self.learning_rate_init is None and not isinstance(self.optimizer, Optimizer):
+            chosen = chosen.for_batches(taken, (self._preset() or AUTO).batch_size)
         changes: dict[str, float] = {}
         if self.learning_rate_init is not None:
             changes["learning_rate"] = positive("learning_rate_init", self.learning_rate_init)
         if self.alpha is not None:
-            changes["weight_decay"] = non_negative("alpha", self.alpha) / batch_size
-        return dataclasses.replace(self._optimizer(), **changes)
+            changes["weight_decay"] = non_negative("alpha", self.alpha) / taken
+        return dataclasses.replace(chosen, **changes)
 
 
 def _of(value: Described) -> list[str]:

@@ -20,6 +20,7 @@ from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
 from convprop.parameters import first_values
+from convprop.symptoms import unremarked
 from convprop.training import train
 
 Array = NDArray[Any]
@@ -202,16 +203,17 @@ class Session:
         """Train on the next batch; return its loss."""
         rows = self._rows()
         targets = np.eye(max(self.net.outputs, 2), dtype=np.float32)[self.data.labels[rows]]
-        history = train(
-            self.net,
-            self.data.images[rows],
-            targets[:, -self.net.outputs :],
-            optimizer=self.optimizer,
-            epochs=1,
-            batch_size=len(rows),
-            shuffle=False,
-            state=self.state,
-        )
+        with unremarked():
+            history = train(
+                self.net,
+                self.data.images[rows],
+                targets[:, -self.net.outputs :],
+                optimizer=self.optimizer,
+                epochs=1,
+                batch_size=len(rows),
+                shuffle=False,
+                state=self.state,
+            )
         self.step += 1
         return history[0].loss
 
