@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from convprop.batches import Batches, Data, Indices
 from convprop.checkpoint import CheckpointError, Checkpoints, read
 from convprop.course import Course
-from convprop.errors import TrainingDiverged
-from convprop.identity import check_same, identity
+from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged
+from convprop.identity import check_same, identity, read_identity
 from convprop.interrupts import between_steps
 from convprop.network import Network
 from convprop.optimizers import OptimizerState
 from convprop.records import BatchRecord, EpochRecord, History
+from convprop.standing import Position, Standing
 from convprop.stopping import Watch
 
 Array = NDArray[Any]
@@ -48,27 +49,6 @@ class Copies:
         """Copy into the live arrays."""
         for live, array in zip(self.live, self.arrays, strict=True):
             np.copyto(live, array)
-
-
-@dataclass
-class Position:
-    """How far a training has come."""
-
-    epoch: int = 1
-    """The one under way."""
-    batch: int = 0
-    """How many of its batches are done."""
-    loss_sum: float = 0.0
-    weight_sum: float = 0.0
-    correct: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    learning_rate: float = 0.0
-    """Of the last step."""
-    kept_step: int = 0
-    """Steps that the weights to go back to had taken."""
-    averaged: int = 0
-    """Steps that the average has seen."""
 
 
 class _Stop(Exception):
@@ -313,13 +293,8 @@ class Run:
     def checkpoint(self) -> None:
         """Write the state as it is."""
         assert self.checkpoints is not None
-        description = {
-            "training": self._identity,
-            "steps": self.history.steps,
-            "history": [list(record) for record in self.history],
-            "position": asdict(self.at),
-            "watch": asdict(self.watch),
-        }
+        standing = Standing(self.history.steps, list(self.history), self.at, self.watch)
+        description = {"training": self._identity} | standing.to_dict()
         self.checkpoints.write(self.history.steps, self._arrays(), description)
         self.checkpointed = time.perf_counter()
 
@@ -352,7 +327,16 @@ class Run:
                 return
 
     def _restore(self, path: Path, arrays: dict[str, Array], description: dict[str, Any]) -> None:
-        check_same(path, description["training"], self._identity)
+        """Take over a state, once all of it is known to fit: or else nothing is changed."""
+        try:
+            trained, standing = read_identity(description), Standing.from_dict(description)
+        except (InvalidInput, ModelFileError) as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        check_same(path, trained, self._identity)
+        try:
+            standing.check_steps(self.course.epochs, self.batches.per_epoch)
+        except InvalidInput as error:
+            raise CheckpointError(f"{path}: {error}") from None
         mine = self._arrays()
         if arrays.keys() != mine.keys():
             raise CheckpointError(f"{path}: it lacks arrays of the state, or has others")
@@ -361,10 +345,9 @@ class Run:
                 raise CheckpointError(f"{path}: {name} has another shape or dtype")
         for name, array in arrays.items():
             np.copyto(mine[name], array)
-        self.history.extend(EpochRecord(*record) for record in description["history"])
-        self.history.steps = self.history.resumed = self.state.steps = description["steps"]
+        self.history.extend(standing.history)
+        self.history.steps = self.history.resumed = self.state.steps = standing.steps
         self.state.epochs = len(self.history)
-        self.at = Position(**description["position"])
-        self.watch = Watch(**description["watch"])
+        self.at, self.watch = standing.position, standing.watch
         stopping = self.course.stopping
         self.history.stopped = stopping is not None and self.watch.waited >= stopping.patience

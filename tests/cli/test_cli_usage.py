@@ -175,7 +175,7 @@ def test_a_failure_is_one_line_without_a_traceback(
     assert cli.run(["evaluate", str(torn), "digits"]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith(f"error: {torn}: not a whole safetensors file (")
+    assert shown.err.startswith(f"error: {torn}: cut off")
 
 
 def test_a_preset_that_is_too_large_for_the_images_says_so(

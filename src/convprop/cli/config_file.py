@@ -11,8 +11,8 @@ from typing import Any
 from cyclopts import App, ArgumentCollection, Token
 
 from convprop.cli.options import UsageError, unknown_name
-from convprop.cli.terminal import printable
 from convprop.errors import invalid
+from convprop.shown import printable
 
 RESULT = "result"
 """The table that tells what came of a training; it sets nothing."""

@@ -12,7 +12,6 @@ from convprop.cli.terminal import (
     loss_text,
     percent,
     print_json,
-    printable,
     settings_text,
 )
 from convprop.described import from_dict
@@ -20,6 +19,7 @@ from convprop.inspection import Inspection
 from convprop.layers import shape_text
 from convprop.losses import LOSSES
 from convprop.report.words import counted
+from convprop.shown import printable
 
 _MOST_NAMES = 20
 _MOST_FAULTS = 5

@@ -23,7 +23,7 @@ from convprop.cli.options import (
     use_threads,
     written_by,
 )
-from convprop.cli.terminal import Terminal, json_line, percent, printable
+from convprop.cli.terminal import Terminal, json_line, percent
 from convprop.data import load, read_images
 from convprop.data.idx import is_idx_folder
 from convprop.data.mapped import is_array_folder
@@ -32,6 +32,7 @@ from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.report.words import counted
+from convprop.shown import printable
 
 # So many images are read and predicted together: enough for the engine, and soon there.
 _CHUNK = 64

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from convprop.report.words import counted
+from convprop.shown import printable
 
 LABEL_WIDTH = 10
 
@@ -52,13 +53,6 @@ class Terminal(Console):
         if not self.is_terminal:
             return nullcontext()
         return self.status(f"reading {source}", spinner_style="dim")
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, without what would command the terminal that shows it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def settings_text(settings: dict[str, Any]) -> str:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.arrays import Array, Shape, stratified_split
-from convprop.errors import DataError
+from convprop.errors import DataError, sentence
+from convprop.shown import brief
 
 
 def unusable(path: str | Path, rule: str, received: object) -> DataError:
     """Return the error "<path> must <rule>, got <received>"."""
-    return DataError(f"{path} must {rule}, got {received}")
+    return DataError(sentence(path, rule, received))
 
 
 def unreadable(path: str | Path, rule: str, received: object) -> DataError:
@@ -114,7 +115,7 @@ def split_by_seed(whole: Dataset, test_fraction: float, seed: int) -> Split:
 
 def quoted(names: Sequence[str], most: int = 10) -> str:
     """Return "'a', 'b', 'c'", cut after ``most`` names."""
-    text = ", ".join(repr(name) for name in names[:most])
+    text = ", ".join(brief(name) for name in names[:most])
     return text if len(names) <= most else f"{text}, ... ({len(names)} in all)"
 
 
