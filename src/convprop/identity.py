@@ -93,6 +93,8 @@ def read_identity(description: dict[str, Any]) -> dict[str, Any]:
     trained = description.get("training")
     if not isinstance(trained, dict) or trained.keys() != _PARTS:
         raise invalid("training", f"hold {', '.join(sorted(_PARTS))}", brief(trained))
+    if not isinstance(normalisation := trained["normalisation"], list | None):
+        raise invalid("normalisation", "be a list or null", brief(normalisation))
     read_blueprint(trained)
     if not isinstance(settings := trained["settings"], dict):
         raise invalid("settings", "be an object", brief(settings))

@@ -80,9 +80,9 @@ def inspect_file(path: str | PathLike[str]) -> Inspection:
 
 
 def _kind(header: Header) -> str:
-    if checkpoint.METADATA_KEY in header.metadata:
-        return "checkpoint"
-    return "model" if model_file.METADATA_KEY in header.metadata else "safetensors"
+    if model_file.METADATA_KEY in header.metadata:
+        return "model"
+    return "checkpoint" if checkpoint.METADATA_KEY in header.metadata else "safetensors"
 
 
 def _read_model(found: Inspection) -> None:

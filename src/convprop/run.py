@@ -236,8 +236,10 @@ class Run:
         assert self.course.average is not None
         self.at.averaged += 1
         decay = min(self.course.average, self.at.averaged / (self.at.averaged + 9.0))
-        for array, live in zip(average.arrays, self.live, strict=True):
-            array += array.dtype.type(1.0 - decay) * (live - array)
+        # Where the weights have grown too large, the next loss tells.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for array, live in zip(average.arrays, self.live, strict=True):
+                array += array.dtype.type(1.0 - decay) * (live - array)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -343,6 +345,9 @@ class Run:
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (mine[name].shape, mine[name].dtype):
                 raise CheckpointError(f"{path}: {name} has another shape or dtype")
+            # What the optimizer has gathered may have grown beyond all numbers, and become small.
+            if not name.startswith("state ") and not np.isfinite(array).all():
+                raise CheckpointError(f"{path}: {name} holds NaN or infinity")
         for name, array in arrays.items():
             np.copyto(mine[name], array)
         self.history.extend(standing.history)

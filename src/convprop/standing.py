@@ -98,6 +98,8 @@ class Standing:
         if at.batch > per_epoch or self.steps != wanted:
             rule = f"be those of {at.epoch - 1} epochs of {per_epoch}, and {at.batch}"
             raise invalid("steps", rule, self.steps)
+        if at.batch == per_epoch and not at.weight_sum:
+            raise invalid("position's weight_sum", "be above 0 after an epoch", at.weight_sum)
 
 
 def _record(entry: object, number: int) -> EpochRecord:
