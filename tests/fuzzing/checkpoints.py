@@ -1,4 +1,4 @@
-"""Checkpoints: with the right hash of contents that no training has written, and with a wrong one."""
+"""Checkpoints: contents that no training has written, with their right hash or a wrong one."""
 
 from __future__ import annotations
 

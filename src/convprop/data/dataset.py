@@ -147,17 +147,19 @@ def labelled_split(
         encoded, _, names = encode_labels(name, labels, None, class_names)
         return split_by_seed(Dataset(images, encoded, names, name), test_fraction, seed)
     test_images, test_labels = test
-    if test_images.shape[1:] != images.shape[1:]:
-        raise unusable(
-            test_path or name,
-            f"hold test images of shape {images.shape[1:]} (C, H, W), as the training images",
-            f"shape {test_images.shape[1:]}",
-        )
+    check_test_shape(test_path or name, images.shape[1:], test_images.shape[1:])
     encoded, test_encoded, names = encode_labels(name, labels, test_labels, class_names)
     assert test_encoded is not None
     return Split(
         Dataset(images, encoded, names, name), Dataset(test_images, test_encoded, names, name)
     )
+
+
+def check_test_shape(path: str | Path, train: tuple[int, ...], test: tuple[int, ...]) -> None:
+    """Raise DataError unless test images have the training images' (C, H, W)."""
+    if test != train:
+        rule = f"hold test images of shape {train} (C, H, W), as the training images"
+        raise unusable(path, rule, f"shape {test}")
 
 
 def encode_labels(
@@ -213,7 +215,10 @@ def _one_axis(name: str, labels: Array) -> Array:
             f"dtype {labels.dtype} and shape {labels.shape}",
         )
     if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8")
+        try:
+            return np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError as error:
+            raise unusable(name, "have labels that are texts in UTF-8", error) from None
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
 
 

@@ -10,12 +10,14 @@ import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import Split, labelled_split, unusable
+from convprop.data.dataset import Split, check_test_shape, labelled_split, unusable
 
 _UNSIGNED_BYTE = 0x08
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -42,28 +44,47 @@ def is_idx_folder(folder: Path) -> bool:
 
 
 def load_folder(folder: Path, name: str, test_fraction: float, seed: int) -> Split:
-    """Load train-* and t10k-* idx files; without t10k-* the training files are split."""
-    train, test = _read_pair(folder, "train"), None
+    """Load train-* and t10k-* idx files; without t10k-* the training files are split.
+
+    The sizes of all are compared before the images of any are read.
+    """
+    train, test = _Pair(folder, "train"), None
     if find(folder, "t10k", "images") is not None or find(folder, "t10k", "labels") is not None:
-        test = _read_pair(folder, "t10k")
-    return labelled_split(name, train, test, None, test_fraction, seed)
+        test = _Pair(folder, "t10k")
+        check_test_shape(name, train.shape, test.shape)
+    return labelled_split(
+        name, train.read(), None if test is None else test.read(), None, test_fraction, seed
+    )
 
 
-def _read_pair(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images (N, 1, H, W) and labels (N,)."""
-    paths = []
-    for content, axes in (("images", 3), ("labels", 1)):
-        path = find(folder, part, content)
-        if path is None:
-            file_name = f"{part}-{content}-idx{axes}-ubyte"
-            raise unusable(folder, f"hold {file_name} or {file_name}.gz", "neither")
-        paths.append(path)
-    images, labels = read(paths[0], 3), read(paths[1], 1)
-    if len(labels) != len(images):
-        raise unusable(
-            paths[1], f"hold one label for each of the {len(images)} images", len(labels)
-        )
-    return images[:, np.newaxis], labels
+class _Pair:
+    """The files of a part: as many images as labels."""
+
+    def __init__(self, folder: Path, part: str) -> None:
+        self.paths = []
+        for content, axes in (("images", 3), ("labels", 1)):
+            path = find(folder, part, content)
+            if path is None:
+                file_name = f"{part}-{content}-idx{axes}-ubyte"
+                raise unusable(folder, f"hold {file_name} or {file_name}.gz", "neither")
+            self.paths.append(path)
+        images, labels = self.paths
+        (count, *size), (labelled,) = read_shape(images, 3), read_shape(labels, 1)
+        if labelled != count:
+            raise unusable(labels, f"hold one label for each of the {count} images", labelled)
+        self.shape = (1, *size)
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return images (N, 1, H, W) and labels (N,)."""
+        images, labels = self.paths
+        raw = read(labels, 1)
+        return read(images, 3)[:, np.newaxis], raw
+
+
+def read_shape(path: Path, axes: int) -> tuple[int, ...]:
+    """Return the shape of the array in an idx file, which could hold as much; see `read`."""
+    with _opened(path) as (stream, most):
+        return _read_header(stream, path, axes, most)
 
 
 def read(path: Path, axes: int) -> NDArray[np.uint8]:
@@ -74,20 +95,38 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
     DataError
         Not such a file, too short, too long, or damaged gzip data.
     """
+    with _opened(path) as (stream, most):
+        array = np.empty(_read_header(stream, path, axes, most), dtype=np.uint8)
+        view = array.data.cast("B")
+        filled = 0
+        while filled < array.size:
+            got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
+            if not got:
+                raise unusable(path, _rule(array.shape), filled)
+            filled += got
+        if stream.read(1):
+            raise unusable(path, _rule(array.shape), "more")
+    return array
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, int]]:
+    """Give a file's bytes, unpacked, and how many there can be at most."""
     with path.open("rb") as raw:
+        size = path.stat().st_size
         start = raw.read(2)
         raw.seek(0)
         if start != _GZIP_MAGIC:
-            return _read_stream(raw, path, axes, path.stat().st_size)
+            yield raw, size
+            return
         try:
             with gzip.GzipFile(fileobj=raw) as unzipped:
-                most = path.stat().st_size * _DEFLATE_RATIO
-                return _read_stream(unzipped, path, axes, most)
+                yield unzipped, size * _DEFLATE_RATIO
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
 
 
-def _read_stream(stream: io.BufferedIOBase, path: Path, axes: int, most: int) -> NDArray[np.uint8]:
+def _read_header(stream: io.BufferedIOBase, path: Path, axes: int, most: int) -> tuple[int, ...]:
     length = 4 + 4 * axes
     header = stream.read(length)
     magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
@@ -100,17 +139,10 @@ def _read_stream(stream: io.BufferedIOBase, path: Path, axes: int, most: int) ->
     size = math.prod(shape)
     if size == 0:
         raise unusable(path, "have no axis of length 0", f"shape {shape}")
-    rule = f"hold {size} bytes after its header, for shape {shape}"
     if size > most:
-        raise unusable(path, rule, "fewer")
-    array = np.empty(shape, dtype=np.uint8)
-    view = array.data.cast("B")
-    filled = 0
-    while filled < size:
-        got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
-        if not got:
-            raise unusable(path, rule, filled)
-        filled += got
-    if stream.read(1):
-        raise unusable(path, rule, "more")
-    return array
+        raise unusable(path, _rule(shape), "fewer")
+    return shape
+
+
+def _rule(shape: tuple[int, ...]) -> str:
+    return f"hold {math.prod(shape)} bytes after its header, for shape {shape}"
