@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return a text of our own, which has lines, with what it quotes made ``printable``."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def is_unicode(text: str) -> bool:
     """Whether there is no half of a surrogate pair in a text, which no encoding can write."""
     return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)

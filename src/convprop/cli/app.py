@@ -35,6 +35,7 @@ from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
+from convprop.shown import printable_lines
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -127,7 +128,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failure(message: str, status: int) -> int:
-    text = Text("error: ", style="bold red").append(message, style="not bold default")
+    text = Text("error: ", style="bold red").append(
+        printable_lines(message), style="not bold default"
+    )
     Terminal(stderr=True).print(text, soft_wrap=True)
     return status
 

@@ -38,6 +38,7 @@ from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 from convprop.report.measure import Measured, measure
 from convprop.report.words import counted
+from convprop.shown import shortened
 
 _MOST_CONFUSIONS = 3
 
@@ -178,7 +179,7 @@ def summary(
         )
         return
     if network.class_names is not None:
-        terminal.labelled("classes", *network.class_names)
+        terminal.labelled("classes", *(shortened(name, 80) for name in network.class_names))
     if settings := network.training_settings:
         terminal.labelled("training", *settings_text(settings).split(", "))
     terminal.labelled("weights", network.weights_sha256())

@@ -12,13 +12,17 @@ from rich.console import Console
 from rich.text import Text
 
 from convprop.report.words import counted
-from convprop.shown import printable
+from convprop.shown import printable, printable_lines, shortened
 
 LABEL_WIDTH = 10
+_LONGEST_VALUE = 100
 
 
 class Terminal(Console):
-    """A rich console that prints text as it is given and leaves a broken pipe to the caller."""
+    """A rich console that prints text without markup, but also without what a file hides in it.
+
+    A broken pipe is left to the caller.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -26,6 +30,11 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError being handled, where rich would end the process itself."""
         raise
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does; texts without what would command the terminal."""
+        shown = (printable_lines(part) if isinstance(part, str) else part for part in objects)
+        super().print(*shown, **options)
 
     def labelled(self, label: str, *parts: str) -> None:
         """Print comma-separated parts after a label, folded between parts only."""
@@ -52,7 +61,7 @@ class Terminal(Console):
         """Show on a terminal, for as long as it takes, that ``source`` is being read."""
         if not self.is_terminal:
             return nullcontext()
-        return self.status(f"reading {source}", spinner_style="dim")
+        return self.status(printable(f"reading {source}"), spinner_style="dim")
 
 
 def settings_text(settings: dict[str, Any]) -> str:
@@ -67,9 +76,9 @@ def settings_text(settings: dict[str, Any]) -> str:
 def _described(name: str, value: object) -> str:
     """Return a setting; of one with fields its kind and those that are not zero or "none"."""
     if not isinstance(value, dict):
-        return str(value)
+        return shortened(str(value), _LONGEST_VALUE)
     fields = (
-        f"{field} {value[field]}"
+        f"{field} {shortened(str(value[field]), _LONGEST_VALUE)}"
         for field in value
         if field != "kind" and value[field] not in (None, False, 0, "none", [0, 0])
     )

@@ -80,7 +80,10 @@ def read_header(stream: IO[bytes]) -> Header:
     try:
         dtype = np.dtype(values["descr"])
     except (TypeError, ValueError):
-        raise ValueError(f"its header has the dtype {values['descr']}") from None
+        dtype = None
+    # Of a text without characters NumPy would make one that has some.
+    if dtype is None or not dtype.itemsize:
+        raise ValueError(f"its header has the dtype {values['descr']}")
     return Header(dtype, shape, values["fortran_order"] == "True", 8 + width + length)
 
 
@@ -107,7 +110,7 @@ def read_array(stream: IO[bytes], header: Header) -> Array:
 
 def check_texts(array: Array) -> None:
     """Raise ValueError if an array of texts holds what is no character: Python has none of them."""
-    if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
+    if array.dtype.kind != "U" or not array.size:
         return
     codes = np.ascontiguousarray(array).reshape(-1).view(array.dtype.byteorder + "u4")
     wrong = (codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes < 0xE000))
