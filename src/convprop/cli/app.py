@@ -35,7 +35,7 @@ from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
-from convprop.shown import printable_lines
+from convprop.shown import printable_lines, shortened
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -122,7 +122,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         hint = "\n--skip-unreadable leaves out what cannot be read." if skippable else ""
         return _failure(f"{error}{hint}", EXIT_FAILURE)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
     return status if isinstance(status, int) else 0
 

@@ -80,11 +80,12 @@ def _load(
         return named.load_digits(test_fraction, seed)
     if name == "mnist":
         return named.load_mnist()
-    if path.is_file() and path.suffix.lower() == ".npz":
+    # Where pathlib raises for a name that no file can have, os.path says that there is none.
+    if os.path.isfile(path) and path.suffix.lower() == ".npz":
         return npz.load_file(path, name, test_fraction, seed)
     # Path("") is this folder; a name that is empty is a mistake.
-    if not name or not path.is_dir():
-        kind = "another kind of file" if name and path.exists() else "which does not exist"
+    if not name or not os.path.isdir(path):
+        kind = "another kind of file" if name and os.path.exists(path) else "which does not exist"
         rule = "be 'digits', 'mnist', a folder or an .npz file"
         raise unusable("data", rule, f"{name!r} ({kind})")
     if idx.is_idx_folder(path):
@@ -102,4 +103,4 @@ def _whole(name: str, path: Path) -> str | None:
         return "a set that is loaded as a whole"
     if path.suffix.lower() == ".npz":
         return "an .npz file"
-    return "a folder of idx files" if path.is_dir() and idx.is_idx_folder(path) else None
+    return "a folder of idx files" if os.path.isdir(path) and idx.is_idx_folder(path) else None
