@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,8 @@ MOST_PIXELS = 24_000_000
 """Of a picture that is taken as it is: a photograph. Where it is stretched, Pillow's limit holds,
 which a hundred bytes can claim: some seconds to decode, and half a gigabyte with transparency."""
 _STRIP_PIXELS = 1 << 22
+_CLAIM = 1 << 20
+"""Bytes that are read at once without a look at how many there are."""
 
 
 def is_image_name(path: Path) -> bool:
@@ -88,6 +92,16 @@ def measure_file(path: Path, most: int | None = None) -> tuple[int, tuple[int, i
         return _own_channels(image), (image.height, image.width)
 
 
+class _Bounded(BufferedReader):
+    """A file that takes no memory for more than it has, whatever a chunk claims of its length."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _CLAIM:
+            left = os.fstat(self.fileno()).st_size - self.tell()
+            size = max(min(size, left), 0)
+        return super().read(size)
+
+
 @contextmanager
 def _opened(path: Path, most: int | None) -> Iterator[Image]:
     """Open a picture that can be taken, and say what is wrong with all others."""
@@ -102,7 +116,7 @@ def _opened(path: Path, most: int | None) -> Iterator[Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            with _Bounded(FileIO(path)) as file, Image.open(file, formats=FORMATS) as image:
                 wide = is_wide(image)
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
                 size = image.size
