@@ -78,7 +78,8 @@ def read_header(path: Path) -> Header:
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError("not a regular file")
         return _parsed(_text(path, status.st_size), status.st_size)
-    except ModelFileError as error:
+    # The system's own ValueError is that of a name with a null character.
+    except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
 
 
