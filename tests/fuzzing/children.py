@@ -148,7 +148,7 @@ class Child:
         if status:
             ended = os.waitstatus_to_exitcode(status)
             what = "hang" if hangs else "signal" if ended < 0 else "error"
-            words = f"more than {LONGEST:.0f} s" if hangs else f"the process ended with {ended}"
+            words = f"more than {LONGEST:g} s" if hangs else f"the process ended with {ended}"
             tally.findings.append(Finding(number, what, words))
             number += 1
         tally.inputs += number - self.first
