@@ -136,11 +136,8 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """
     try:
         header = read_header(path)
-    except ModelFileError as error:
-        raise CheckpointError(str(error)) from None
-    try:
         if header.faults:
-            raise CheckpointError(f"not a whole checkpoint ({header.faults[0]})")
+            raise ModelFileError(header.faults[0])
         text, sha256 = _written(header)
         with path.open("rb") as file:
             arrays = {name: read_tensor(file, name, t) for name, t in header.tensors.items()}
@@ -148,7 +145,9 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         if sha256 != _digest(arrays, text):
             raise CheckpointError("the contents are not what was written")
         return arrays, read_description(header)
-    except (CheckpointError, ModelFileError) as error:
+    except ModelFileError as error:
+        raise CheckpointError(f"{path}: not a whole checkpoint ({error})") from None
+    except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
 

@@ -69,18 +69,17 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     ModelFileError
-        There is no header that can be read; the message begins with the file's name.
+        There is no header that can be read; without the file's name.
     OSError
         A file that cannot be opened.
     """
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError("not a regular file")
-        return _parsed(_text(path, status.st_size), status.st_size)
-    # The system's own ValueError is that of a name with a null character.
-    except ValueError as error:
-        raise ModelFileError(f"{path}: {error}") from None
+    except ValueError as error:  # A null character in the name.
+        raise ModelFileError(str(error)) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ModelFileError("not a regular file")
+    return _parsed(_text(path, status.st_size), status.st_size)
 
 
 def _text(path: Path, size: int) -> bytes:

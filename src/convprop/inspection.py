@@ -65,7 +65,10 @@ def inspect_file(path: str | PathLike[str]) -> Inspection:
         A file that cannot be opened.
     """
     path = Path(path)
-    header = read_header(path)
+    try:
+        header = read_header(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     found = Inspection(_kind(header), header, faults=list(header.faults))
     try:
         if found.kind == "checkpoint":

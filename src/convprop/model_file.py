@@ -138,8 +138,8 @@ def load(path: str | PathLike[str]) -> Network:
         A file that cannot be opened.
     """
     path = Path(path)
-    header = read_header(path)
     try:
+        header = read_header(path)
         if header.faults:
             raise ModelFileError(header.faults[0])
         description = read_description(header)
