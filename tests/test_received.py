@@ -65,8 +65,9 @@ HUGE = 10**399
         (lambda d: d.update(format_version=True), "format version True"),
         (lambda d: d.update(format_version=1.0), "format version 1.0"),
         (lambda d: d["layers"][1].update(kind=["relu"]), "layer 2 must be an object with a kind"),
-        (lambda d: d["layers"][0].update(padding={"x": 1}), "padding must be"),
-        (lambda d: d["layers"][0].update(padding=[[0, 0], [0, 0]]), "padding must be"),
+        (lambda d: d["layers"][0].update(padding={"x": 1}), "padding must be a text, a number"),
+        (lambda d: d["layers"][0].update(padding=[[0, 0], [0, 0]]), "padding must be a text"),
+        (lambda d: d["layers"][0].update(algorithm=["direct"]), "algorithm must be 'direct' or"),
         # Beyond every range.
         (lambda d: d["layers"][0].update(padding_value=HUGE), "an integer of more than 64 bits"),
         (lambda d: d["layers"][0].update(dilation=HUGE), "an integer of more than 64 bits"),
@@ -213,6 +214,14 @@ def set_in(*way):
         (set_in("training", 3), "training must hold data, dtype,"),
         (set_in("training", "settings", []), "settings must be an object, got []"),
         (set_in("training", "settings", "optimizer", {"kind": "x"}), "optimizer must be one of"),
+        (
+            set_in("training", "settings", "augment", {"kind": "augment", "flip": []}),
+            "flip must be",
+        ),
+        (
+            set_in("training", "settings", "augment", {"kind": "augment", "flip": {}}),
+            "flip must be",
+        ),
         (set_in("training", "settings", "epochs", [3]), "epochs must be a number, True, False"),
         (set_in("training", "layers", [[]]), "layer 1 must be an object with a kind"),
         (set_in("training", "input_shape", 5), "input_shape must be (channels, rows, columns)"),

@@ -94,6 +94,10 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
     unknown = [name for name in given if name not in fields]
     if unknown:
         raise ModelFileError(f"{what} ({cls.kind}) has an unknown field {brief(unknown[0])}")
+    for name, value in given.items():
+        if not _is_plain(value):
+            rule = f"{name} must be a text, a number, true, false, null or a list of them"
+            raise ModelFileError(f"{what} ({cls.kind}): {rule}, got {brief(value)}")
     for name, field in fields.items():
         if name not in given and field.default is dataclasses.MISSING:
             raise ModelFileError(f"{what} ({cls.kind}) lacks its field {name!r}")
@@ -101,6 +105,12 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
         return cls(**given)
     except InvalidInput as error:
         raise ModelFileError(f"{what} ({cls.kind}): {error}") from None
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a field may be given a value: no class expects an object, or a list in a list."""
+    members = value if isinstance(value, list) else [value]
+    return not any(isinstance(member, dict | list) for member in members)
 
 
 def number(parameter: str, value: object, rule: str, low: float, high: float = math.inf) -> float:

@@ -108,7 +108,9 @@ class Split:
 
 
 def split_by_seed(whole: Dataset, test_fraction: float, seed: int) -> Split:
-    """Cut every class of ``whole`` in the same proportion."""
+    """Cut every class of ``whole`` in the same proportion; one must have two images."""
+    if len(whole) and np.bincount(whole.labels).max() < 2:
+        raise unusable(whole.name, "give some class at least two images to split", "one of each")
     train, test = stratified_split(whole.labels, test_fraction, seed)
     return Split(whole.subset(train), whole.subset(test))
 
