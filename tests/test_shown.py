@@ -11,7 +11,10 @@ from safetensors.numpy import save_file
 import convprop as cp
 from convprop import data
 from convprop.cli.app import run
+from convprop.data import Dataset
 from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, invalid
+from convprop.explorer import answers
+from convprop.explorer.session import Session
 from convprop.inspection import inspect_file
 from convprop.report.words import escape
 from convprop.shown import MOST, brief, printable, shortened
@@ -139,6 +142,14 @@ def test_class_names_and_settings_are_escaped_in_tables_and_data_in_json(
     record = json.loads(capsys.readouterr().out)
     assert record["file"] == str(picture)
     assert record["label"] in ("cat\x1b[2J", "\u202egod")
+
+
+def test_the_explorer_shows_names_that_are_no_utf8():
+    images, labels = np.zeros((4, 1, 4, 4), np.uint8), np.arange(4, dtype=np.int32) % 2
+    named = Dataset(images, labels, ["a\x1b", "b"], "\udcff.npz")
+    session = Session(cp.Network([cp.Dense(2)], (1, 4, 4)), named, cp.Adam(0.01))
+    shown = answers.network(session)
+    assert (shown["data"], shown["classes"]) == (r"\udcff.npz", [r"a\x1b", "b"])
 
 
 def test_names_of_files_are_escaped_in_errors(tmp_path, capsys):
