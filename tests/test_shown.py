@@ -152,6 +152,36 @@ def test_the_explorer_shows_names_that_are_no_utf8():
     assert (shown["data"], shown["classes"]) == (r"\udcff.npz", [r"a\x1b", "b"])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["train", "--LONG"],
+        ["train", "digits", "LONG"],
+        ["LONG"],
+        ["train", "--preset", "LONG"],
+        ["train", "--augment", "LONG=1"],
+        ["train", "--augment", "flip=LONG"],
+        ["train", "--config", "LONG"],
+        ["train", "--out", "LONG", "--log", "LONG"],
+        ["train", "--learning-rate", "LONG"],
+        ["show", "--out", "LONG"],
+        ["show", "--class", "LONG"],
+        ["find-rate", "--out", "LONG"],
+        ["inspect", "LONG"],
+        ["summary", "LONG"],
+        ["search", "digits", "--try", "LONG=1,2"],
+        ["explore", "--host", "LONG"],
+    ],
+)
+def test_a_command_line_is_not_quoted_whole(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run([part.replace("LONG", "x\x1b" * 2500) for part in line]) in (1, 2)
+    shown = "".join(capsys.readouterr())
+    assert "x" in shown
+    assert "\x1b" not in shown
+    assert len(shown) < 3000
+
+
 def test_names_of_files_are_escaped_in_errors(tmp_path, capsys):
     name = tmp_path / "\x1b[31m\u202e"
     for arguments in (["inspect", name], ["train", name], ["predict", name, "x.png"]):

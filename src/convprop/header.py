@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convprop.errors import ModelFileError
 from convprop.json_text import parse
-from convprop.shown import brief
+from convprop.shown import brief, shortened
 
 LARGEST_HEADER = 1 << 24
 """Bytes. Read as JSON they take thirty times as much at the most."""
@@ -138,7 +138,9 @@ def read_tensor(file: BufferedReader, name: str, tensor: Tensor) -> NDArray[Any]
         A dtype that no network has, or fewer bytes than when the header was read.
     """
     if tensor.dtype not in _NUMPY:
-        raise ModelFileError(f"the tensor {brief(name)} must be F32 or F64, got {tensor.dtype}")
+        raise ModelFileError(
+            f"the tensor {brief(name)} must be F32 or F64, got {shortened(tensor.dtype, 20)}"
+        )
     array = np.empty(tensor.shape, _NUMPY[tensor.dtype])
     left = array.reshape(-1).view(np.uint8).data
     file.seek(tensor.start)

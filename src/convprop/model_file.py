@@ -34,7 +34,7 @@ from convprop.json_text import check, parse
 from convprop.layers import layer_from_dict, shape_text
 from convprop.losses import LOSSES, Loss
 from convprop.network import Network
-from convprop.shown import brief
+from convprop.shown import brief, shortened
 from convprop.stack import Stack, stack
 
 FORMAT_VERSION = 1
@@ -280,6 +280,7 @@ def check_tensors(blueprint: Blueprint, tensors: Mapping[str, Tensor]) -> None:
             wanted, got = shape_text(expected[name]), shape_text(found.shape)
             raise ModelFileError(f"the tensor {name} must be {wanted}, got {got}")
         if found.dtype != kind:
-            raise ModelFileError(f"the tensor {name} must be {kind}, got {found.dtype}")
+            got = shortened(found.dtype, 20)
+            raise ModelFileError(f"the tensor {name} must be {kind}, got {got}")
     for name in sorted(tensors.keys() - expected.keys()):
         raise ModelFileError(f"the tensor {brief(name)} belongs to no layer")

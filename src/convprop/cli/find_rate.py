@@ -14,6 +14,7 @@ from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_settings import optimizer_for, preset_for
 from convprop.data import load
+from convprop.errors import sentence
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
 from convprop.presets import PRESETS
@@ -87,7 +88,7 @@ def find_rate(
     """
     if out is not None:
         if out.suffix.lower() not in ENDINGS:
-            raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
+            raise UsageError(sentence("--out", f"end in {' or '.join(ENDINGS)}", out))
         with options.written_by("--out"):
             check_writable(out)
     if not smallest < largest:

@@ -19,6 +19,7 @@ from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
+from convprop.errors import sentence
 from convprop.files import check_writable, locked
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
@@ -177,7 +178,7 @@ class TrainOptions:
             if path is None:
                 continue
             if (other := seen.setdefault(path.resolve(), what)) != what:
-                raise UsageError(f"{what} must go to another file than {other}, got {path}")
+                raise UsageError(sentence(what, f"go to another file than {other}", path))
             with options.written_by(option):
                 check_writable(path)
 
