@@ -122,7 +122,7 @@ def odd_model(tmp_path):
     """Return a model whose classes and settings have odd names."""
     net = cp.Network([cp.Dense(2)], (1, 4, 4))
     net.class_names = ["cat\x1b[2J", "\u202egod"]
-    net.training_settings = {"note\x1b": "\x1b[31m" + "x" * 5000}
+    net.training_settings = {"note\x1b": "\x1b[31m" + "x" * 5000, "optimizer": "mine"}
     net.save(tmp_path / "odd.safetensors")
     return tmp_path / "odd.safetensors"
 

@@ -30,7 +30,7 @@ from convprop.data import Dataset, load
 from convprop.data.idx import is_idx_folder
 from convprop.data.mapped import is_array_folder
 from convprop.described import from_dict
-from convprop.errors import invalid
+from convprop.errors import ModelFileError, invalid
 from convprop.geometry import is_integer
 from convprop.layers import shape_text
 from convprop.network import Network
@@ -191,7 +191,11 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
         return entry.optimizer, entry.batch_size
     settings = network.training_settings or {}
     described, batch_size = settings.get("optimizer"), settings.get("batch_size")
-    optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
+    try:
+        optimizer = from_dict(described, OPTIMIZERS, "optimizer")
+    except ModelFileError:
+        # None, or a note of a user's own: whoever saves a network may keep any settings with it.
+        optimizer = Adam()
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 
