@@ -33,6 +33,13 @@ inline void require(bool holds, const std::string& rule) {
   if (!holds) throw nb::value_error(rule.c_str());
 }
 
+// An axis's length, as an int.
+template <class A>
+int length(const A& array, size_t axis) {
+  check_size("an axis", {ptrdiff_t(array.shape(axis))});
+  return int(array.shape(axis));
+}
+
 template <class T>
 NewArray<T> new_array(const std::vector<size_t>& shape) {
   const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());

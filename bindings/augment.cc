@@ -28,11 +28,12 @@ template <class T, class Pixel>
 NewArray<T> augment(const std::map<std::string, double>& settings, Array<Pixel> images, Array<int64_t> indices, Array<int64_t> rows,
                     Array<T> mean, Array<T> deviation, uint64_t seed, uint64_t epoch) {
   require(images.ndim() == 4, "images must have four axes");
-  const Shape shape{int(images.shape(1)), int(images.shape(2)), int(images.shape(3))};
-  require(int(mean.size()) == shape.C && int(deviation.size()) == shape.C, "mean and deviation must have one value a channel");
-  require(indices.size() == rows.size(), "there must be one row an index");
-  const int64_t count = int64_t(indices.size());
-  for (int64_t n = 0; n < count; n++)
+  const Shape shape{length(images, 1), length(images, 2), length(images, 3)};
+  check_size("an image", {shape.C, shape.H, shape.W});
+  require(mean.size() == size_t(shape.C) && deviation.size() == size_t(shape.C), "mean and deviation must have one value a channel");
+  require(indices.ndim() == 1 && indices.size() == rows.size(), "there must be one row an index");
+  const int count = length(indices, 0);
+  for (int n = 0; n < count; n++)
     require(indices.data()[n] >= 0 && indices.data()[n] < int64_t(images.shape(0)), "indices must be rows of images");
   auto out = new_array<T>({size_t(count), size_t(shape.C), size_t(shape.H), size_t(shape.W)});
   const Augmentation how = augmentation_of(settings);
@@ -42,7 +43,7 @@ NewArray<T> augment(const std::map<std::string, double>& settings, Array<Pixel> 
   for (int t = 0; t < threads; t++) augmenters.emplace_back(how, shape, mean.data(), deviation.data());
   const Unlocked unlocked;
   SharedPool::instance().run(threads, [&](int thread) {
-    const Range mine = share(int(count), thread, threads);
+    const Range mine = share(count, thread, threads);
     for (int n = mine.begin; n < mine.end; n++)
       augmenters[thread](images.data() + indices.data()[n] * size, {seed, epoch, uint64_t(rows.data()[n])}, out.data() + n * size);
   });

@@ -26,12 +26,15 @@ class Unlocked {
     returning--;
   }
 
+  // A forked child has none of the threads that were coming back.
+  static void forked() { returning = 0; }
+
   // Called by Python at its exit, while threads can still have the lock.
   static void end() {
     last = std::this_thread::get_id();
     ended = true;
     PyThreadState* const state = PyEval_SaveThread();
-    // Who had come back before has the lock soon. A forked child would wait for its parent's threads.
+    // Who had come back before has the lock soon.
     for (int n = 0; returning && n < 1000; n++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     PyEval_RestoreThread(state);
     // What daemon threads hold outlives the interpreter, and is no leak.

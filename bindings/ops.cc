@@ -12,14 +12,16 @@ struct LaneArray : LaneImages<T> {
   using LaneImages<T>::LaneImages, LaneImages<T>::images, LaneImages<T>::maps, LaneImages<T>::blocks;
 
   LaneArray(const Array<T>& array, const Halo& halo = {}, T fill = 0)
-      : LaneImages<T>(int(array.shape(0)), shape_of(array), halo, fill) {
+      : LaneImages<T>(length(array, 0), shape_of(array), halo, fill) {
     for_blocks([&](int b) { to_lanes(Batch<T, T>{array.data(), nullptr, images, nullptr, nullptr}, maps, b); });
   }
 
   static Shape shape_of(const Array<T>& array) {
     require(array.ndim() == 4 || array.ndim() == 2, "arrays must have four or two axes");
-    const auto axis = [&](size_t a) { return a < array.ndim() ? int(array.shape(a)) : 1; };
-    return {axis(1), axis(2), axis(3)};
+    const auto axis = [&](size_t a) { return a < array.ndim() ? length(array, a) : 1; };
+    const Shape shape{axis(1), axis(2), axis(3)};
+    check_size("an image", {shape.C, shape.H, shape.W});
+    return shape;
   }
 
   template <class F>
@@ -46,8 +48,8 @@ using Sides = std::array<int, 4>;
 
 template <class T>
 void check_weights(const ConvLayer<T>& layer, const Array<T>& w) {
-  require(w.ndim() == 4 && int(w.shape(0)) == layer.K && int(w.shape(1)) == layer.channels_each() &&
-              int(w.shape(2)) == layer.window.size[0] && int(w.shape(3)) == layer.window.size[1],
+  require(w.ndim() == 4 && length(w, 0) == layer.K && length(w, 1) == layer.channels_each() &&
+              length(w, 2) == layer.window.size[0] && length(w, 3) == layer.window.size[1],
           "w must have shape (K, C / groups, k1, k2)");
 }
 
@@ -55,11 +57,11 @@ template <class T>
 NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, Pair stride, Sides padding, double padding_value,
                          Pair dilation, int groups, bool flip) {
   require(o.ndim() == 4 && w.ndim() == 4, "o and w must have four axes");
-  const Window window = window_of({int(w.shape(2)), int(w.shape(3))}, stride, padding, dilation);
+  const Window window = window_of({length(w, 2), length(w, 3)}, stride, padding, dilation);
   const Shape in = LaneArray<T>::shape_of(o);
-  const ConvLayer<T> layer(in.C, in.H, in.W, int(w.shape(0)), window, groups, flip);
+  const ConvLayer<T> layer(in.C, in.H, in.W, length(w, 0), window, groups, flip);
   check_weights(layer, w);
-  require(!b || (b->ndim() == 1 && int(b->shape(0)) == layer.K), "b must have shape (K,)");
+  require(!b || (b->ndim() == 1 && length(*b, 0) == layer.K), "b must have shape (K,)");
   const LaneArray<T> input(o, input_halo(window), T(padding_value));
   const LaneArray<T> x(input.images, {layer.K, layer.Ho, layer.Wo});
   input.for_blocks([&](int block) {
@@ -75,8 +77,8 @@ NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, Pair kernel_size, P
   require(o.ndim() == 4 && delta.ndim() == 4 && o.shape(0) == delta.shape(0), "o and delta must have four axes and as many images");
   const Window window = window_of(kernel_size, stride, padding, dilation);
   const Shape in = LaneArray<T>::shape_of(o);
-  const ConvLayer<T> layer(in.C, in.H, in.W, int(delta.shape(1)), window, groups, flip);
-  require(int(delta.shape(2)) == layer.Ho && int(delta.shape(3)) == layer.Wo, "delta must have the shape of the output");
+  const ConvLayer<T> layer(in.C, in.H, in.W, length(delta, 1), window, groups, flip);
+  require(length(delta, 2) == layer.Ho && length(delta, 3) == layer.Wo, "delta must have the shape of the output");
   const LaneArray<T> input(o, input_halo(window), T(padding_value)), error(delta);
   auto dw = new_array<T>({size_t(layer.K), size_t(layer.channels_each()), size_t(kernel_size[0]), size_t(kernel_size[1])});
   std::fill_n(dw.data(), layer.weights(), T(0));
@@ -93,12 +95,13 @@ template <class T>
 NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, Pair input_size, Pair stride, Sides padding, Pair dilation, int groups,
                              bool flip) {
   require(delta.ndim() == 4 && w.ndim() == 4, "delta and w must have four axes");
-  const Window window = window_of({int(w.shape(2)), int(w.shape(3))}, stride, padding, dilation);
-  const ConvLayer<T> layer(int(w.shape(1)) * groups, input_size[0], input_size[1], int(w.shape(0)), window, groups, flip);
+  const Window window = window_of({length(w, 2), length(w, 3)}, stride, padding, dilation);
+  check_size("an image's channels", {length(w, 1), groups});
+  const ConvLayer<T> layer(length(w, 1) * groups, input_size[0], input_size[1], length(w, 0), window, groups, flip);
   check_weights(layer, w);
-  require(int(delta.shape(1)) == layer.K && int(delta.shape(2)) == layer.Ho && int(delta.shape(3)) == layer.Wo,
+  require(length(delta, 1) == layer.K && length(delta, 2) == layer.Ho && length(delta, 3) == layer.Wo,
           "delta must have the shape of the output");
-  const LaneArray<T> error(delta, delta_halo(window, layer.W));
+  const LaneArray<T> error(delta, delta_halo(layer.window, layer.W));
   const LaneArray<T> input(error.images, {layer.C, layer.H, layer.W});
   error.for_blocks([&](int block) { layer.input_delta(error.maps, w.data(), input.maps, block, {0, layer.C}); });
   return input.array();
@@ -159,8 +162,8 @@ NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& kind
 template <class T>
 NewArray<T> dense_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b) {
   require(o.ndim() == 2 && w.ndim() == 2 && o.shape(1) == w.shape(1), "o must have shape (N, F) and w (K, F)");
-  const DenseLayer<T> layer{int(w.shape(1)), int(w.shape(0))};
-  require(!b || (b->ndim() == 1 && int(b->shape(0)) == layer.K), "b must have shape (K,)");
+  const DenseLayer<T> layer{length(w, 1), length(w, 0)};
+  require(!b || (b->ndim() == 1 && length(*b, 0) == layer.K), "b must have shape (K,)");
   const LaneArray<T> input(o), x(input.images, {layer.K, 1, 1});
   input.for_blocks([&](int block) {
     layer.forward(input.maps, w.data(), b ? b->data() : nullptr, x.maps, {block, block + 1}, {0, layer.K}, {});
@@ -171,8 +174,8 @@ NewArray<T> dense_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b) {
 template <class T>
 NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
   require(o.ndim() == 2 && delta.ndim() == 2 && o.shape(0) == delta.shape(0), "o must have shape (N, F) and delta (N, K)");
-  const DenseLayer<T> layer{int(o.shape(1)), int(delta.shape(1))};
-  const int images = int(o.shape(0));
+  const DenseLayer<T> layer{length(o, 1), length(delta, 1)};
+  const int images = length(o, 0);
   const ptrdiff_t o_row = padded_to_lanes(layer.F);
   const Buffer<T> padded(size_t(images) * o_row);
   for (int n = 0; n < images; n++) std::copy_n(o.data() + ptrdiff_t(n) * layer.F, layer.F, padded.data() + n * o_row);
@@ -188,7 +191,7 @@ NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
 template <class T>
 NewArray<T> dense_input_delta(Array<T> delta, Array<T> w) {
   require(delta.ndim() == 2 && w.ndim() == 2 && delta.shape(1) == w.shape(0), "delta must have shape (N, K) and w (K, F)");
-  const DenseLayer<T> layer{int(w.shape(1)), int(w.shape(0))};
+  const DenseLayer<T> layer{length(w, 1), length(w, 0)};
   const LaneArray<T> error(delta), input(error.images, {layer.F, 1, 1});
   error.for_blocks([&](int block) { layer.input_delta(error.maps, w.data(), input.maps, {block, block + 1}, {0, layer.F}); });
   return input.array(true);
@@ -261,9 +264,10 @@ NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int l
   require(o.ndim() >= 2 && rate >= 0 && rate < 1, "o must have two axes or more and rate lie in [0, 1)");
   size_t units = 1;
   for (size_t a = 1; a < o.ndim(); a++) units *= o.shape(a);
+  check_size("an image", {ptrdiff_t(units)});
   std::vector<size_t> shape(o.ndim());
   for (size_t a = 0; a < shape.size(); a++) shape[a] = o.shape(a);
-  const int images = int(o.shape(0));
+  const int images = length(o, 0);
   const LaneArray<T> out(images, {int(units), 1, 1});
   auto array = new_array<T>(shape);
   out.for_blocks([&](int block) {
@@ -278,11 +282,11 @@ template <class T>
 nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<int32_t>> labels, const std::string& kind,
                std::optional<Array<double>> sample_weight, double label_smoothing) {
   require(y.ndim() == 2 && y.shape(1) > 0, "y must have shape (N, K)");
-  const int images = int(y.shape(0)), K = int(y.shape(1));
+  const int images = length(y, 0), K = length(y, 1);
   require(values.has_value() != labels.has_value(), "targets must be values or labels");
-  require(!values || (values->ndim() == 2 && int(values->shape(0)) == images && int(values->shape(1)) == K), "targets must have y's shape");
-  require(!labels || (labels->ndim() == 1 && int(labels->shape(0)) == images), "labels must have shape (N,)");
-  require(!sample_weight || int(sample_weight->size()) == images, "sample_weight must have shape (N,)");
+  require(!values || (values->ndim() == 2 && length(*values, 0) == images && length(*values, 1) == K), "targets must have y's shape");
+  require(!labels || (labels->ndim() == 1 && length(*labels, 0) == images), "labels must have shape (N,)");
+  require(!sample_weight || sample_weight->size() == size_t(images), "sample_weight must have shape (N,)");
   const LaneArray<T> outputs(y), delta(images, {K, 1, 1});
   std::vector<T> factor(images, T(1));
   const FloatSettings settings;
@@ -368,10 +372,10 @@ void define_ops(nb::module_& m) {
   define<float>(m);
   define<double>(m);
   m.def("random_bits", &random_bits_of, "seed"_a, "stream"_a, "count"_a);
-  m.def("set_num_threads", [](int threads) {
+  m.def("set_num_threads", [](int threads, int processors) {
     require(threads >= 1 && threads <= 1024, "the number of threads must lie in 1 ... 1024");
-    SharedPool::instance().set_threads(threads);
-  }, "threads"_a);
+    SharedPool::instance().set_threads(threads, processors);
+  }, "threads"_a, "processors"_a);
   m.def("get_num_threads", [] { return SharedPool::instance().threads(); });
 }
 

@@ -80,11 +80,11 @@ class PythonPlan {
   using Labels = Array<int32_t>;
 
   PythonPlan(std::array<int, 3> input, const std::vector<nb::dict>& layers, LossSpec loss, int batch_size, const std::string& mode,
-             const std::string& reduction)
+             const std::string& reduction, bool measured_alone = false)
       : input_{input[0], input[1], input[2]},
         predicts_only_(mode_named(mode) == Mode::predict),
         plan_(input_, specs_of(layers), loss, one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
-              mode_named(mode), SharedPool::instance().threads()) {}
+              mode_named(mode), SharedPool::instance().threads(), measured_alone) {}
 
   void bind(const std::vector<MutableArray<T>>& parameters) {
     check_parameters(parameters);
@@ -250,12 +250,12 @@ class PythonPlan {
 
   template <class Pixel>
   Images<T> images_of(const Array<Pixel>& images, const Index& indices, const Values& offset, const Values& scale) const {
-    require(images.ndim() == 4 && int(images.shape(1)) == input_.C && int(images.shape(2)) == input_.H && int(images.shape(3)) == input_.W,
+    require(images.ndim() == 4 && length(images, 1) == input_.C && length(images, 2) == input_.H && length(images, 3) == input_.W,
             "images must have the network's input shape");
-    require(int(offset.size()) == input_.C && int(scale.size()) == input_.C, "offset and scale must have one value a channel");
+    require(offset.size() == size_t(input_.C) && scale.size() == size_t(input_.C), "offset and scale must have one value a channel");
     require(!parameters_.empty() || plan_.parameter_shapes().empty(), "bind comes first");
     const int64_t rows = int64_t(images.shape(0)), count = indices ? int64_t(indices->size()) : rows;
-    require(count > 0, "there must be an image");
+    require(count > 0 && count <= LARGEST_SIZE, "there must be an image, and no more than an int counts");
     for (int64_t n = 0; indices && n < count; n++)
       require(indices->data()[n] >= 0 && indices->data()[n] < rows, "indices must be rows of images");
     Images<T> batch{nullptr, nullptr, indices ? indices->data() : nullptr, int(count), offset.data(), scale.data()};
@@ -318,15 +318,14 @@ void define_plan(nb::module_& m) {
                    : nb::cast(new PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction), nb::rv_policy::take_ownership);
       },
       "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
-  // A plan's memory comes into being as it is used, so one that is not costs nothing.
   m.def(
       "plan_bytes",
       [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
          int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
         const LossSpec what{loss_named(loss), label_smoothing};
         return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
-                   ? PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction).bytes()
-                   : PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction).bytes();
+                   ? PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction, true).bytes()
+                   : PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction, true).bytes();
       },
       "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
 }

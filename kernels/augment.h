@@ -71,7 +71,7 @@ inline void rotate_by(double turns, double& cosine, double& sine) {
 template <class T>
 CONVPROP_INLINE void rotate_by(const Lanes<T>& turns, Lanes<T>& cosine, Lanes<T>& sine) {
   using Int = typename Lanes<T>::Int;
-  const Lanes<T> shift = T(1.5) * T(Int(1) << FloatFormat<T>::MANTISSA), one = T(1);
+  const Lanes<T> shift = T(1.5) * T(Int(1) << FloatFormat<T>::MANTISSA);
   const Lanes<T> shifted = turns * Lanes<T>(T(4)) + shift;
   const IntLanes<T> quarter = bits_of(shifted) & IntLanes<T>(Int(3));
   const Lanes<T> x = (turns - (shifted - shift) * Lanes<T>(T(0.25))) * Lanes<T>(T(6.283185307179586)), x2 = x * x;
@@ -122,7 +122,7 @@ class Augmenter {
   double symmetric(int k) const { return 2 * uniform(k) - 1; }
   // Between 1 / (1 + most) and 1 + most.
   static double factor(double most, double v) { return v >= 0 ? 1 + most * v : 1 / (1 - most * v); }
-  int shift(int axis) const { return int(uniform(axis) * (2 * how_.shift[axis] + 1)) - how_.shift[axis]; }
+  ptrdiff_t shift(int axis) const { return ptrdiff_t(uniform(axis) * (2.0 * how_.shift[axis] + 1)) - how_.shift[axis]; }
   bool flipped(int axis) const { return uniform(2 + axis) < how_.flip[axis]; }
 
   // By whole pixels.
@@ -130,7 +130,7 @@ class Augmenter {
   void move(const Pixel* image, T* out) {
     const auto [C, H, W] = shape_;
     const auto place = [&](int axis, int size, int p) {
-      const int from = std::clamp(p - shift(axis), 0, size - 1);
+      const int from = int(std::clamp(p - shift(axis), ptrdiff_t(0), ptrdiff_t(size) - 1));
       return flipped(axis) ? size - 1 - from : from;
     };
     for (int j = 0; j < W; j++) left_[j] = place(1, W, j);
@@ -155,7 +155,7 @@ class Augmenter {
       middle[axis] = (size[axis] - 1) / 2.0 + (1 - part) * size[axis] / 2 * symmetric(8 + axis);
     }
     const T m[2][2] = {{T(scale[0] * cosine), T(scale[0] * sine)}, {T(-scale[1] * sine), T(scale[1] * cosine)}};
-    const T c0 = T(middle[0]), c1 = T(middle[1]), last_row = T(H - 1), last_column = T(W - 1);
+    const T c0 = T(middle[0]), c1 = T(middle[1]), last_row = below(H), last_column = below(W);
     const T up = T((H - 1) / 2.0 + shift(0)), back = T((W - 1) / 2.0 + shift(1));
     if (how_.elastic > 0) draw_knots(random);
     for (int i = 0; i < H; i++) {
@@ -181,6 +181,11 @@ class Augmenter {
   }
   // Between 0 and last; NaN, which sums of huge displacements may be, is 0.
   static T within(T place, T last) { return place > T(0) ? std::min(place, last) : T(0); }
+  // The last place of a row or column, or the number next to it where T has no such one.
+  static T below(int size) {
+    const T last = T(size - 1);
+    return double(last) < size ? last : std::nextafter(last, T(0));
+  }
   static T between(T a, T b, T part) { return a + part * (b - a); }
 
   void draw_knots(const ImageRandom& random) {

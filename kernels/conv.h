@@ -27,11 +27,14 @@ struct ConvLayer {
   bool flip = false;
 
   ConvLayer(int channels, int height, int width, int kernels, const Window& window_, int groups_, bool flip_)
-      : C(channels), H(height), W(width), K(kernels), window(window_), groups(groups_), flip(flip_) {
+      : C(channels), H(height), W(width), K(kernels), window(within(window_, {height, width})), groups(groups_), flip(flip_) {
     if (C < 1 || K < 1 || groups < 1 || C % groups || K % groups)
       throw std::invalid_argument("groups must divide the channels and the kernels");
     Ho = output_size(window, 0, H);
     Wo = output_size(window, 1, W);
+    check_size("a convolution's padded input", {C, window.padded(0, H), window.padded(1, W)});
+    check_size("a convolution's output", {K, Ho, Wo});
+    check_size("a convolution's weights", {K, channels_each(), window.size[0], window.size[1]});
   }
 
   int channels_each() const { return C / groups; }
@@ -40,8 +43,8 @@ struct ConvLayer {
   ptrdiff_t weights() const { return ptrdiff_t(K) * channels_each() * window_weights(); }
 
   // Where w[k][c][m][n] lies: position (m, n) of the window counts from the far end when flipped.
-  ptrdiff_t weight_at(int k, int c, int m, int n) const {
-    const int place = m * window.size[1] + n;
+  ptrdiff_t weight_at(int k, int c, ptrdiff_t m, ptrdiff_t n) const {
+    const ptrdiff_t place = m * window.size[1] + n;
     return (ptrdiff_t(k) * channels_each() + c) * window_weights() + (flip ? window_weights() - 1 - place : place);
   }
   int direction() const { return flip ? -1 : 1; }
@@ -75,14 +78,14 @@ struct ConvLayer {
   // The window positions m whose product reaches input row i': those where s divides
   // i' + before - m·d. They lie `step` apart, and each is `rows` output rows above the last.
   struct Phase {
-    int first, count, step, rows;
+    ptrdiff_t first, count, step, rows;
   };
 
   Phase phase(int axis, int position) const {
-    const int s = window.stride[axis], d = window.dilation[axis], u = position + window.before[axis];
-    const int step = s / std::gcd(s, d);
-    for (int m = 0; m < std::min(step, window.size[axis]); m++)
-      if ((u - m * d) % s == 0) return {m, (window.size[axis] - m + step - 1) / step, step, step * d / s};
+    const ptrdiff_t s = window.stride[axis], d = window.dilation[axis], u = ptrdiff_t(position) + window.before[axis];
+    const ptrdiff_t step = s / std::gcd(s, d), size = window.size[axis];
+    for (ptrdiff_t m = 0; m < std::min(step, size); m++)
+      if ((u - m * d) % s == 0) return {m, (size - m + step - 1) / step, step, d / std::gcd(s, d)};
     return {0, 0, step, 1};
   }
 
@@ -93,11 +96,12 @@ struct ConvLayer {
     Range taps;
   };
 
-  Run columns_run(const Phase& columns, int left, int first, int pixels) const {
-    const int step = columns.rows;
-    const auto floor_of = [](int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
+  Run columns_run(const Phase& columns, ptrdiff_t left, int first, int pixels) const {
+    const ptrdiff_t step = columns.rows;
+    const auto floor_of = [](ptrdiff_t a, ptrdiff_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
     const auto taps_of = [&](int begin, int end) {
-      return Range{std::max(0, floor_of(left + begin - (Wo - 1) + step - 1, step)), std::min(columns.count, floor_of(left + end - 1, step) + 1)};
+      return Range{int(std::max(ptrdiff_t(0), floor_of(left + begin - (Wo - 1) + step - 1, step))),
+                   int(std::min(columns.count, floor_of(left + end - 1, step) + 1))};
     };
     const auto all = [&](int begin, int end) {
       const Range taps = taps_of(begin, end);
@@ -144,23 +148,23 @@ struct ConvLayer {
   // Row i of the input delta, for channels of one group.
   void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i) const {
     Phase rows = phase(0, i);
-    int top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
+    ptrdiff_t top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
     // Rows of delta beyond the map are zero: leave them out.
-    const int below = std::max(0, (top - (Ho - 1) + rows.rows - 1) / rows.rows);
+    const ptrdiff_t below = std::max(ptrdiff_t(0), (top - (Ho - 1) + rows.rows - 1) / rows.rows);
     rows.count = std::min(rows.count - below, top < 0 ? 0 : top / rows.rows + 1 - below);
     rows.first += below * rows.step;
     top -= below * rows.rows;
     for (int j = 0; j < std::min(window.stride[1], W); j++) {
       const Phase columns = phase(1, j);
       // Exact where a window position is found; the floor never matters where none is.
-      const int left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
-      const int pixels = (W - j + window.stride[1] - 1) / window.stride[1];
+      const ptrdiff_t left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
+      const int pixels = (W - 1 - j) / window.stride[1] + 1;
       for (int p = 0; p < pixels;) {
         const Run run = columns_run(columns, left, p, pixels);
         const int turns = rows.count > 0 && run.taps.begin < run.taps.end ? kernels_each() : 0;
         Products<T> row;
         row.taps = {{turns, rows.count, run.taps.end - run.taps.begin},
-                    {delta.channel, -rows.rows * delta.row, -ptrdiff_t(columns.rows) * LANES},
+                    {delta.channel, -rows.rows * delta.row, -columns.rows * LANES},
                     {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
         row.o = delta.at(block, group * kernels_each(), top, left + p - run.taps.begin * columns.rows);
         row.o_step = LANES;
@@ -187,7 +191,7 @@ struct ConvLayer {
     static int kernel_tiles(int kernels) {
       for (int size : {4, 6, 5, 3})
         if (size * 3 <= SUMS && kernels % size == 0) return kernels / size;
-      return (kernels + 3) / 4;
+      return lots(kernels, 4);
     }
 
     const T* o;
@@ -268,9 +272,9 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
-    const int kernel_tiles = GradientTile::kernel_tiles(k1 - k0), most_kernels = (k1 - k0 + kernel_tiles - 1) / kernel_tiles;
-    const int widest = GradientTile::taps_beside(most_kernels), tap_tiles = (taps + widest - 1) / widest;
-    const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(most_kernels * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
+    const int kernel_tiles = GradientTile::kernel_tiles(k1 - k0), most_kernels = lots(k1 - k0, kernel_tiles);
+    const int widest = GradientTile::taps_beside(most_kernels), tap_tiles = lots(taps, widest);
+    const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(ptrdiff_t(most_kernels) * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
     for (int tt = 0; tt < tap_tiles; tt += TAP_TILES) {
       const int t_end = std::min(TAP_TILES, tap_tiles - tt);

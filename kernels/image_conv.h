@@ -20,7 +20,7 @@ inline Halo whole_delta_halo(const Window& window, int height, int width) {
   Halo halo;
   const int size[2] = {height, width};
   for (int axis = 0; axis < 2; axis++) {
-    halo.before[axis] = std::max(0, reach(window, axis) - 1 - window.before[axis]);
+    halo.before[axis] = int(std::max(ptrdiff_t(0), window.reach(axis) - 1 - window.before[axis]));
     halo.after[axis] = std::max(0, size[axis] + window.before[axis] - output_size(window, axis, size[axis]));
   }
   return halo;

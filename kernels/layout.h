@@ -44,7 +44,7 @@ struct Shape {
   int C, H, W;
 };
 
-inline int blocks_of(int images) { return (images + LANES - 1) / LANES; }
+inline int blocks_of(int images) { return images / LANES + (images % LANES != 0); }
 
 // Maps with room for a halo round them, in memory of size(). Those of single images have room
 // for two vectors behind each, since whole ones are read and written past a row's end.
@@ -55,15 +55,15 @@ struct Layout {
   int blocks;
   int pixel = LANES;
 
-  ptrdiff_t row() const { return ptrdiff_t(shape.W + halo.before[1] + halo.after[1]) * pixel; }
+  ptrdiff_t row() const { return (ptrdiff_t(shape.W) + halo.before[1] + halo.after[1]) * pixel; }
   ptrdiff_t channel() const {
-    const ptrdiff_t size = (shape.H + halo.before[0] + halo.after[0]) * row();
+    const ptrdiff_t size = room_for(ptrdiff_t(shape.H) + halo.before[0] + halo.after[0], row());
     if (pixel == 1) return size + 2 * LANES;
     // An odd number of pixels, so that the same one of many maps lies in many sets of the cache.
     return size + (halo.any() && size / pixel % 2 == 0 ? pixel : 0);
   }
-  ptrdiff_t block() const { return shape.C * channel(); }
-  size_t size() const { return size_t(block()) * blocks; }
+  ptrdiff_t block() const { return room_for(shape.C, channel()); }
+  size_t size() const { return room_for(blocks, block()); }
   Maps<T> in(T* memory) const {
     return {memory + halo.before[0] * row() + ptrdiff_t(halo.before[1]) * pixel, shape.C, shape.H, shape.W, row(), channel(), block(), pixel};
   }

@@ -12,6 +12,16 @@
 
 namespace convprop {
 
+// No process has more, on any processor that the engine runs on.
+inline constexpr size_t ADDRESS_SPACE = size_t(1) << 47;
+
+// So many elements, `each` a time; std::bad_alloc where they are more than any memory holds.
+inline ptrdiff_t room_for(ptrdiff_t times, ptrdiff_t each) {
+  ptrdiff_t all;
+  if (__builtin_mul_overflow(times, each, &all) || size_t(all) > ADDRESS_SPACE) throw std::bad_alloc();
+  return all;
+}
+
 // Large pages, where the system has them, since a step walks through all of its memory and would
 // miss the cache of the page tables.
 inline constexpr size_t LARGE_PAGE = size_t(1) << 21;
@@ -26,7 +36,7 @@ inline void ask_for_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] 
 template <class T>
 class Buffer {
  public:
-  explicit Buffer(size_t count) : count_(count) {
+  explicit Buffer(size_t count) : count_(size_t(room_for(count, sizeof(T))) / sizeof(T)) {
     const size_t alignment = bytes() >= LARGE_PAGE ? LARGE_PAGE : 64;
     const size_t size = (bytes() / alignment + 1) * alignment;
     data_.reset(static_cast<T*>(std::aligned_alloc(alignment, size)));
@@ -61,7 +71,8 @@ class Arena {
   T* take(size_t count) {
     const size_t place = used_;
     // The gap keeps equal indices of two arrays from competing for the same sets of the cache.
-    used_ += (count * sizeof(T) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + GAP;
+    used_ += (room_for(count, sizeof(T)) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + GAP;
+    if (used_ > ADDRESS_SPACE) throw std::bad_alloc();
     return reinterpret_cast<T*>(base_ + place);
   }
 
@@ -77,7 +88,7 @@ class Arena {
     ask_for_large_pages(reinterpret_cast<void*>(base_), bytes_);
   }
   bool allocated() const { return mapped_ != nullptr; }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return allocated() ? bytes_ : used_; }
 
  private:
   static constexpr size_t ALIGNMENT = 64, GAP = 64 * 5;

@@ -20,16 +20,19 @@ constexpr double SOON_DONE = 5e6;
 }  // namespace
 
 template <class T>
-Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads)
+Plan<T>::Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads,
+              bool measured_alone)
     : mode_(mode), loss_(loss), mean_(mean), batch_size_(batch_size), threads_(threads) {
   if (batch_size < 1 || threads < 1 || input.C < 1 || input.H < 1 || input.W < 1)
     throw std::invalid_argument("batch size, threads and input sizes must be positive");
+  check_size("the input", {input.C, input.H, input.W});
   by_image_ = few_images(layers);
   layer_shapes_.push_back(input);
   value_of_layer_.push_back(add_value(input));
   add_layers(layers);
   one_is_soon_done_ = by_image_ && multiply_adds() < SOON_DONE;
   lay_out();
+  if (measured_alone) return;
   arena_.allocate();
   lay_out();
 }
@@ -123,6 +126,7 @@ void Plan<T>::add_layers(const std::vector<LayerSpec>& layers) {
       }
       case LayerKind::dense: {
         const int features = shape.C * shape.H * shape.W;
+        check_size("a dense layer's weights", {spec.kernels, features});
         const int weight = add_parameter({spec.kernels, features});
         const int bias = spec.bias ? add_parameter({spec.kernels}) : -1;
         out_shape = {spec.kernels, 1, 1};
@@ -175,7 +179,7 @@ template <class T>
 int Plan<T>::blocks_at_once(int blocks_each) const {
   size_t bytes = 0;
   for (int i = 0; i < head_; i++) bytes += Layout<T>{values_[ops_[i].in].shape, values_[ops_[i].in].o_halo, 1}.size() * sizeof(T);
-  return bytes ? std::clamp(int(CACHE_BYTES / bytes), 1, blocks_each) : blocks_each;
+  return bytes ? int(std::clamp(CACHE_BYTES / bytes, size_t(1), size_t(blocks_each))) : blocks_each;
 }
 
 // Gives everything its place in the arena. Runs twice: to find how much that is, and for good.
@@ -239,9 +243,9 @@ void Plan<T>::lay_out() {
       if (by_image_) by_kernel = std::max(by_kernel, ImageConv<T>{conv->layer}.by_kernel_size());
     } else if (auto* dense = std::get_if<DenseOp>(&op.what)) {
       dense->o_rows.row = padded_to_lanes(dense->layer.F);
-      dense->o_rows.data = arena_.take<T>(size_t(blocks) * LANES * dense->o_rows.row);
+      dense->o_rows.data = arena_.take<T>(room_for(ptrdiff_t(blocks) * LANES, dense->o_rows.row));
       dense->delta_rows.row = padded_to_lanes(dense->layer.K);
-      dense->delta_rows.data = arena_.take<T>(size_t(blocks) * LANES * dense->delta_rows.row);
+      dense->delta_rows.data = arena_.take<T>(room_for(ptrdiff_t(blocks) * LANES, dense->delta_rows.row));
       gradients_[dense->weight] = arena_.take<T>(dense->layer.weights());
       if (dense->bias >= 0) gradients_[dense->bias] = arena_.take<T>(dense->layer.K);
     }
@@ -263,7 +267,7 @@ void Plan<T>::lay_out_conv(ConvOp& conv, const Shape& out, int groups, int units
     conv.group_dw.push_back(arena_.take<T>(conv.winograd ? Winograd<T>{conv.layer}.gradient_size() : conv.layer.weights()));
     if (conv.bias >= 0) conv.group_db.push_back(arena_.take<T>(conv.layer.K));
   }
-  if (by_image_) conv.image_gradients = arena_.take<T>(batch_size_ * ImageConv<T>{conv.layer}.gradient_size());
+  if (by_image_) conv.image_gradients = arena_.take<T>(room_for(batch_size_, ImageConv<T>{conv.layer}.gradient_size()));
   gradients_[conv.weight] = conv.winograd ? arena_.take<T>(conv.layer.weights()) : conv.group_dw[0];
   if (conv.bias >= 0) gradients_[conv.bias] = conv.group_db[0];
 }

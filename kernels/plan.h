@@ -74,7 +74,9 @@ struct StepResult {
 template <class T>
 class Plan {
  public:
-  Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads);
+  // Measured alone it has no memory, and can tell shapes and bytes.
+  Plan(Shape input, const std::vector<LayerSpec>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads,
+       bool measured_alone = false);
 
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;

@@ -26,6 +26,7 @@ struct PoolLayer {
       : kind(kind_), C(channels), H(height), W(width), window(window_), count_padding(count_padding_) {
     Ho = output_size(window, 0, H);
     Wo = output_size(window, 1, W);
+    check_size("a pool's padded input", {C, window.padded(0, H), window.padded(1, W)});
     for (int axis = 0; axis < 2; axis++)
       if (std::max(window.before[axis], window.after[axis]) >= window.size[axis])
         throw std::invalid_argument("the padding of a pool must be smaller than its window");

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "geometry.h"
 #include "lanes.h"
 
 namespace convprop {
@@ -59,12 +60,12 @@ struct Tile {
   static int kernel_tiles(int kernels, int pixels = PIXELS) {
     if (pixels < 4 || SUMS < 24) {
       const int most = SUMS < 24 ? KERNELS : std::min(KERNELS, SUMS / pixels);
-      return (kernels + most - 1) / most;
+      return lots(kernels, most);
     }
     const int sizes[][4] = {{4, 6, 5, 3}, {6, 5, 4, 3}};
     for (int size : sizes[pixels == 4])
       if (kernels % size == 0) return kernels / size;
-    return (kernels + 3) / 4;
+    return lots(kernels, 4);
   }
 };
 
@@ -145,13 +146,13 @@ void products(const Products<T>& all, int kernels, int pixels) {
   Products<T> tile = all;
   tile.taps = all.taps.ordered();
   const int kernel_tiles = Tile<T>::kernel_tiles(kernels, pixels);
-  const int widest = Tile<T>::pixels_beside((kernels + kernel_tiles - 1) / kernel_tiles);
-  const int pixel_tiles = (pixels + widest - 1) / widest;
+  const int widest = Tile<T>::pixels_beside(lots(kernels, kernel_tiles));
+  const int pixel_tiles = lots(pixels, widest);
   const auto& tiles = all.o_step == LANES ? product_tiles<T, true> : product_tiles<T, false>;
   for (int pt = 0, p = 0; pt < pixel_tiles; pt++) {
-    const int p_count = (pixels - p + pixel_tiles - pt - 1) / (pixel_tiles - pt);
+    const int p_count = lots(pixels - p, pixel_tiles - pt);
     for (int kt = 0, k = 0; kt < kernel_tiles; kt++) {
-      const int k_count = (kernels - k + kernel_tiles - kt - 1) / (kernel_tiles - kt);
+      const int k_count = lots(kernels - k, kernel_tiles - kt);
       tile.o = all.o + p * all.o_step;
       tile.w = all.w + k * all.w_kernel;
       tile.start = all.start ? all.start + k : nullptr;

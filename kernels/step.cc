@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "fork.h"
 #include "plan.h"
 
 namespace convprop {
@@ -35,6 +36,7 @@ StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targ
 template <class T>
 StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
                            uint64_t seed, const Descent* descent) {
+  const Undivided undivided;
   const std::lock_guard<std::mutex> alone(running_);
   const FloatSettings settings;
   images_ = images, targets_ = targets, step_ = step, seed_ = seed, descent_ = descent;
@@ -45,6 +47,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
 
 template <class T>
 void Plan<T>::predict(const Images<T>& images, T* out) {
+  const Undivided undivided;
   const std::lock_guard<std::mutex> alone(running_);
   images_ = images, step_ = 0, descent_ = nullptr;
   on_all_threads([&](const Place& at) {
@@ -79,8 +82,9 @@ void Plan<T>::on_all_threads(const Rest& rest) {
   groups_ = std::min(blocks_, MOST_GROUPS);
   const int threads = mode_ == Mode::predict && images_.count == 1 && one_is_soon_done_ ? 1 : threads_;
   const int units = std::min(groups_, threads), parts = threads / units;
-  for (int u = 0; u < units; u++) barriers_[u]->reset(parts);
-  barriers_.back()->reset(threads);
+  const int spins = SharedPool::instance().spins(threads);
+  for (int u = 0; u < units; u++) barriers_[u]->reset(parts, spins);
+  barriers_.back()->reset(threads, spins);
   const auto work = [&](int thread) {
     if (!room_.empty()) transform_weights(thread, threads);
     if (thread < units * parts) {

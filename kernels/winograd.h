@@ -42,7 +42,7 @@ struct Winograd {
   // Numbers of u, of the sums of a weight gradient, and of a thread's room to work in.
   ptrdiff_t kernel_lanes() const { return (layer.K + LANES - 1) / LANES * LANES; }
   ptrdiff_t transformed_size() const { return ptrdiff_t(PLACES) * layer.K * layer.C; }
-  ptrdiff_t gradient_size() const { return PLACES * layer.C * kernel_lanes(); }
+  ptrdiff_t gradient_size() const { return ptrdiff_t(PLACES) * layer.C * kernel_lanes(); }
   ptrdiff_t room() const { return 2 * PLACES * Places{nullptr, std::max(ptrdiff_t(layer.C), kernel_lanes()) * TILES}.apart(); }
 
   // u[place][k][c]
@@ -142,7 +142,7 @@ struct Winograd {
         sums.w_kernel = ptrdiff_t(strip.tiles) * LANES;
         sums.start = nullptr;
         sums.onward = !first_block || first > 0;
-        sums.x = du + e * layer.C * lanes + vectors.begin * LANES;
+        sums.x = du + ptrdiff_t(e) * layer.C * lanes + vectors.begin * LANES;
         sums.x_kernel = lanes;
         sums.x_step = LANES;
         products(sums, layer.C, vectors.end - vectors.begin);
@@ -154,7 +154,7 @@ struct Winograd {
   void add_groups(T* const* du, int groups, Range kernels) const {
     for (int apart = 1; apart < groups; apart *= 2)
       for (int g = 0; g + apart < groups; g += 2 * apart)
-        for (int row = 0; row < PLACES * layer.C; row++) {
+        for (ptrdiff_t row = 0; row < ptrdiff_t(PLACES) * layer.C; row++) {
           T* to = du[g] + row * kernel_lanes();
           const T* from = du[g + apart] + row * kernel_lanes();
           for (int k = kernels.begin; k < kernels.end; k++) to[k] += from[k];

@@ -107,12 +107,14 @@ def test_class_names_of_integers_and_of_strings(tmp_path):
         (
             {"images": BYTES, "labels": LABELS / 2},
             " must have labels that are integers or strings of shape (N,),"
-            " got dtype float64 and shape (6,)",
+            " got dtype float64 and shape (6,) (numbers to predict are for"
+            " ConvNetRegressor or convprop.train)",
         ),
         (
             {"images": BYTES, "labels": np.eye(6, dtype=int)},
             " must have labels that are integers or strings of shape (N,),"
-            " got dtype int64 and shape (6, 6)",
+            " got dtype int64 and shape (6, 6) (numbers to predict are for"
+            " ConvNetRegressor or convprop.train)",
         ),
         (
             {"images": BYTES, "labels": LABELS, "class_names": ["a", "b", "c"]},

@@ -215,7 +215,9 @@ def test_a_class_name_that_cannot_be_shown(tmp_path):
 def test_an_empty_folder(tmp_path):
     with refuses(
         DataError,
-        f"{tmp_path} must hold idx files, or one subfolder of images per class, got neither",
+        f"{tmp_path} must hold idx files (train-images-idx3-ubyte and train-labels-idx1-ubyte, or"
+        " .gz), arrays (images.npy and labels.npy), or one subfolder of images per class, got none"
+        " of these",
     ):
         data.load(tmp_path)
 

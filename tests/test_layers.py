@@ -244,7 +244,7 @@ def test_refuses(make, message):
         (
             [cp.Conv(64, 1, padding=10000)],
             (3, 8, 8),
-            "output must have at most 2147483647 values for an image, got 64x20008x20008,"
+            "output must have at most 2147483584 values, got 64x20008x20008,"
             " at conv1 = Conv(64, 1, padding=10000): input 3x8x8 -> conv1",
         ),
     ],

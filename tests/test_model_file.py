@@ -257,8 +257,27 @@ def layer(index, **values):
     ("change", "message"),
     [
         (
-            lambda found: found.update(format_version=2, package_version="9.1"),
-            "format version 2, written by convprop 9.1; this one reads 1",
+            lambda found: found.update(format_version=3, package_version="9.1"),
+            "format version 3, written by convprop 9.1; this one reads 1 and 2",
+        ),
+        (
+            lambda found: found.update(format_version=2),
+            "the description lacks target_scaling",
+        ),
+        (
+            lambda found: found.update(target_scaling={"offset": [0.0], "scale": [1.0]}),
+            "the description has an unknown field 'target_scaling'",
+        ),
+        (
+            lambda found: found.update(format_version=2, target_scaling=[1.0]),
+            "target_scaling must be null or hold an offset and a scale",
+        ),
+        (
+            lambda found: found.update(
+                format_version=2, target_scaling={"offset": [0.0], "scale": [1.0]}
+            ),
+            "target_scaling must be None for a loss other than SquaredError(), got"
+            " BinaryCrossEntropy(reduction='sum')",
         ),
         (lambda found: found.pop("loss") and None, "the description lacks loss"),
         (

@@ -46,6 +46,11 @@ def write_model(path: Path, change) -> None:
     path.write_bytes(joined(header | {"__metadata__": {"convprop": text}}, data))
 
 
+def scaled(found: dict, offset: list, scale: list) -> None:
+    """Give a description the unit of numbers."""
+    found.update(format_version=2, target_scaling={"offset": offset, "scale": scale})
+
+
 HUGE = 10**399
 
 
@@ -59,6 +64,8 @@ HUGE = 10**399
         (lambda d: d.update(normalisation={"offset": [0, 0], "scale": [1]}), "normalisation must"),
         (lambda d: d.update(loss={"kind": "hinge"}), "loss must be one of"),
         (lambda d: d.update(dtype=["float32"]), "dtype must be float32 or float64"),
+        (lambda d: d.update(format_version=2), "the description lacks target_scaling"),
+        (lambda d: scaled(d, [0.0], [1.0]), "target_scaling must be None for a loss other than"),
         # Numbers that are texts, or the other way round.
         (lambda d: d.update(normalisation={"offset": ["0"], "scale": ["1"]}), "normalisation must"),
         (lambda d: d.update(package_version=1), "package_version must be a string, got 1"),
@@ -226,6 +233,8 @@ def set_in(*way):
         (set_in("training", "layers", [[]]), "layer 1 must be an object with a kind"),
         (set_in("training", "input_shape", 5), "input_shape must be (channels, rows, columns)"),
         (set_in("training", "normalisation", {"x": 1}), "normalisation must be a list or null"),
+        (set_in("training", "target_scaling", {"offset": 1}), "target_scaling must be a list or"),
+        (set_in("training", "target_scaling", [[0, 0], [1, 1]]), "target_scaling must be None for"),
         (set_in("training", "seed", 10**400), "an integer of more than 64 bits"),
     ],
 )

@@ -63,6 +63,7 @@ def test_what_is_left_out_of_a_long_value_is_said():
         lambda text: cp.Network([cp.Dense(2)], (1, 4, 4), dtype=text),
         lambda text: cp.Network([cp.Dense(2)], (1, 4, 4)).save(f"/nowhere/{text}"),
         lambda text: data.load(text),
+        lambda text: data.load(f"{text}\0/{text}.npz"),
         lambda text: data.load("digits", size=(text, 3)),
         lambda text: cp.train(cp.Network([cp.Dense(2)], (1, 4, 4)), text, text),
     ],
@@ -105,7 +106,7 @@ def newer(tmp_path):
 
 
 def test_a_newer_model_cannot_command_the_terminal(newer, capsys):
-    fault = f"format version 9, written by convprop {SHOWN}; this one reads 1"
+    fault = f"format version 9, written by convprop {SHOWN}; this one reads 1 and 2"
     with refuses(ModelFileError, f"{newer}: {fault}"):
         cp.load(newer)
     assert inspect_file(newer).faults == [fault]

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,74 @@ def test_get_gives_what_set_took() -> None:
         assert cp.get_num_threads() == 3
     finally:
         cp.set_num_threads(before)
+
+
+LITTLE = """
+import resource, threading
+import convprop as cp
+cp.set_num_threads({threads})
+resource.setrlimit(resource.RLIMIT_AS, ({memory} << 20,) * 2)
+net = cp.Network([cp.Conv(4, 3), cp.Dense(3)], (1, 8, 8))
+import numpy as np
+images = np.zeros((40, 1, 8, 8), np.uint8)
+try:
+    {call}
+except cp.ConvpropError as error:
+    print(type(error).__name__, error)
+cp.set_num_threads(2)
+print(net.forward(images).shape, threading.active_count())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's addresses")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "net.forward(images)",
+        "cp.train(net, images, np.arange(40) % 3, epochs=1)",
+        "cp.ops.conv.forward(images.astype('f'), np.ones((1, 1, 3, 3), 'f'))",
+    ],
+)
+def test_threads_that_cannot_all_be_started_are_an_error_with_both_numbers(call: str) -> None:
+    script = LITTLE.format(threads=200, memory=1000, call=call)
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # Those of NumPy's own library take addresses, too.
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )
+    said, after = finished.stdout.splitlines()
+    match = re.fullmatch(
+        "TooFewThreads threads must be at most the ([0-9]+) that this process can start, got 200",
+        said,
+    )
+    assert match and 1 <= int(match[1]) < 200
+    assert (finished.returncode, finished.stderr, after) == (0, "", "(40, 3) 1")
+
+
+STEPS = """
+import time
+import numpy as np, convprop as cp
+
+net = cp.preset("lenet5", (1, 28, 28), 10)
+images, labels = np.zeros((512, 1, 28, 28), np.uint8), np.arange(512) % 10
+
+def seconds(threads):
+    cp.set_num_threads(threads)
+    started = time.perf_counter()
+    cp.train(net, images, labels, epochs=1, batch_size=64)
+    return time.perf_counter() - started
+
+seconds(1), seconds(64)
+print(min(seconds(64) for _ in range(3)) / min(seconds(1) for _ in range(3)))
+"""
+
+
+def test_more_threads_than_processors_give_way() -> None:
+    # Threads that spun for one that has no processor would take a hundred times as long.
+    finished = subprocess.run(
+        [sys.executable, "-c", STEPS], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(finished.stdout) < 40

@@ -12,7 +12,6 @@ import reference
 from convprop import schedules
 from convprop._native import engine
 from convprop.batches import SHUFFLE_STREAM
-from convprop.data.arrays import stratified_split
 from convprop.errors import InvalidInput, TrainingDiverged
 from convprop.run import SNAPSHOT_STEPS
 from refusal import refuses
@@ -407,18 +406,6 @@ def test_single_output_learns_yes_and_no():
     answers = (labels == 1).astype(int)
     cp.train(net, images, answers, epochs=60, batch_size=16, optimizer=cp.Adam(0.01))
     assert net.evaluate(images, answers).accuracy == 1.0
-
-
-def test_held_out_images_need_a_weight_too():
-    images, labels = blobs()
-    rows = stratified_split(labels, 0.2, small().seed)
-    for part, of in zip(("trained on", "held out"), rows, strict=True):
-        weights = np.ones(IMAGES)
-        weights[of] = 0
-        with refuses(
-            InvalidInput, f"sample_weight must be above 0 for some image {part}, got 0 for all"
-        ):
-            cp.train(small(), images, labels, validation=0.2, sample_weight=weights)
 
 
 @pytest.mark.parametrize(

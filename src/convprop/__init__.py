@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from convprop import (
+    _cpu,  # noqa: F401 - before all that an interpreter which it refuses would have to end with
     _startup,  # noqa: F401 - before all that takes time to import
     equations,
     initializers,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from convprop import _cpu
 from convprop.errors import ConvpropError, InvalidInput, invalid
-from convprop.processors import default_threads
+from convprop.processors import default_threads, processors
 
 if TYPE_CHECKING:
     from convprop import _engine as engine
@@ -36,7 +36,7 @@ else:
             return _Refusal(invalid("CONVPROP_ISA", rule, isa))
         chosen = importlib.import_module(f"convprop._engine_{isa}")
         try:
-            chosen.set_num_threads(default_threads())
+            chosen.set_num_threads(default_threads(), processors())
         except InvalidInput as error:
             return _Refusal(error)
         return chosen

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop.errors import invalid
-from convprop.losses import Loss, SoftmaxCrossEntropy
+from convprop.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.shown import brief, is_unicode
 from convprop.stack import Stack
 
-Normalisation = tuple[NDArray[Any], NDArray[Any]]
+Pair = tuple[NDArray[Any], NDArray[Any]]
+"""An offset and a scale."""
 
 
 def checked_loss(loss: object, layers: Stack) -> Loss:
@@ -39,25 +40,44 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 def checked_normalisation(
     value: tuple[ArrayLike, ArrayLike], layers: Stack, dtype: np.dtype[Any]
-) -> Normalisation:
+) -> Pair:
     """Return (offset, scale) as float64 (C,), finite in the network's dtype, too."""
     channels = layers.shapes[0][0]
-    try:
-        given = [np.asarray(part) for part in value]
-        offset, scale = (np.array(part, dtype=np.float64) for part in given)
-        # NumPy would read numbers in texts, too.
-        texts = any(part.dtype.kind in "US" for part in given)
-        right = offset.shape == scale.shape == (channels,) and not texts
-    except (TypeError, ValueError, OverflowError):
-        right = False
-    if not right or not np.isfinite([offset, scale]).all():
+    pair = _floats(value, channels)
+    if pair is None:
         rule = f"be an offset and a scale of {channels} finite numbers each"
         raise invalid("normalisation", rule, repr(value))
     with np.errstate(over="ignore"):
-        rounded = np.array([offset, scale]).astype(dtype)
+        rounded = np.array(pair).astype(dtype)
     if not np.isfinite(rounded).all():
         raise invalid("normalisation", f"be finite in {dtype.name}", repr(value))
-    return offset, scale
+    return pair
+
+
+def checked_target_scaling(value: tuple[ArrayLike, ArrayLike], layers: Stack, loss: Loss) -> Pair:
+    """Return (offset, scale) of a network's outputs as float64 (K,), each scale above 0."""
+    if not isinstance(loss, SquaredError):
+        rule = "be None for a loss other than SquaredError()"
+        raise invalid("target_scaling", rule, repr(loss))
+    pair = _floats(value, layers.outputs)
+    if pair is None or not (pair[1] > 0).all():
+        rule = f"be an offset and a scale above 0, of {layers.outputs} finite numbers each"
+        raise invalid("target_scaling", rule, repr(value))
+    return pair
+
+
+def _floats(value: tuple[ArrayLike, ArrayLike], length: int) -> Pair | None:
+    """Return an offset and a scale as float64 (length,), None if they are not finite ones."""
+    try:
+        given = [np.asarray(part) for part in value]
+        offset, scale = (np.array(part, dtype=np.float64) for part in given)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # NumPy would read numbers in texts, too.
+    texts = any(part.dtype.kind in "US" for part in given)
+    if texts or not offset.shape == scale.shape == (length,):
+        return None
+    return (offset, scale) if np.isfinite([offset, scale]).all() else None
 
 
 def checked_class_names(value: Iterable[object], layers: Stack) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convprop._native import engine
 from convprop.augmentation import Augment, mixup_share
+from convprop.brief import Brief
 from convprop.course import Course
 from convprop.data.stream import ImageStream, prefetched
 from convprop.network import Network
@@ -29,8 +30,8 @@ def order_of(seed: int, epoch: int, count: int) -> Indices:
     return np.argsort(bits, kind="stable")
 
 
-@dataclass
-class Data:
+@dataclass(repr=False)
+class Data(Brief):
     """Checked images and targets, and which of their rows are meant (None: all)."""
 
     images: Array | ImageStream
@@ -75,6 +76,8 @@ class Batches:
         self.network = network
         self.normalisation = network.lane_normalisation()
         self.rows = np.arange(len(data.targets)) if data.rows is None else data.rows
+        # What is drawn for an image goes by its number among those that weigh something.
+        self.numbers = None if data.weights is None else np.cumsum(data.weights > 0) - 1
         self.size = min(course.batch_size, len(self.rows))
         self.per_epoch = -(-len(self.rows) // course.batch_size)
         # A mixed image has no label of its own.
@@ -132,9 +135,10 @@ class Batches:
         places = np.arange(len(rows)) if index is None else index
         mean, scale = self.normalisation
         deviation = (1.0 / scale).astype(self.network.dtype)
+        numbers = rows if self.numbers is None else self.numbers[rows]
         seed = self.course.seed
         return engine.augment(
-            augment.settings(), images, places, rows, mean, deviation, seed, epoch
+            augment.settings(), images, places, numbers, mean, deviation, seed, epoch
         )
 
     def _mixed(self, share: float, batch: Batch) -> Batch:

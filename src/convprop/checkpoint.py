@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
 from convprop.described import positive
 from convprop.errors import ConvpropError, ModelFileError, invalid
 from convprop.files import check_writable, escaped, replace_file
@@ -40,6 +41,7 @@ class CheckpointError(ConvpropError):
     """A checkpoint is damaged, or of another training; the message names the file."""
 
 
+@checks_names
 @dataclass(frozen=True)
 class Checkpoints:
     """Where and how often a training writes its state.

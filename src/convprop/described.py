@@ -8,15 +8,25 @@ table of classes, so that reading a file never evaluates or imports anything it 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import numbers
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from convprop.arguments import check_names
 from convprop.errors import InvalidInput, ModelFileError, invalid
 from convprop.shown import brief
+
+
+class _SignatureOfInit:
+    """What a class takes is what its ``__init__`` does: `Described.__new__` tells nothing of it."""
+
+    def __get__(self, _: object, cls: type) -> inspect.Signature:
+        whole = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 class Described:
@@ -26,6 +36,13 @@ class Described:
 
     positional: ClassVar[tuple[str, ...]] = ()
     """The fields that the repr shows without their names."""
+
+    __signature__ = _SignatureOfInit()
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        if options:
+            check_names(cls.__name__, options, inspect.signature(cls).parameters)
+        return super().__new__(cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``kind`` and every field, defaults too: they may change, a file must not."""

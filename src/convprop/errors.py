@@ -15,6 +15,9 @@ class ConvpropError(Exception):
     Its lines quote files, and so may hold anything; what is shown of them is printable.
     """
 
+    resizable: bool = False
+    """Whether another ``size`` for all images mends it."""
+
     def __init__(self, *lines: str) -> None:
         super().__init__(*map(printable, lines))
 
@@ -30,6 +33,10 @@ class InvalidInput(ConvpropError, ValueError):
     received: object = None
 
 
+class UnknownArgument(InvalidInput, TypeError):
+    """A function or a class has no argument of that name; the message lists those it has."""
+
+
 class DataError(ConvpropError, ValueError):
     """A data file or folder cannot be used; the message names it."""
 
@@ -39,6 +46,14 @@ class DataError(ConvpropError, ValueError):
 
 class ModelFileError(ConvpropError, ValueError):
     """A model file is damaged, or describes something this version does not know."""
+
+
+class TooFewThreads(ConvpropError, RuntimeError):
+    """The system does not start as many threads as were asked for; the message has both numbers."""
+
+
+class OutOfMemory(ConvpropError, MemoryError):
+    """What was asked for takes more memory than there is; the message says how much."""
 
 
 class TrainingDiverged(ConvpropError, RuntimeError):

@@ -7,6 +7,7 @@ Sizes are (rows, columns); padding is (top, bottom, left, right).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Literal, TypeGuard
 
@@ -25,6 +26,10 @@ _PADDING_RULE = (
 
 # Large enough for any image, small enough that no size computed from it leaves 64 bits.
 LARGEST_INTEGER = 2**31 - 1
+
+# The engine counts what one map of an image holds, and one parameter, in 32 bits, rounded up to
+# whole lanes (LARGEST_SIZE of kernels/geometry.h).
+MOST_VALUES = 2**31 - 64
 
 
 def is_integer(value: object, smallest: int) -> TypeGuard[int]:
@@ -81,22 +86,35 @@ def resolve_padding(
     raise invalid("padding", _PADDING_RULE, repr(padding))
 
 
+def check_values(parameter: str, shape: Sequence[int]) -> None:
+    """Raise InvalidInput if an array of this shape has more values than the engine can count."""
+    if math.prod(shape) > MOST_VALUES:
+        raise invalid(parameter, f"have at most {MOST_VALUES} values", "x".join(map(str, shape)))
+
+
 def output_size(
     input_size: Pair,
     window: Pair,
     stride: Pair,
     padding: Sides,
     dilation: Pair = (1, 1),
+    channels: int = 1,
 ) -> Pair:
     """Return (Ho, Wo), the places where a window fits into its padded input.
 
     Ho = floor((H + top + bottom - dilation (k1 - 1) - 1) / stride) + 1, and Wo alike: with
     stride 1 and nothing else, the article's H - k1 + 1 by W - k2 + 1.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such place, or the padded input of all channels is too large for the engine.
     """
     padded = (
         input_size[0] + padding[0] + padding[1],
         input_size[1] + padding[2] + padding[3],
     )
+    check_values("padded input", (channels, *padded))
     extent = (dilation[0] * (window[0] - 1) + 1, dilation[1] * (window[1] - 1) + 1)
     if extent[0] > padded[0] or extent[1] > padded[1]:
         dilated = " with its dilation" if dilation != (1, 1) else ""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import Brief
 from convprop.errors import ModelFileError
 from convprop.json_text import parse
 from convprop.shown import brief, shortened
@@ -42,8 +43,8 @@ class Tensor:
     size: int
 
 
-@dataclass(frozen=True)
-class Header:
+@dataclass(frozen=True, repr=False)
+class Header(Brief):
     """What a file says of itself.
 
     Attributes

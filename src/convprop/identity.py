@@ -33,6 +33,7 @@ _PARTS = {
     "input_shape",
     "loss",
     "dtype",
+    "target_scaling",
     "settings",
     "data",
     "validation",
@@ -46,6 +47,7 @@ _UNSHOWN = {
     "data": "other images, labels or weights",
     "validation": "other images, labels or weights held out",
     "normalisation": "another normalisation",
+    "target_scaling": "another unit of the numbers",
 }
 """What cannot be shown in a few words."""
 
@@ -65,13 +67,14 @@ def identity(
     network: Network, course: Course, training: Data, held_out: Data | None
 ) -> dict[str, Any]:
     """Return it as it comes back from a file, where tuples are lists."""
-    normalisation = network.normalisation
+    normalisation, scaling = network.normalisation, network.target_scaling
     # Where several differ the first one is named: other layers come with other settings.
     parts = {
         "layers": [layer.to_dict() for layer in network.layers],
         "input_shape": list(network.input_shape),
         "loss": network.loss.to_dict(),
         "dtype": network.dtype.name,
+        "target_scaling": scaling and [part.tolist() for part in scaling],
         "settings": course.settings(),
         "data": training.fingerprint(),
         "validation": held_out and held_out.fingerprint(),
@@ -91,10 +94,14 @@ def read_identity(description: dict[str, Any]) -> dict[str, Any]:
         It could not; without the file's name.
     """
     trained = description.get("training")
+    if isinstance(trained, dict):
+        # Trainings of before there was one have none.
+        trained = {"target_scaling": None} | trained
     if not isinstance(trained, dict) or trained.keys() != _PARTS:
         raise invalid("training", f"hold {', '.join(sorted(_PARTS))}", brief(trained))
-    if not isinstance(normalisation := trained["normalisation"], list | None):
-        raise invalid("normalisation", "be a list or null", brief(normalisation))
+    for name in ("normalisation", "target_scaling"):
+        if not isinstance(pair := trained[name], list | None):
+            raise invalid(name, "be a list or null", brief(pair))
     read_blueprint(trained)
     if not isinstance(settings := trained["settings"], dict):
         raise invalid("settings", "be an object", brief(settings))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convprop import checkpoint, model_file
+from convprop.brief import Brief
 from convprop.checkpoint import CheckpointError
 from convprop.errors import InvalidInput, ModelFileError
 from convprop.header import Header, Tensor, read_header
@@ -24,8 +25,8 @@ MOST_HASHED = 1 << 30
 _NUMPY_NAMES = {"F32": "float32", "F64": "float64"}
 
 
-@dataclass
-class Inspection:
+@dataclass(repr=False)
+class Inspection(Brief):
     """What a file says of itself.
 
     Attributes

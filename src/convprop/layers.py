@@ -188,6 +188,7 @@ class Conv(Layer):
             pair("stride", self.stride),
             self._padding(size),
             pair("dilation", self.dilation),
+            channels,
         )
         return self.kernels, rows, columns
 
@@ -266,7 +267,8 @@ class Pool(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (C, Ho, Wo)."""
         size, stride, padding = self._window(input_shape)
-        return input_shape[0], *output_size(_maps(input_shape)[1], size, stride, padding)
+        channels, input_size = _maps(input_shape)
+        return channels, *output_size(input_size, size, stride, padding, channels=channels)
 
     def native(self, input_shape: Shape) -> dict[str, Any]:
         """Return the description that the engine's Plan takes."""

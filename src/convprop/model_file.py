@@ -2,12 +2,14 @@
 
 The tensors are the parameters by name. The metadata maps "convprop" to one JSON object:
 
-- format_version: 1
+- format_version: 1, or 2 with a target_scaling; a reader of 1 alone then refuses the file
 - package_version: the convprop that wrote it
 - input_shape, dtype, loss, layers, seed: what `Network` takes
 - conventions: which of several customary definitions each layer follows (kernel as in the
   article's Eq. 7 or Eq. 2, who wins a tie in a pooling, ...), for readers other than convprop
 - normalisation: null, or offset and scale for each channel, as exact decimal numbers
+- target_scaling: of a network that predicts numbers, the offset and scale of each, with which
+  an output times scale plus offset is the number; files without one are of version 1 and lack it
 - class_names, training_settings: null, or what is known
 
 Reading builds layers from a fixed table, runs no code that a file names, and compares every
@@ -24,8 +26,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from convprop.attributes import checked_class_names, checked_loss, checked_normalisation
+from convprop.attributes import (
+    Pair,
+    checked_class_names,
+    checked_loss,
+    checked_normalisation,
+    checked_target_scaling,
+)
 from convprop.described import from_dict, seed_number
 from convprop.errors import InvalidInput, ModelFileError, invalid
 from convprop.files import replace_file
@@ -37,11 +46,12 @@ from convprop.network import Network
 from convprop.shown import brief, shortened
 from convprop.stack import Stack, stack
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 METADATA_KEY = "convprop"
 
 MOST_LAYERS = 1000
 
+_PAIRS = ("normalisation", "target_scaling")
 _DTYPES = {"float32": "F32", "float64": "F64"}
 
 
@@ -94,9 +104,10 @@ def save(
 def _describe(network: Network) -> dict[str, Any]:
     from convprop import __version__
 
-    normalisation = network.normalisation
+    scaling = network.target_scaling
     return {
-        "format_version": FORMAT_VERSION,
+        # What a reader of version 1 would leave out would make every number a wrong one.
+        "format_version": 1 if scaling is None else 2,
         "package_version": __version__,
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
@@ -104,12 +115,15 @@ def _describe(network: Network) -> dict[str, Any]:
         "layers": [layer.to_dict() for layer in network.layers],
         "conventions": _conventions(network.stack),
         "seed": network.seed,
-        "normalisation": None
-        if normalisation is None
-        else {"offset": normalisation[0].tolist(), "scale": normalisation[1].tolist()},
+        "normalisation": _pair(network.normalisation),
+        **({} if scaling is None else {"target_scaling": _pair(scaling)}),
         "class_names": None if network.class_names is None else list(network.class_names),
         "training_settings": network.training_settings,
     }
+
+
+def _pair(value: tuple[NDArray[Any], NDArray[Any]] | None) -> dict[str, list[float]] | None:
+    return value and {"offset": value[0].tolist(), "scale": value[1].tolist()}
 
 
 def _conventions(layers: Stack) -> dict[str, str]:
@@ -176,23 +190,23 @@ def read_description(header: Header) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise ModelFileError("the description is not a JSON object")
     written, writer = description.get("format_version"), description.get("package_version")
-    if type(written) is not int or written != FORMAT_VERSION:
+    if type(written) is not int or written not in FORMAT_VERSIONS:
         by = writer if isinstance(writer, str) and len(writer) <= 40 else brief(writer)
+        known = " and ".join(map(str, FORMAT_VERSIONS))
         raise ModelFileError(
-            f"format version {brief(written)}, written by convprop {by};"
-            f" this one reads {FORMAT_VERSION}"
+            f"format version {brief(written)}, written by convprop {by}; this one reads {known}"
         )
-    for name in _FIELDS:
+    fields = _FIELDS if written == 1 else (*_FIELDS, "target_scaling")
+    for name in fields:
         if name not in description:
             raise ModelFileError(f"the description lacks {name}")
     for name in description:
-        if name not in _FIELDS:
+        if name not in fields:
             raise ModelFileError(f"the description has an unknown field {brief(name)}")
-    normalisation = description["normalisation"]
-    if normalisation is not None and not (
-        isinstance(normalisation, dict) and normalisation.keys() == {"offset", "scale"}
-    ):
-        raise ModelFileError("normalisation must be null or hold an offset and a scale")
+    for name in _PAIRS:
+        pair = description.get(name)
+        if pair is not None and not (isinstance(pair, dict) and pair.keys() == {"offset", "scale"}):
+            raise ModelFileError(f"{name} must be null or hold an offset and a scale")
     names, settings = description["class_names"], description["training_settings"]
     if not isinstance(writer, str):
         raise ModelFileError(f"package_version must be a string, got {brief(writer)}")
@@ -226,7 +240,8 @@ class Blueprint:
     loss: Loss
     seed: int
     dtype: np.dtype[Any]
-    normalisation: tuple[Any, Any] | None
+    normalisation: Pair | None
+    target_scaling: Pair | None
 
     def network(self) -> Network:
         """Return the network, with the first weights of its seed."""
@@ -234,13 +249,14 @@ class Blueprint:
             self.layers.layers, self.layers.shapes[0], self.loss, self.seed, self.dtype
         )
         network.normalisation = self.normalisation
+        network.target_scaling = self.target_scaling
         return network
 
 
 def read_blueprint(description: Mapping[str, Any]) -> Blueprint:
     """Return what the description of a model, or of a checkpoint's training, is of.
 
-    The latter has neither conventions nor class names, and its normalisation is a list.
+    The latter has neither conventions nor class names, and lists for offset and scale.
 
     Raises
     ------
@@ -260,13 +276,19 @@ def read_blueprint(description: Mapping[str, Any]) -> Blueprint:
         raise ModelFileError(f"dtype must be float32 or float64, got {brief(dtype)}")
     loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), layers)
     seed, precision = seed_number(description["seed"]), np.dtype(dtype)
-    if isinstance(normalisation := description["normalisation"], dict):
-        normalisation = normalisation["offset"], normalisation["scale"]
+    normalisation, scaling = (_offset_scale(description.get(name)) for name in _PAIRS)
     if normalisation is not None:
         normalisation = checked_normalisation(normalisation, layers, precision)
+    if scaling is not None:
+        scaling = checked_target_scaling(scaling, layers, loss)
     if (names := description.get("class_names")) is not None:
         checked_class_names(names, layers)
-    return Blueprint(layers, loss, seed, precision, normalisation)
+    return Blueprint(layers, loss, seed, precision, normalisation, scaling)
+
+
+def _offset_scale(value: Any) -> Pair | None:
+    """Return offset and scale: a model file names them, a checkpoint has them in order."""
+    return (value["offset"], value["scale"]) if isinstance(value, dict) else value
 
 
 def check_tensors(blueprint: Blueprint, tensors: Mapping[str, Tensor]) -> None:

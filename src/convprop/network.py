@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple, cast
@@ -13,18 +14,22 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop import summary as summaries
 from convprop._native import engine
+from convprop.arguments import checks_names
 from convprop.attributes import (
     checked_class_names,
     checked_dtype,
     checked_loss,
     checked_normalisation,
+    checked_target_scaling,
 )
+from convprop.brief import Brief
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.described import seed_number
-from convprop.errors import invalid
+from convprop.errors import OutOfMemory, invalid
 from convprop.layers import Layer, Shape
-from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
+from convprop.memory import free_memory
 from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
@@ -37,6 +42,10 @@ Array = NDArray[Any]
 # threads, as far as the maps of all layers fit into so many bytes. No output depends on it.
 PREDICT_BATCH = 256
 PREDICT_BYTES = 1 << 28
+# Plans of fewer bytes are made without a look at the memory that is free.
+CHECKED_BYTES = 1 << 26
+# Of more layers a repr leaves out those in the middle.
+MOST_SHOWN = 16
 # Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
@@ -48,8 +57,8 @@ class Evaluation(NamedTuple):
     accuracy: float | None
 
 
-@dataclass(frozen=True)
-class LayerPass:
+@dataclass(frozen=True, repr=False)
+class LayerPass(Brief):
     """What went through one layer, forward and back.
 
     Attributes
@@ -70,14 +79,19 @@ class LayerPass:
     gradients: dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Backpropagation:
+@dataclass(frozen=True, repr=False)
+class Backpropagation(Brief):
     """The loss, every layer's pass, dE/d(normalised images), and all gradients by name."""
 
     loss: float
     layers: tuple[LayerPass, ...]
     input_delta: Array
     gradients: dict[str, Array]
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.backpropagation(self)
 
 
 class Network:
@@ -100,6 +114,10 @@ class Network:
         By name ("conv1.weight", "conv1.bias", ...): the arrays that training updates.
     training_settings : dict or None
         How it was trained; a model file keeps it.
+    target_scaling : (offset, scale) or None
+        Of a network that predicts numbers: their unit. Where it is given, targets and what
+        ``predict`` returns are numbers in that unit, while the raw outputs and the loss are those
+        of (number - offset) / scale, which training learns best where it has a size of about 1.
 
     Raises
     ------
@@ -107,6 +125,7 @@ class Network:
         A stack whose layers do not fit one another; the message traces the shapes.
     """
 
+    @checks_names
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -122,6 +141,7 @@ class Network:
         self._parameters = Parameters(first_values(self.stack, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
+        self._target_scaling: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
         self._plans: dict[tuple[str, bool], tuple[tuple[int, int], Any]] = {}
 
@@ -167,6 +187,27 @@ class Network:
         self._normalisation = checked
 
     @property
+    def target_scaling(self) -> tuple[Array, Array] | None:
+        """(offset, scale), float64 (K,): a number is output * scale + offset. Or None."""
+        return self._target_scaling
+
+    @target_scaling.setter
+    def target_scaling(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
+        checked = None if value is None else checked_target_scaling(value, self.stack, self.loss)
+        self._target_scaling = checked
+
+    @property
+    def predicts_numbers(self) -> bool:
+        """Whether the outputs are numbers, and not what speaks for classes.
+
+        They are where the loss is the squared error and classes have no names. A network that
+        labels have taught by the squared error should be given its ``class_names``.
+        """
+        if self._target_scaling is not None:
+            return True
+        return isinstance(self.loss, SquaredError) and self._class_names is None
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """The classes' names in the order of the outputs, or None."""
         return self._class_names
@@ -176,7 +217,16 @@ class Network:
         self._class_names = None if value is None else checked_class_names(value, self.stack)
 
     def __repr__(self) -> str:
-        return f"Network({list(self.layers)}, input_shape={self.input_shape}, loss={self.loss})"
+        layers = [repr(layer) for layer in self.layers]
+        if len(layers) > MOST_SHOWN:
+            layers[MOST_SHOWN - 2 : -1] = [f"... {len(layers) - MOST_SHOWN + 1} more ..."]
+        shape = f"input_shape={self.input_shape}"
+        return f"Network([{', '.join(layers)}], {shape}, loss={self.loss})"
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.network(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans hold native memory and are made again when needed.
@@ -190,7 +240,7 @@ class Network:
         key = (batch_size, engine.get_num_threads())
         kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
         if kept is None or kept[0] != key:
-            made = self._made(engine.Plan, mode, batch_size)
+            made = self._made_plan(mode, batch_size)
             made.bind(list(self.parameters.values()))
             kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
@@ -202,25 +252,23 @@ class Network:
     def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
-        return int(self._made(engine.plan_bytes, mode, batch))
+        try:
+            return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+        except MemoryError:
+            rule = "take less memory than a process can address"
+            raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made(self, make: Callable[..., Any], mode: str, batch_size: int) -> Any:
-        """Return what ``make`` makes of a plan, or say what memory it would take."""
-        try:
-            return make(*self._plan_arguments(mode, batch_size))
-        except MemoryError:
-            pass
-        what = f"a batch of {batch_size:,} images takes"
-        # From here on a plan grows by as much for each image; some of it for sixteen at once.
-        some = 16 if batch_size <= 1024 else 1024
-        try:
-            first, second = (
-                engine.plan_bytes(*self._plan_arguments(mode, n)) for n in (some, 2 * some)
-            )
-        except MemoryError:
-            raise MemoryError(f"{what} more than there is") from None
-        size = first + (second - first) * (batch_size - some) / some
-        raise MemoryError(f"{what} about {size / 1e9:,.1f} GB")
+    def _made_plan(self, mode: str, batch_size: int) -> Any:
+        """Return a new plan; raise OutOfMemory where it would not fit into what is free.
+
+        The system gives memory as it is written to, and ends a process that writes to more than
+        there is.
+        """
+        size = self.plan_bytes(mode, batch_size)
+        if size < CHECKED_BYTES or size <= (free_memory() or size):
+            with suppress(MemoryError):
+                return engine.Plan(*self._plan_arguments(mode, batch_size))
+        raise OutOfMemory(f"a batch of {batch_size:,} images takes {size / 1e9:,.1f} GB")
 
     def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
         return (
@@ -263,7 +311,24 @@ class Network:
         self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
     ) -> Array:
         """Return targets as the engine takes them: int32 (N,) labels or floats (N, K)."""
-        return as_targets(targets, count, self.stack, self.loss, self.dtype, parameter, training)
+        return as_targets(
+            targets,
+            count,
+            self.stack,
+            self.loss,
+            self.dtype,
+            parameter,
+            training,
+            self._target_scaling,
+        )
+
+    def are_labels(self, targets: ArrayLike) -> bool:
+        """Whether targets name classes, so that there is an accuracy."""
+        array = np.asarray(targets)
+        if self._target_scaling is not None:
+            return False
+        numbers = isinstance(self.loss, SquaredError) and array.dtype.kind == "f"
+        return array.ndim == 1 and not numbers
 
     def forward(self, images: ArrayLike | ImageStream) -> Array:
         """Return the raw outputs of the last layer.
@@ -333,8 +398,21 @@ class Network:
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
     def predict(self, images: ArrayLike | ImageStream) -> Array:
-        """Return what the loss makes of the raw outputs, (N, K): probabilities, as a rule."""
-        return self._joined(images, self.loss.prediction)
+        """Return what the loss makes of the raw outputs, (N, K).
+
+        As a rule probabilities; of a network that predicts numbers, these in the unit of
+        ``target_scaling``, as float64 where there is one.
+        """
+        return self._joined(images, self.prediction_of)
+
+    def prediction_of(self, outputs: Array) -> Array:
+        """Return what ``predict`` does, by raw outputs (N, K)."""
+        if self._target_scaling is None:
+            return self.loss.prediction(outputs)
+        offset, scale = self._target_scaling
+        # Beside 1.7e9 float32 tells steps of 128 apart.
+        numbers: Array = outputs.astype(np.float64) * scale + offset
+        return numbers
 
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
@@ -361,16 +439,17 @@ class Network:
         images : array_like or ImageStream
             As for ``forward``.
         targets : array_like
-            (N,) labels or (N, K) floats.
+            (N,) labels, or (N, K) numbers in the unit of ``target_scaling``; (N,) for one output.
         sample_weight : array_like, optional
-            (N,) numbers of at least 0.
+            (N,) numbers of at least 0; images of weight 0 are left out.
         """
         checked = self.as_source(images)
         count = checked.shape[0]
-        labels = np.asarray(targets).ndim == 1
+        labels = self.are_labels(targets)
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
-        return self.measure(checked, wanted, weights, None, labels)
+        rows = None if weights is None or weights.all() else np.flatnonzero(weights)
+        return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(
         self,
@@ -473,7 +552,7 @@ class Network:
         images : int, optional
             How many uint8 images it will train on; None: one batch.
         optimizer : Optimizer
-            What it will train with.
+            What it will train with. Both tell something with a batch size only.
         """
         return summaries.summary(self, batch_size, images, optimizer)
 
@@ -484,7 +563,8 @@ class Network:
 
         A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
         long as Python runs, or until the notebook runs the same cell again, or ``close()``.
-        Training on the page changes a copy of the network.
+        Training on the page changes a copy of the network. Of one that predicts numbers it shows
+        the raw outputs, without their ``target_scaling``, beside targets that are labels.
 
         Parameters
         ----------

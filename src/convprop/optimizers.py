@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import Brief
 from convprop.described import Described, below_one, flag, non_negative, positive, table
 from convprop.errors import invalid
 
@@ -177,8 +178,8 @@ OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta)
 """The optimizers by their kind."""
 
 
-@dataclass
-class OptimizerState:
+@dataclass(repr=False)
+class OptimizerState(Brief):
     """What an optimizer has gathered, for the next training to go on with.
 
     `convprop.train` fills a new one, and goes on with one that it has filled: with the same

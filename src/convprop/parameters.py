@@ -15,6 +15,9 @@ from convprop.stack import Stack
 
 Array = NDArray[Any]
 
+# Of more a repr tells how many.
+MOST_SHOWN = 16
+
 
 class Parameters(Mapping[str, Array]):
     """The live parameters by name: the arrays that training updates in place.
@@ -49,8 +52,10 @@ class Parameters(Mapping[str, Array]):
         return len(self._arrays)
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.items())
-        return f"Parameters({shapes})"
+        shapes = [f"{name} {array.shape}" for name, array in self.items()]
+        if len(shapes) > MOST_SHOWN:
+            shapes[MOST_SHOWN - 1 :] = [f"... {len(shapes) - MOST_SHOWN + 1} more"]
+        return f"Parameters({', '.join(shapes)})"
 
 
 def first_values(layers: Stack, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from convprop.arguments import checks_names
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
 from convprop.layers import (
@@ -58,6 +59,14 @@ class Preset:
     batch_size: int
     epochs: int
     label_smoothing: float = 0.0
+
+    def network(self, input_shape: Sequence[int], classes: int, seed: int = 0) -> Network:
+        """Return a new network for images of (C, H, W); errors are those of `preset`."""
+        if not is_integer(classes, 2):
+            raise invalid("classes", "be an integer of at least 2", repr(classes))
+        shape = image_shape(input_shape)
+        loss = SoftmaxCrossEntropy(label_smoothing=self.label_smoothing)
+        return Network(preset_layers(self, shape, classes), shape, loss, seed)
 
 
 def _digits(input_shape: Shape, classes: int) -> list[Layer]:
@@ -265,6 +274,7 @@ PRESETS = {entry.name: entry for entry in _ALL}
 NAMES = tuple(PRESETS)
 
 
+@checks_names
 def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -> Network:
     """Return a new network of the preset ``name`` for images of (C, H, W) and ``classes``.
 
@@ -277,11 +287,7 @@ def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -
     entry = PRESETS.get(name)
     if entry is None:
         raise invalid("preset", f"be one of {', '.join(NAMES)}", repr(name))
-    if not is_integer(classes, 2):
-        raise invalid("classes", "be an integer of at least 2", repr(classes))
-    shape = image_shape(input_shape)
-    loss = SoftmaxCrossEntropy(label_smoothing=entry.label_smoothing)
-    return Network(preset_layers(entry, shape, classes), shape, loss, seed)
+    return entry.network(input_shape, classes, seed)
 
 
 def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
@@ -299,7 +305,9 @@ def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
         smallest = _smallest(entry, shape[0], outputs)
         rule = f"be at least {smallest}x{smallest} for the preset {entry.name}"
         received = f"{shape[1]}x{shape[2]} ({error})"
-        raise invalid("images", rule, received) from None
+        too_small = invalid("images", rule, received)
+        too_small.resizable = True
+        raise too_small from None
     return layers
 
 

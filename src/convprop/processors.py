@@ -17,9 +17,7 @@ MOST_THREADS = 1024
 def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
     """Return ``CONVPROP_NUM_THREADS``, or else the smallest of these, at least 1.
 
-    - the processors in the process's affinity mask;
-    - the quota of its control groups, rounded up: two threads with 1.5 processors between them
-      wait for a quarter of the time, and do half as much again as one;
+    - the processors that the process may use;
     - ``OMP_NUM_THREADS``, if it is a number: joblib limits its workers by it, batch systems
       their jobs.
 
@@ -40,13 +38,22 @@ def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Pa
             rule = f"be a whole number from 1 to {MOST_THREADS}"
             raise invalid("CONVPROP_NUM_THREADS", rule, given)
         return int(given)
-    limits = [MOST_THREADS, affinity()]
-    if math.isfinite(quota := cpu_quota(root)):
-        limits.append(math.ceil(quota))
+    limits = [MOST_THREADS, processors(root)]
     # "4,2" gives the nested levels of parallelism after the first.
     if level := re.fullmatch("([0-9]{1,9})(,.*)?", environment.get("OMP_NUM_THREADS", "").strip()):
         limits.append(int(level[1]))
     return max(1, min(limits))
+
+
+def processors(root: Path = Path("/")) -> int:
+    """Return how many processors the process may use: the smaller of these, at least 1.
+
+    - those in its affinity mask;
+    - the quota of its control groups, rounded up: two threads with 1.5 processors between them
+      wait for a quarter of the time, and do half as much again as one.
+    """
+    quota = cpu_quota(root)
+    return max(1, min(affinity(), math.ceil(quota) if math.isfinite(quota) else MOST_THREADS))
 
 
 def affinity() -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convprop._native import engine
+from convprop.brief import Brief
 from convprop.geometry import positive_integer
 from convprop.layers import Activation, Flatten, L2Pool, MaxPool
 from convprop.network import Network
@@ -88,8 +89,8 @@ class PassTime:
         }
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Brief):
     """What ``profile`` measured.
 
     Attributes

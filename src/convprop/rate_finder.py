@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop._native import engine
+from convprop.arguments import checks_names
+from convprop.brief import Brief
 from convprop.data.stream import ImageStream
 from convprop.described import positive
 from convprop.errors import TrainingDiverged, invalid
@@ -38,8 +40,8 @@ _BELOW_BEST = 4.0
 _LEAST_FALL = 1 / 20
 
 
-@dataclass(frozen=True)
-class RateCurve:
+@dataclass(frozen=True, repr=False)
+class RateCurve(Brief):
     """The loss by the learning rate.
 
     Attributes
@@ -77,6 +79,7 @@ class _Sweep(Schedule):
         return float(engine.exp(exponent)[0])
 
 
+@checks_names
 def find_rate(
     network: Network,
     images: ArrayLike | ImageStream,

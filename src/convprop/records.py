@@ -74,3 +74,14 @@ class History(list[EpochRecord]):
         super().__init__(records)
         self.passed_over: list[str] = []
         """What was wrong with newer checkpoints than the one gone on from."""
+
+    def __repr__(self) -> str:
+        last = self[-1]._asdict() if self else {}
+        names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+        known = [f", {name}={last[name]:.4g}" for name in names if last.get(name) is not None]
+        return f"History({len(self):,} epochs{''.join(known)})"
+
+    def _repr_html_(self) -> str:
+        from convprop import html_forms
+
+        return html_forms.history(self)

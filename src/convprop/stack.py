@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import LARGEST_INTEGER, check_size, is_integer
+from convprop.geometry import check_size, check_values, is_integer
 from convprop.layers import Layer, Shape, shape_text
 
 
@@ -72,9 +72,9 @@ def stack(layers: Iterable[Layer], input_shape: Sequence[int]) -> Stack:
     for layer, name in zip(checked, names, strict=True):
         try:
             shape = layer.output_shape(shapes[-1])
-            if math.prod(shape) > LARGEST_INTEGER:
-                rule = f"have at most {LARGEST_INTEGER} values for an image"
-                raise invalid("output", rule, shape_text(shape))
+            check_values("output", shape)
+            for part, size in layer.parameter_shapes(shapes[-1]).items():
+                check_values(part, size)
         except InvalidInput as error:
             trace = f"{_trace(names, shapes)} -> {name}"
             raise InvalidInput(f"{error}, at {name} = {layer!r}: {trace}") from None
@@ -119,7 +119,9 @@ def image_shape(input_shape: Sequence[int]) -> Shape:
     ):
         rule = "be (channels, rows, columns), each a positive integer"
         raise invalid("input_shape", rule, repr(input_shape))
-    return tuple(int(length) for length in input_shape)
+    shape = tuple(int(length) for length in input_shape)
+    check_values("input_shape", shape)
+    return shape
 
 
 def _trace(names: Sequence[str], shapes: Sequence[Shape]) -> str:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convprop.errors import invalid
 from convprop.geometry import positive_integer
 from convprop.layers import shape_text
 from convprop.memory import training_memory
@@ -34,6 +35,8 @@ def summary(
     times as many); memory is what one image's output of the layer takes. With a batch size, a
     second table tells the peak of memory in training.
     """
+    if batch_size is None and images is not None:
+        raise invalid("images", "be None unless a batch_size is given", images)
     stack, itemsize = network.stack, network.dtype.itemsize
     parameters = sum(array.nbytes for array in network.parameters.values())
     shapes = f"{shape_text(stack.shapes[0])} -> {shape_text(stack.shapes[-1])}"

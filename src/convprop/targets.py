@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.data.arrays import as_labels
-from convprop.errors import invalid
+from convprop.errors import InvalidInput, invalid
 from convprop.losses import Loss, SquaredError
 from convprop.stack import Stack
 
@@ -21,32 +21,42 @@ def as_targets(
     dtype: np.dtype[Any],
     parameter: str = "targets",
     training: bool = False,
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> NDArray[Any]:
     """Return targets as the engine takes them: int32 (N,) labels or floats (N, K).
 
     Labels for a single output are the target 0 or 1 itself; they and floats (N,) for a single
-    output become (N, 1). ``training`` refuses labels that name one class only.
+    output become (N, 1). ``training`` refuses labels that name one class only, and numbers that
+    vary by little more than the dtype rounds them by. With an offset and a ``scaling`` the
+    targets are numbers, integers too, in another unit than the outputs.
     """
     array = np.asarray(targets)
-    if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and array.dtype.kind == "f"):
+    numbers = array.dtype.kind == "f" or scaling is not None
+    if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and numbers):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
-        return _floats(floats, count, stack, loss, dtype, parameter)
+        exact = _numbers(floats, count, stack, loss, dtype, parameter, scaling)
+        wanted = np.ascontiguousarray(exact, dtype=dtype)
+        if training:
+            check_rounding(exact, wanted, parameter)
+        return wanted
+    if scaling is not None:
+        raise _no_values(parameter, count, stack, array)
     classes = max(stack.outputs, 2)
     labels = as_labels(array, count, classes, parameter, several_classes=training)
     return labels.astype(dtype)[:, np.newaxis] if stack.outputs == 1 else labels
 
 
-def _floats(
+def _numbers(
     array: NDArray[Any],
     count: int,
     stack: Stack,
     loss: Loss,
     dtype: np.dtype[Any],
     parameter: str,
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> NDArray[Any]:
     if array.shape != (count, stack.outputs):
-        rule = f"have shape ({count}, {stack.outputs}), a value for each image and output"
-        raise invalid(parameter, rule, f"shape {array.shape}, with {stack.trace()}")
+        raise _no_values(parameter, count, stack, array)
     if array.dtype.kind not in "buif":
         raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
     if not np.isfinite(array).all():
@@ -54,4 +64,35 @@ def _floats(
     if not isinstance(loss, SquaredError) and (array.min() < 0 or array.max() > 1):
         outside = array.min() if array.min() < 0 else array.max()
         raise invalid(parameter, f"lie in 0..1 for {loss}", outside)
-    return np.ascontiguousarray(array, dtype=dtype)
+    if scaling is not None:
+        offset, scale = scaling
+        array = (array - offset) / scale
+    if (largest := np.abs(array).max()) > np.finfo(dtype).max:
+        raise invalid(parameter, f"fit in {dtype}, the network's dtype", f"{largest:.7g}")
+    return array
+
+
+def _no_values(parameter: str, count: int, stack: Stack, received: NDArray[Any]) -> InvalidInput:
+    rule = f"have shape ({count}, {stack.outputs}), a value for each image and output"
+    return invalid(parameter, rule, f"shape {received.shape}, with {stack.trace()}")
+
+
+def check_rounding(given: NDArray[Any], rounded: NDArray[Any], parameter: str) -> None:
+    """Refuse numbers (N, K) whose differences are lost, as those of 1.7e9 + 1 and + 2 in float32.
+
+    Raises
+    ------
+    InvalidInput
+        A column is rounded by more than a fiftieth of its spread.
+    """
+    # Integers are subtracted as such: float64 has not all beyond 2**53.
+    exact = given if given.dtype == np.int64 else given.astype(np.float64)
+    low, high = exact.min(axis=0), exact.max(axis=0)
+    with np.errstate(invalid="ignore"):
+        lost = np.abs(exact - rounded.astype(exact.dtype)).max(axis=0)
+    spread = high.astype(np.float64) - low.astype(np.float64)
+    wrong = (low < high) & (lost > spread / 50)
+    if wrong.any():
+        column = int(np.argmax(wrong))
+        rule = f"vary by more than {rounded.dtype} rounds them by: subtract their mean"
+        raise invalid(parameter, rule, f"{low[column]} to {high[column]} in column {column}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from convprop._native import engine
 from convprop.geometry import positive_integer
-from convprop.processors import MOST_THREADS
+from convprop.processors import MOST_THREADS, processors
 
 
 def set_num_threads(threads: int) -> None:
-    """Let every later call use ``threads`` threads; raise InvalidInput unless in 1 .. 1024."""
-    engine.set_num_threads(positive_integer("threads", threads, MOST_THREADS))
+    """Let every later call use ``threads`` threads; raise InvalidInput unless in 1 .. 1024.
+
+    They are started when a call first needs them; TooFewThreads where the system does not.
+    """
+    engine.set_num_threads(positive_integer("threads", threads, MOST_THREADS), processors())
 
 
 def get_num_threads() -> int:

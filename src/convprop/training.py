@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convprop.arguments import checks_names
 from convprop.augmentation import Augment
 from convprop.batches import Data
 from convprop.checkpoint import Checkpoints
@@ -32,6 +33,7 @@ Array = NDArray[Any]
 __all__ = ["BatchRecord", "EpochRecord", "History", "train"]
 
 
+@checks_names
 def train(
     network: Network,
     images: ArrayLike | ImageStream,
@@ -72,7 +74,8 @@ def train(
         (N, C, H, W), (N, H, W, C) or (N, H, W); uint8 stays uint8. A stream is read batch by
         batch.
     labels : array_like
-        (N,) integers in 0..K-1, or (N, K) floats.
+        (N,) integers in 0..K-1; or (N, K) floats, (N,) for one output, in the unit of the
+        network's ``target_scaling``.
     optimizer : Optimizer
     schedule : Schedule, optional
         Its factor multiplies the optimizer's learning rate at each step.
@@ -85,12 +88,14 @@ def train(
     shuffle : bool
         A new order each epoch; False: the order given.
     sample_weight : array_like, optional
-        (N,) numbers of at least 0. An image of weight 0 takes no part.
+        (N,) numbers of at least 0. An image of weight 0 takes no part: split, normalisation,
+        batches and weights are those of the others alone, to the bit.
     class_weight : "balanced" or mapping, optional
         What multiplies the weights of a class's training images: N / (K times its images), or
         the mapping's number for its label.
     balanced_batches : bool
-        Take images of every class equally often; rare ones come several times in an epoch.
+        Take images of every class equally often; rare ones come several times in an epoch. It
+        needs shuffle.
     normalise : bool
         If the network has no normalisation yet, give it the training images' channel means
         and standard deviations; for these a stream is read once more, before the first epoch.
@@ -167,12 +172,17 @@ def train(
     for parameter, hook in vars(hooks).items():
         if hook is not None and not callable(hook):
             raise invalid(parameter, "be None or callable", repr(hook))
+    _check_agreement(course)
     training, held_out = _sets(network, images, labels, validation, sample_weight, course.seed)
     _weigh_classes(training, class_weight)
     if balanced_batches and training.targets.ndim != 1:
         raise invalid("balanced_batches", "be False where targets are no labels", "True")
     if stopping is not None and held_out is None and stopping.measure != "loss":
         raise invalid("validation", f"be given for {stopping}", "None")
+    no_labels = held_out is not None and not held_out.labels
+    if stopping is not None and stopping.measure == "validation_accuracy" and no_labels:
+        rule = "have another measure where the targets of validation are no labels"
+        raise invalid("stopping", rule, repr(stopping))
     if checkpoints is not None:
         checkpoints.check(resume)
     before = network.normalisation, network.training_settings
@@ -194,6 +204,16 @@ def _instance(parameter: str, value: object, kind: type, rule: str) -> None:
         raise invalid(parameter, rule, repr(value))
 
 
+def _check_agreement(course: Course) -> None:
+    """Raise InvalidInput that names both of two settings of which one would have no effect."""
+    if course.balanced and not course.shuffle:
+        rule = "be True with balanced_batches=True, which takes images in an order of its own"
+        raise invalid("shuffle", rule, "False")
+    if course.augment is not None and course.augment.mixup and course.batch_size == 1:
+        rule = f"be at least 2 for {course.augment}, which mixes images of a batch"
+        raise invalid("batch_size", rule, 1)
+
+
 def _share(parameter: str, value: object) -> float:
     return number(parameter, value, "be a number above 0 and below 1", math.ulp(0.0), 1.0)
 
@@ -209,30 +229,25 @@ def _sets(
     """Return the checked training set and what is held out of it or given for validation."""
     checked = network.as_source(images)
     count = checked.shape[0]
-    named = np.asarray(labels).ndim == 1
+    named = network.are_labels(labels)
     targets = network.as_targets(labels, count, "labels", training=True)
     weights = as_weights(sample_weight, count)
-    training = Data(checked, targets, named, weights)
+    taking_part = None if weights is None else np.flatnonzero(weights)
+    training = Data(checked, targets, named, weights, taking_part)
     held_out = None
     if isinstance(validation, tuple) and len(validation) == 2:
         others = network.as_source(validation[0], "validation images")
-        named = np.asarray(validation[1]).ndim == 1
+        named = network.are_labels(validation[1])
         wanted = network.as_targets(validation[1], others.shape[0], "validation labels")
         held_out = Data(others, wanted, named)
     elif validation is not None:
         rule = "be None, (images, labels) or a number above 0 and below 1"
         fraction = number("validation", validation, rule, math.ulp(0.0), 1.0)
-        classes = targets if targets.ndim == 1 else np.zeros(count, dtype=np.int32)
-        training.rows, rows = stratified_split(classes, fraction, seed)
-        held_out = Data(checked, targets, named, weights, rows)
-    if weights is not None:
-        for part, which in ((training, "trained on"), (held_out, "held out")):
-            if part is not None and part.weights is not None:
-                rows = np.arange(count) if part.rows is None else part.rows
-                part.rows = rows[weights[rows] > 0]
-                if len(part.rows) == 0:
-                    rule = f"be above 0 for some image {which}"
-                    raise invalid("sample_weight", rule, "0 for all")
+        rows = np.arange(count) if taking_part is None else taking_part
+        classes = targets[rows] if targets.ndim == 1 else np.zeros(len(rows), dtype=np.int32)
+        kept, measured = stratified_split(classes, fraction, seed)
+        training.rows, held_out_rows = rows[kept], rows[measured]
+        held_out = Data(checked, targets, named, weights, held_out_rows)
     return training, held_out
 
 
@@ -247,10 +262,11 @@ def _weigh_classes(
         raise invalid("class_weight", "be None where targets are no labels", repr(class_weight))
     rows = slice(None) if training.rows is None else training.rows
     present, counts = np.unique(targets[rows], return_counts=True)
-    factors = np.ones(int(targets.max()) + 1)
+    known = np.unique(targets)
+    factors = np.ones(int(known[-1]) + 1)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():
-            if not is_integer(label, 0) or label >= len(factors):
+            if not is_integer(label, 0) or label not in known:
                 raise invalid("class_weight", "name classes of the labels", repr(label))
             factors[label] = positive("class_weight", weight)
     elif isinstance(class_weight, str) and class_weight == "balanced":

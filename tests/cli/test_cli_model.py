@@ -25,7 +25,8 @@ from convprop.cli import check as check_command
 def test_evaluate(
     capsys: pytest.CaptureFixture[str], model: Path, stripes_file: Path, stripes_folder: Path
 ) -> None:
-    assert cli.run(["evaluate", str(model), str(stripes_file), "--json"]) == 0
+    words = ["evaluate", str(model), str(stripes_file), "--json"]
+    assert cli.run([*words, "--part", "test"]) == 0
     shown = capsys.readouterr()
     record = json.loads(shown.out)
     network, test = cp.load(model), data.load(stripes_file).test
@@ -37,7 +38,10 @@ def test_evaluate(
 
     assert cli.run(["evaluate", str(model), str(stripes_folder), "--part", "train"]) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith(f"data      {stripes_folder}: 16 train images\n")
+    data_line = (
+        f"data      {stripes_folder}: 16 of 20 images (those that training on it would see)\n"
+    )
+    assert shown.out.startswith(data_line)
     assert re.search(r"^result    accuracy 100\.00 %, loss \d\.\d{4}$", shown.out, re.M)
     assert "\nmistakes  0 of 16\n" in shown.out
 
@@ -55,8 +59,8 @@ def test_evaluate_names_the_commonest_mistakes(
     assert lying > standing
     assert cli.run(["evaluate", str(model), str(tmp_path / "s.npz"), "--part", "train"]) == 0
     mistakes = (
-        f"mistakes  {len(part)} of {len(part)}, took standing for lying ({lying}x),"
-        f" took lying for standing ({standing}x)"
+        f"mistakes  {len(part)} of {len(part)}, true standing called lying ({lying}x),"
+        f" true lying called standing ({standing}x)"
     )
     assert mistakes in unfolded(capsys.readouterr().out)
 
@@ -94,7 +98,7 @@ def test_evaluate_streamed_holds_no_more_than_some_batches(tmp_path: Path) -> No
     for option in ([], ["--stream"]):
         words = [sys.executable, "-c", measured, *map(str, arguments), *option]
         result = subprocess.run(words, capture_output=True, text=True, check=True)
-        assert "4,800 train images" in result.stdout
+        assert "4,800 of 6,000 images" in result.stdout
         peaks.append(int(result.stdout.splitlines()[-1]))
     # All images take 59 million bytes, and ten batches, as many as are ever read, 31 million.
     assert peaks[0] - peaks[1] > 20e6
@@ -108,8 +112,9 @@ def test_evaluate_of_fewer_classes_than_a_model_without_names_has(
     net.save(tmp_path / "net")
     assert cli.run(["evaluate", str(tmp_path / "net"), str(stripes_file), "--json"]) == 0
     shown = capsys.readouterr()
-    assert "took lying for 4 (10x), took standing for 4 (10x)" in unfolded(shown.err)
-    assert np.array(json.loads(shown.out)["confusion"])[:2, 4].tolist() == [10, 10]
+    mistakes = "true lying called 4 (50x), true standing called 4 (50x)"
+    assert mistakes in unfolded(shown.err)
+    assert np.array(json.loads(shown.out)["confusion"])[:2, 4].tolist() == [50, 50]
 
 
 def test_data_that_does_not_fit_the_model_is_refused(
@@ -117,9 +122,10 @@ def test_data_that_does_not_fit_the_model_is_refused(
 ) -> None:
     images, labels = stripes(20, (9, 8))
     path = tmp_path / "s.npz"
-    np.savez(path, images=images, labels=labels)
+    np.savez(path, images=images, labels=labels, class_names=["lying", "standing"])
     assert cli.run(["evaluate", str(model), str(path)]) == 1
-    rule = f"{path} must hold images of 1x8x8 to fit {model}, got 1x9x8"
+    rule = f"{path} must hold images of 1x8x8 to fit {model}, got 1x9x8 (image files would be"
+    rule += " resized)"
     assert capsys.readouterr().err == f"error: {rule}\n"
     np.savez(path, images=images[:, :8], labels=labels, class_names=["lying", "slanting"])
     assert cli.run(["evaluate", str(model), str(path)]) == 1
@@ -162,6 +168,7 @@ def test_predict_with_one_output_and_with_none_that_is_a_probability(
     losses = cp.BinaryCrossEntropy(), cp.SquaredError()
     for loss in losses:
         net = cp.Network([cp.Dense(1)], (1, 8, 8), loss)
+        net.class_names = ["0", "1"]
         net.parameters["dense1.weight"] = np.tile([-0.01, 0.01], (1, 32))
         net.save(tmp_path / "model.safetensors")
         images, _ = next(data.read_images(files, net.input_shape, resize=True))
@@ -271,9 +278,10 @@ def test_profile_refuses_data_that_does_not_fit(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
 ) -> None:
     images, labels = stripes(20, (9, 8))
-    np.savez(tmp_path / "s.npz", images=images, labels=labels)
+    names = ["lying", "standing"]
+    np.savez(tmp_path / "s.npz", images=images, labels=labels, class_names=names)
     assert cli.run(["profile", str(model), str(tmp_path / "s.npz")]) == 1
-    rule = f"must hold images of 1x8x8 to fit {model}, got 1x9x8"
+    rule = f"must hold images of 1x8x8 to fit {model}, got 1x9x8 (image files would be resized)"
     assert capsys.readouterr().err == f"error: {tmp_path / 's.npz'} {rule}\n"
 
 

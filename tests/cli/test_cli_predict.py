@@ -182,18 +182,27 @@ def test_test_images_of_a_data_set(
 ) -> None:
     assert cli.run(["predict", str(model), str(stripes_file), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    test = cp.data.load(stripes_file).test
-    assert [record["file"] for record in records] == [f"{stripes_file} test {n}" for n in range(20)]
-    named = [test.class_names[n] for n in cp.load(model).predict_classes(test.images)]
+    whole = cp.data.load(stripes_file, test_fraction=0).train
+    files = [record["file"] for record in records]
+    assert files == [f"{stripes_file} image {n}" for n in range(100)]
+    named = [whole.class_names[n] for n in cp.load(model).predict_classes(whole.images)]
     assert [record["label"] for record in records] == named
     images, labels = stripes(40)
     for name, array in (("images", images), ("labels", labels)):
         np.save(tmp_path / f"{name}.npy", array)
     assert cli.run(["predict", str(model), str(tmp_path)]) == 0
-    assert f"  {tmp_path} test 7\n" in capsys.readouterr().out
+    assert f"  {tmp_path} image 39\n" in capsys.readouterr().out
+    for name, array in (("test_images", images[:9]), ("test_labels", labels[:9])):
+        np.save(tmp_path / f"{name}.npy", array)
+    assert cli.run(["predict", str(model), str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert f"  {tmp_path} test 8\n" in shown
+    assert len(shown.splitlines()) == 9
+    for name in ("test_images", "test_labels"):
+        (tmp_path / f"{name}.npy").unlink()
     np.save(tmp_path / "class_names.npy", np.array(["lying", "standing"]))
     assert cli.run(["evaluate", str(model), str(tmp_path)]) == 0
-    assert "8 test images" in capsys.readouterr().out
+    assert f"{tmp_path}: 40 of 40 images\n" in capsys.readouterr().out
     arguments = ["profile", str(model), str(tmp_path), "--steps", "1", "--batch-size", "1"]
     assert cli.run(arguments) == 0
     assert "32 training images" in unfolded(capsys.readouterr().out)

@@ -311,10 +311,10 @@ def test_the_rounds_are_scikit_learn_s(
 def test_the_plan_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, labels = stripes(20)
     np.savez(tmp_path / "s.npz", images=images, labels=labels)
-    train = cp.data.load(str(tmp_path / "s.npz")).train
+    split = cp.data.load(str(tmp_path / "s.npz"))
     choices = {"batch_size": list(range(1, 1201)), "seed": [1, 2]}
     plan = Search(choices, "digits", 1, 1000, 2, 0, 1, tmp_path / "records")
-    _announce(Terminal(), train, [], plan)
+    _announce(Terminal(), split, plan)
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "rounds    1,000 of 2,400 candidates for 1 epoch"
 

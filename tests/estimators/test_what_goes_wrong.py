@@ -197,8 +197,6 @@ def test_targets_that_do_not_vary_have_scale_one():
     far = np.linspace(0, 1e300, len(images))
     with pytest.raises(InvalidInput, match="y must have a finite variance, got values up to 1e"):
         regressor().fit(images.astype(np.float64), far)
-    with refuses(InvalidInput, "y must fit in float32, the dtype for this X, got 1e+300"):
-        regressor().fit(images, far)
 
 
 def test_numbers_of_another_byte_order_keep_their_precision():

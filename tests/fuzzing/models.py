@@ -57,6 +57,7 @@ def networks() -> list[cp.Network]:
         (2, 6, 6),
         cp.SquaredError("sum"),
     )
+    three.target_scaling = [10.0, 20.0], [2.0, 0.5]
     return [one, two, three]
 
 

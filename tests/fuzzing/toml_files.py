@@ -7,18 +7,20 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cyclopts import CycloptsError
 
 from convprop.cli.app import build_app
 from convprop.cli.options import usage_message
 from convprop.cli.search_settings import SETTINGS
 from convprop.cli.train_settings import OPTIONS, TrainOptions
+from convprop.data import Dataset
 from convprop.errors import ConvpropError
 from fuzzing.judge import check_shown, must
 from fuzzing.mutate import FLOATS, NUMBERS, TEXTS, damaged
 
 GOOD: dict[str, Any] = {
-    "preset": "lenet5",
+    "preset": "digits",
     "epochs": 3,
     "batch_size": 32,
     "learning_rate": 0.01,
@@ -68,6 +70,8 @@ class Settings:
 
     def __init__(self) -> None:
         self.app = build_app()
+        images, labels = np.zeros((9, 1, 8, 8), np.uint8), np.arange(9, dtype=np.int32) % 3
+        self.data = Dataset(images, labels, ["a", "b", "c"], "some")
         self.names = sorted(OPTIONS | set(GOOD) | {"data", "config", "help", "version", "json"})
 
     def __call__(self, chance: random.Random) -> None:
@@ -84,7 +88,7 @@ class Settings:
         given = bound.arguments.get("given", TrainOptions())
         must(isinstance(given, TrainOptions), f"not settings: {given!r:.200}")
         given.check()
-        chosen, course = given.resolved((1, 8, 8))
+        chosen, course = given.resolved(self.data)
         repr((chosen, course))
         given.command("digits")
         chosen.settings("digits")

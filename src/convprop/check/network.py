@@ -53,15 +53,17 @@ def _images(net: Network) -> Array:
 
 
 def _targets(net: Network) -> Array:
-    """Return numbers for the squared error, else labels."""
+    """Return numbers for the squared error, in the network's unit, else labels."""
     if isinstance(net.loss, SquaredError):
-        return draw(41, IMAGES, net.outputs)
+        offset, scale = net.target_scaling or (0.0, 1.0)
+        return draw(41, IMAGES, net.outputs) * scale + offset
     return np.arange(IMAGES) % max(net.outputs, 2)
 
 
 def _double(net: Network) -> Network:
     copy = Network(net.layers, net.input_shape, net.loss, dtype="float64")
     copy.normalisation = net.normalisation
+    copy.target_scaling = net.target_scaling
     for name, values in net.parameters.items():
         copy.parameters[name] = values
     return copy

@@ -14,10 +14,11 @@ from rich.text import Text
 from convprop import __version__, _startup
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
+from convprop.cli.evaluate import evaluate
 from convprop.cli.explore import explore
 from convprop.cli.find_rate import find_rate
 from convprop.cli.inspect import inspect as inspect_command
-from convprop.cli.model import evaluate, summary
+from convprop.cli.model import summary
 from convprop.cli.options import (
     EXIT_BROKEN_PIPE,
     EXIT_FAILURE,
@@ -31,7 +32,7 @@ from convprop.cli.profile import profile
 from convprop.cli.search import search
 from convprop.cli.search_settings import SETTINGS
 from convprop.cli.show import show
-from convprop.cli.terminal import Terminal
+from convprop.cli.terminal import Terminal, at_spaces
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
@@ -117,21 +118,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
         free = f" ({size / 1e9:,.1f} GB are free)" if (size := free_memory()) else ""
         return _failure(asked + free, EXIT_FAILURE)
     except ConvpropError as error:
-        # Every command that reads image files has this option.
-        skippable = isinstance(error, DataError) and error.skippable
-        hint = "\n--skip-unreadable leaves out what cannot be read." if skippable else ""
-        return _failure(f"{error}{hint}", EXIT_FAILURE)
+        return _failure(f"{error}{_cure(error)}", EXIT_FAILURE)
     except OSError as error:
         where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
     return status if isinstance(status, int) else 0
 
 
+def _cure(error: ConvpropError) -> str:
+    """Return a line about the option that mends an error; the commands that raise it have it."""
+    if isinstance(error, DataError) and error.skippable:
+        return "\n--skip-unreadable leaves out what cannot be read."
+    return "\n--size 64 resizes every image to 64x64 pixels." if error.resizable else ""
+
+
 def _failure(message: str, status: int) -> int:
-    text = Text("error: ", style="bold red").append(
-        printable_lines(message), style="not bold default"
-    )
-    Terminal(stderr=True).print(text, soft_wrap=True)
+    terminal, head = Terminal(stderr=True), "error: "
+    message = printable_lines(message)
+    if terminal.is_terminal:
+        # It would break a long line within a word. In a log or a pipe a message stays one line.
+        message = at_spaces(head + message, terminal.width).removeprefix(head)
+    text = Text(head, style="bold red").append(message, style="not bold default")
+    terminal.print(text, soft_wrap=True)
     return status
 
 

@@ -13,18 +13,21 @@ import numpy as np
 from cyclopts import Parameter
 
 from convprop.cli import options
-from convprop.cli.model import fitted, named_network, size_for, training_of
+from convprop.cli.model import check_size_of_preset, named_network, training_of
+from convprop.cli.model_data import load_for
 from convprop.cli.options import UsageError, use_threads
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
+from convprop.cli.train_settings import course_for
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
+from convprop.errors import InvalidInput, invalid
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 from convprop.network import Network
 from convprop.optimizers import Optimizer
-from convprop.presets import PRESETS, preset
+from convprop.presets import PRESETS
 from convprop.report.words import counted
 from convprop.shown import shortened
 from convprop.training import train
@@ -44,14 +47,15 @@ def explore(
     allow_remote: bool = False,
     seed: options.Seed = 0,
     threads: options.Threads = None,
+    size: options.Size = None,
 ) -> None:
     """Open a page that shows every number of a network: outputs, gradients, deltas, training.
 
     Parameters
     ----------
     model
-        A file that convprop train --out wrote, or a preset, whose weights are then fresh. If not
-        given, the preset digits after a short training.
+        A file that convprop train --out wrote, or a preset or auto, whose weights are then fresh.
+        If not given, the preset digits after a short training.
     data
         digits, mnist, a folder with one subfolder of images per class, an .npz file, or a folder
         of idx files: what images are chosen from and trained on. If not given, digits.
@@ -68,20 +72,23 @@ def explore(
         Of a preset's weights, and of the training; 0 if not given.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
+    size
+        Of a preset's data: resize every image, as for convprop train.
     """
     if host != HOME and not allow_remote:
         shown = shortened(host, 200)
         raise UsageError(f"--host {shown} must come with --allow-remote (see --help)")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
+    check_size_of_preset(model, data, size)
     use_threads(threads)
     # Before the training, which a port that is taken would make useless.
     with ending() as taken, closing(bound(host, port)) as listening:
         if listening.getsockname()[0] in ("0.0.0.0", "::"):
             rule = "be the address that browsers will use, not every address"
             raise UsageError(f"--host must {rule}")
-        net, images, optimizer = chosen(model, data, seed, terminal)
-        index, fresh = least_sure(net, images), model in PRESETS
+        net, images, optimizer = chosen(model, data, seed, terminal, size)
+        index, fresh = least_sure(net, images), model in options.PRESET_NAMES
         serving = Serving(
             lambda: Session(net, images, optimizer, index=index, fresh=fresh), listening
         )
@@ -108,18 +115,23 @@ def explore(
 
 
 def chosen(
-    model: str | None, data: str | None, seed: int, terminal: Terminal
+    model: str | None,
+    data: str | None,
+    seed: int,
+    terminal: Terminal,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Network, Dataset, Optimizer]:
     """Return the network, the images, and the optimizer that training begins with."""
-    if model is None or model in PRESETS:
-        entry = PRESETS[model or "digits"]
+    if model is None or model in options.PRESET_NAMES:
+        name = model or "digits"
         if data is not None:
             with terminal.reading(data):
-                images = load(data).train
-            net = preset(entry.name, images.image_shape, len(images.class_names), seed=seed)
+                images = load(data, size=size).train
         else:
-            images = _digits(entry.input_shape)
-            net = preset(entry.name, entry.input_shape, 10, seed=seed)
+            known = PRESETS.get(name, PRESETS["digits"])
+            images = _digits(known.input_shape)
+        entry = course_for(name, images)
+        net = entry.network(images.image_shape, len(images.class_names), seed)
         net.class_names = images.class_names
         net.normalisation = normalisation(images.images)
         if model is None:
@@ -135,11 +147,21 @@ def chosen(
             )
         return net, images, entry.optimizer
     net, _ = named_network(model)
+    if net.target_scaling is not None:
+        raise _no_classes(model)
     if data is None:
         return net, _digits(net.input_shape), training_of(net, None)[0]
     with terminal.reading(data):
-        images = load(data, size=size_for(data, net)).train
-    return net, fitted(images, net, Path(model)), training_of(net, None)[0]
+        images = load_for(net, Path(model), data).train
+    if images.labels.ndim == 2:
+        raise _no_classes(model)
+    return net, images, training_of(net, None)[0]
+
+
+def _no_classes(model: str) -> InvalidInput:
+    """Return the error about a network whose targets the page has no place for."""
+    rule = "be a network that tells classes apart, which the page can show"
+    return invalid(model, rule, "one that predicts numbers")
 
 
 def least_sure(net: Network, images: Dataset, among: int = 100) -> int:

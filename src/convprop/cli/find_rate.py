@@ -7,17 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from convprop import __version__, presets, rate_finder
+from convprop import __version__, rate_finder
 from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
-from convprop.cli.terminal import Terminal, print_json
-from convprop.cli.train_settings import optimizer_for, preset_for
+from convprop.cli.terminal import Terminal, left_out, print_json
+from convprop.cli.train_settings import course_for, optimizer_for
 from convprop.data import load
 from convprop.errors import sentence
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
-from convprop.presets import PRESETS
 from convprop.rate_finder import FEWEST_STEPS
 from convprop.report.pictures import png
 from convprop.report.raster import raster
@@ -34,7 +33,7 @@ def find_rate(
     data: options.DataName = "digits",
     /,
     *,
-    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    preset: options.PresetName = None,
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None,
     batch_size: options.Count = None,
     smallest: Annotated[float, Parameter(converter=options.positive_number)] = 1e-6,
@@ -59,8 +58,8 @@ def find_rate(
         digits (the default), mnist, a folder with one subfolder of images per class, an .npz
         file, or a folder of idx files.
     preset
-        The network, with defaults for the next two options; if not given, one that suits the
-        size of the images.
+        The network, with defaults for the next two options; auto is made for the shape of the
+        images. If not given, one that suits their size.
     optimizer
         How gradients become steps.
     batch_size
@@ -100,14 +99,15 @@ def find_rate(
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
     train = split.train
-    course = PRESETS[preset or preset_for(train.image_shape)]
+    course = course_for(preset, train, batch_size)
     course = replace(
         course,
         batch_size=batch_size or course.batch_size,
         optimizer=optimizer_for(course.optimizer, optimizer, None),
     )
-    network = presets.preset(course.name, train.image_shape, len(train.class_names), seed)
-    terminal.labelled("data", f"{train.name}: {counted(len(train), 'training image')}")
+    network = course.network(train.image_shape, len(train.class_names), seed)
+    images = f"{train.name}: {counted(len(train), 'training image')}"
+    terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)
     terminal.labelled(
         "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"
@@ -138,7 +138,7 @@ def find_rate(
         drawn = png(raster(chart)) if out.suffix.lower() == ".png" else svg_file(chart).encode()
         with options.written_by("--out"):
             replace_file(out, drawn)
-        terminal.labelled("saved", str(out))
+        terminal.copied("saved", str(out))
     if json:
         print_json(
             {

@@ -70,7 +70,7 @@ def _record(found: Inspection) -> dict[str, Any]:
 
 def _show(terminal: Terminal, file: str, found: Inspection) -> None:
     description = found.description
-    terminal.labelled("file", file)
+    terminal.copied("file", file)
     terminal.labelled("kind", _KINDS[found.kind], f"{found.header.size:,} B")
     for fault in _first(found.faults, _MOST_FAULTS):
         terminal.labelled("fault", fault)
@@ -116,18 +116,25 @@ def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]
         str(network["dtype"]),
         counted(sum(row["parameters"] for row in rows), "parameter"),
     )
-    pixels = network.get("normalisation")
-    if isinstance(pixels, dict):
-        pixels = pixels.get("offset"), pixels.get("scale")
-    if isinstance(pixels, list | tuple) and len(pixels) == 2:
-        offset, scale = pixels
-        terminal.labelled("pixels", f"less {_numbers(offset)}", f"times {_numbers(scale)}")
-    else:
+    if (pixels := _offset_and_scale(network.get("normalisation"))) is None:
         terminal.labelled("pixels", "as they are")
+    else:
+        terminal.labelled("pixels", f"less {pixels[0]}", f"times {pixels[1]}")
+    if (numbers := _offset_and_scale(network.get("target_scaling"))) is not None:
+        terminal.labelled("outputs", f"times {numbers[1]}", f"plus {numbers[0]}: the numbers")
     if names := network.get("class_names"):
         terminal.labelled("classes", *_first([shortened(name, 80) for name in names], _MOST_NAMES))
     if "seed" in network:
         terminal.labelled("seed", str(network["seed"]))
+
+
+def _offset_and_scale(value: object) -> tuple[str, str] | None:
+    """Return both as text, from a model's description or a checkpoint's; None for none."""
+    if isinstance(value, dict):
+        value = value.get("offset"), value.get("scale")
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    return _numbers(value[0]), _numbers(value[1])
 
 
 def _numbers(values: object) -> str:

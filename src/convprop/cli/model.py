@@ -1,19 +1,14 @@
-"""``convprop evaluate`` and ``summary``: how good a trained network is, and what."""
+"""``convprop summary``, and the networks that a command line can name."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from convprop import presets
+from convprop import auto, presets
 from convprop.cli.options import (
+    PRESET_NAMES,
     Count,
     DataName,
-    FileName,
     Threads,
     UsageError,
     unknown_name,
@@ -21,123 +16,16 @@ from convprop.cli.options import (
 )
 from convprop.cli.terminal import (
     Terminal,
-    loss_text,
-    percent,
-    print_json,
     settings_text,
 )
-from convprop.data import Dataset, load
-from convprop.data.idx import is_idx_folder
-from convprop.data.mapped import is_array_folder
 from convprop.described import from_dict
 from convprop.errors import ModelFileError, invalid
 from convprop.geometry import is_integer
-from convprop.layers import shape_text
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
-from convprop.report.measure import Measured, measure
 from convprop.report.words import counted
 from convprop.shown import shortened
-
-_MOST_CONFUSIONS = 3
-
-
-def evaluate(
-    model: FileName,
-    data: DataName,
-    /,
-    *,
-    part: Annotated[str, Parameter(choices=("test", "train"))] = "test",
-    threads: Threads = None,
-    skip_unreadable: bool = False,
-    stream: bool = False,
-    json: bool = False,
-) -> None:
-    """Measure a trained network on labelled images.
-
-    Parameters
-    ----------
-    model
-        A file that convprop train --out wrote.
-    data
-        digits, mnist, a folder with one subfolder of images per class, an .npz file, or a
-        folder of idx files. Image files are resized to what the model takes.
-    part
-        test (default): the images that training does not see; train: the others.
-    threads
-        CPU threads to use, 1 to 1024; if not given, as many as the process may use.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    stream
-        Read the images of a folder as they are needed, instead of all of them first: for more
-        than fit in memory. The result is the same.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
-    """
-    terminal = Terminal(stderr=json)
-    use_threads(threads)
-    network = Network.load(model)
-    with terminal.reading(data):
-        split = load(
-            data, size=size_for(data, network), skip_unreadable=skip_unreadable, stream=stream
-        )
-    terminal.skipped(split.skipped)
-    images = fitted(split.test if part == "test" else split.train, network, model)
-    started = time.perf_counter()
-    measured = measure(network, images)
-    seconds = time.perf_counter() - started
-    terminal.labelled("data", f"{data}: {counted(len(images), f'{part} image')}")
-    terminal.labelled(
-        "result", f"accuracy {percent(measured.accuracy)}", f"loss {loss_text(measured.loss)}"
-    )
-    terminal.labelled("mistakes", *_mistakes(measured))
-    terminal.labelled("time", f"{seconds:.2f} s", f"{len(images) / seconds:,.0f} images/s")
-    if json:
-        print_json(
-            {
-                "accuracy": measured.accuracy,
-                "loss": measured.loss,
-                "images": len(images),
-                "part": part,
-                "seconds": seconds,
-                "images_per_second": len(images) / seconds,
-                "class_names": images.class_names,
-                "confusion": measured.matrix().tolist(),
-                "weights_sha256": network.weights_sha256(),
-            }
-        )
-
-
-def size_for(data: str, network: Network) -> tuple[int, int] | None:
-    """Return what to resize ``data`` to: files of images are, arrays have to fit."""
-    path = Path(data)
-    if path.is_dir() and not is_idx_folder(path) and not is_array_folder(path):
-        return network.input_shape[1:]
-    return None
-
-
-def fitted(images: Dataset, network: Network, model: Path) -> Dataset:
-    """Return ``images`` with labels that index the model's classes, or say what does not fit."""
-    if images.image_shape != network.input_shape:
-        rule = f"hold images of {shape_text(network.input_shape)} to fit {model}"
-        raise invalid(images.name, rule, shape_text(images.image_shape))
-    if network.class_names is not None:
-        return images.with_classes(network.class_names)
-    names, classes = images.class_names, max(network.outputs, 2)
-    if len(names) > classes:
-        rule = f"have at most {classes} classes to fit {model}"
-        raise invalid(images.name, rule, len(names))
-    # A class that the data does not have may be predicted, too.
-    return replace(images, class_names=[*names, *map(str, range(len(names), classes))])
-
-
-def _mistakes(measured: Measured) -> list[str]:
-    """Say how many images were taken for another class, and which for which most often."""
-    names = measured.class_names
-    worst = [cell for cell in measured.cells() if cell.true != cell.predicted][:_MOST_CONFUSIONS]
-    most = [f"took {names[c.true]} for {names[c.predicted]} ({c.images}x)" for c in worst]
-    return [f"{measured.wrong.sum():,} of {len(measured.labels):,}", *most]
 
 
 def summary(
@@ -180,6 +68,9 @@ def summary(
         return
     if network.class_names is not None:
         terminal.labelled("classes", *(shortened(name, 80) for name in network.class_names))
+    if network.target_scaling is not None:
+        what = counted(network.outputs, "number")
+        terminal.labelled("predicts", f"{what} of an image")
     if settings := network.training_settings:
         terminal.labelled("training", *settings_text(settings).split(", "))
     terminal.labelled("weights", network.weights_sha256())
@@ -199,11 +90,22 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 
+def check_size_of_preset(model: str | None, data: str | None, size: tuple[int, int] | None) -> None:
+    """Refuse --size where there is nothing to resize: only data of a preset can have any size."""
+    if size is not None and (data is None or model is None or model not in PRESET_NAMES):
+        raise UsageError("--size must come with a preset and DATA; a model's are resized to fit it")
+
+
 def named_network(model: str) -> tuple[Network, Preset | None]:
     """Return the network of a preset for its customary data, or of a file."""
     if entry := PRESETS.get(model):
         return presets.preset(model, entry.input_shape, entry.classes), entry
     path = Path(model)
+    if model == auto.NAME and not path.exists():
+        rule = "be a file or a preset with a shape of its own"
+        cure = "convprop train DATA --preset auto --out FILE"
+        received = f"auto, which is made for the shape of data: {cure} makes such a file"
+        raise UsageError(str(invalid("MODEL", rule, received)))
     if not path.exists() and not path.suffix and path.name == model:
         raise UsageError(unknown_name("MODEL", "be a file or one of", PRESETS, model))
     return Network.load(path), None

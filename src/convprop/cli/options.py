@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,10 +16,13 @@ from cyclopts import (
     MissingArgumentError,
     Parameter,
     Token,
+    UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
 
+from convprop import auto, presets
+from convprop.cli.nearness import nearest
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.geometry import LARGEST_INTEGER
 from convprop.processors import MOST_THREADS
@@ -139,6 +141,9 @@ FileName = Annotated[Path, Parameter(converter=file_name)]
 # Of each of several files; a pattern may begin with a bracket, which is no list in JSON.
 FileNames = Annotated[Path, Parameter(required=True, converter=file_name, json_list=False)]
 Count = Annotated[int | None, Parameter(converter=count_from_one)]
+PRESET_NAMES = (auto.NAME, *presets.NAMES)
+"""Of the networks that a command can make for its data."""
+PresetName = Annotated[str | None, Parameter(choices=PRESET_NAMES)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
 
 
@@ -176,21 +181,9 @@ Size = Annotated[
 def unknown_name(parameter: str, rule: str, names: Iterable[str], received: str) -> str:
     """Return the message for a name that is none of ``names``, with the nearest one."""
     names = list(names)
-    near = _nearest(received, names)
+    near = nearest(received, names)
     hint = f"; did you mean {near}?" if near else ""
     return str(invalid(parameter, f"{rule} {', '.join(names)}", received)) + hint
-
-
-def _nearest(received: str, names: Iterable[str]) -> str | None:
-    """Return the name that is like ``received``, or has it as one of its words."""
-    word, words = _plain(received), {_plain(name): name for name in names}
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    near = near or [name for name in words if word in name.split("_")]
-    return words[near[0]] if near else None
-
-
-def _plain(name: str) -> str:
-    return name.lstrip("-").replace("-", "_").lower()
 
 
 def usage_message(error: CycloptsError, tried: Collection[str]) -> str:
@@ -210,18 +203,27 @@ def usage_message(error: CycloptsError, tried: Collection[str]) -> str:
 def _unknown_option(error: UnknownOptionError, tried: Collection[str]) -> str:
     received = (error.token.keyword or error.token.value or "").partition("=")[0]
     names = (name for argument in error.argument_collection for name in argument.names)
-    near = _nearest(received, [*tried, *(name for name in names if name.startswith("-"))])
+    near = nearest(received, [*tried, *(name for name in names if name.startswith("-"))])
     if near in tried:
         near = f"--try {near}=VALUE,..."
     return f"Unknown option: {received}." + (f" Did you mean {near}?" if near else "")
 
 
+def _unknown_command(error: UnknownCommandError) -> str:
+    received = (error.unused_tokens or [""])[0]
+    commands = [name for name in error.app or () if not name.startswith("-")]
+    near = nearest(received, commands)
+    hint = f" Did you mean {near}?" if near else ""
+    return f"Unknown command: {received}.{hint} Commands: {', '.join(commands)}."
+
+
 def _fault(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         return f"one argument too many: {(error.unused_tokens or [''])[0]}"
+    if isinstance(error, UnknownCommandError):
+        return _unknown_command(error)
     argument = error.argument
     if argument is None:
-        # An unknown command: cyclopts suggests the nearest one.
         return str(error).replace('"', "")
     if isinstance(error, MissingArgumentError):
         rule = "have a value" if argument.name.startswith("-") else "be given"

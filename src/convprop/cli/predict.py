@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.cli.model import fitted
+from convprop.cli.model_data import load_for
 from convprop.cli.options import (
     Count,
     FileName,
@@ -23,10 +23,9 @@ from convprop.cli.options import (
     use_threads,
     written_by,
 )
-from convprop.cli.terminal import Terminal, json_line, percent
-from convprop.data import load, read_images
-from convprop.data.idx import is_idx_folder
-from convprop.data.mapped import is_array_folder
+from convprop.cli.terminal import Terminal, json_line, left_out, percent
+from convprop.data import read_images
+from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
 from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
@@ -55,7 +54,7 @@ def predict(
     csv: bool = False,
     skip_unreadable: bool = False,
 ) -> None:
-    """Say what images show: a label and its probability a line.
+    """Say what images show: a label and its probability a line, or the numbers predicted.
 
     Lines are written as the images are read, however many there are; to a file only together.
 
@@ -65,8 +64,8 @@ def predict(
         A file that convprop train --out wrote.
     files
         Image files, folders of them at any depth, and quoted patterns, `photos/*.jpg` or
-        `photos/**/*.png`; they are resized to what the model takes. Or the test images of one of
-        digits, mnist, an .npz file, a folder of idx or .npy files.
+        `photos/**/*.png`; they are resized to what the model takes. Or one of digits, mnist, an
+        .npz file, a folder of idx or .npy files: its test images, all where it has no such part.
     top
         So many labels an image, the most probable ones first; 1 if not given.
     all_probabilities
@@ -77,10 +76,12 @@ def predict(
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     json
-        One JSON object a line, with the probability of every class, or of the --top ones.
+        One JSON object a line, with the probability of every class, or of the --top ones; or with
+        the outputs of a model that predicts numbers.
     csv
-        Comma-separated values: file, label, probability. What a spreadsheet would take for a
-        formula gets ./ in front of a file and ' in front of a label; --json changes neither.
+        Comma-separated values: file, label, probability; or file, output_1 and so on. What a
+        spreadsheet would take for a formula gets ./ in front of a file and ' in front of a label;
+        --json changes neither.
     skip_unreadable
         Leave out files and folders that cannot be read, and list them.
     """
@@ -102,19 +103,23 @@ def predict(
         chosen = _FORMATS.get(out.suffix.lower())
     wanted = _Wanted(_class_names(network), top or 1, top is not None, all_probabilities)
     skipped: list[str] = []
-    chunks = _images(files, network, model, skipped if skip_unreadable else None)
+    others: list[str] = []
+    chunks = _images(files, network, model, skipped if skip_unreadable else None, others)
     text = StringIO()
-    write = _WRITERS[chosen or "lines"](text, wanted)
+    say = _say_numbers if network.predicts_numbers else _say_classes
+    write = say(network, chosen or "lines", text, wanted)
     written = 0
     with _output(out) as put:
         for images, names in chunks:
-            write(_predictions(network, images, names))
+            write(images, names)
             put(text.getvalue())
             text.seek(0)
             text.truncate()
             written += len(names)
     terminal = Terminal(stderr=True)
     terminal.skipped(skipped)
+    for told in left_out(len(others)):
+        terminal.labelled("others", told)
     if out is not None:
         terminal.labelled("saved", f"{counted(written, 'image')} in {out}")
 
@@ -140,6 +145,8 @@ class _Prediction(NamedTuple):
 
 
 _Write = Callable[[Iterable[_Prediction]], None]
+_Say = Callable[[NDArray[Any], list[str]], None]
+"""Writes what a network says of images, whose files are named."""
 
 
 def _class_names(network: Network) -> tuple[str, ...]:
@@ -158,20 +165,29 @@ def _output(out: Path | None) -> Iterator[Callable[[str], None]]:
 
 
 def _images(
-    files: Sequence[Path], network: Network, model: Path, skipped: list[str] | None
+    files: Sequence[Path],
+    network: Network,
+    model: Path,
+    skipped: list[str] | None,
+    others: list[str],
 ) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """Return images and their names, some at a time."""
     name = str(files[0])
-    arrays = name in ("digits", "mnist") and not files[0].exists()
-    arrays = arrays or (files[0].suffix.lower() == ".npz" and files[0].is_file())
-    arrays = arrays or is_idx_folder(files[0]) or is_array_folder(files[0])
-    if len(files) > 1 or not arrays:
-        return read_images(files, network.input_shape, resize=True, skipped=skipped, chunk=_CHUNK)
-    test = load(name).test
-    if network.class_names is None or set(test.class_names) <= set(network.class_names):
-        test = fitted(test, network, model)
-    rows = (np.arange(n, min(n + _CHUNK, len(test))) for n in range(0, len(test), _CHUNK))
-    return ((test.images[part], [f"{name} test {row}" for row in part]) for part in rows)
+    # A file or a folder of that name goes before the set.
+    taken = name in ("digits", "mnist") and files[0].exists()
+    if len(files) > 1 or taken or not holds_arrays(name):
+        return read_images(
+            files,
+            network.input_shape,
+            resize=True,
+            skipped=skipped,
+            left_out=others,
+            chunk=_CHUNK,
+        )
+    split = load_for(network, model, name, test_fraction=0.0, labels=False)
+    images, part = (split.train, "image") if split.drawn else (split.test, "test")
+    rows = (np.arange(n, min(n + _CHUNK, len(images))) for n in range(0, len(images), _CHUNK))
+    return ((images.images[some], [f"{name} {part} {row}" for row in some]) for some in rows)
 
 
 def _predictions(network: Network, images: NDArray[Any], files: list[str]) -> Iterator[_Prediction]:
@@ -263,8 +279,34 @@ def _file_cell(file: str) -> str:
     return f"./{file}" if file.startswith(_FORMULA_STARTS) else file
 
 
-_WRITERS: dict[str, Callable[[TextIO, _Wanted], _Write]] = {
+_CLASS_WRITERS: dict[str, Callable[[TextIO, _Wanted], _Write]] = {
     "lines": _lines,
     "json": _json,
     "csv": _csv,
 }
+
+
+def _say_classes(network: Network, form: str, target: TextIO, wanted: _Wanted) -> _Say:
+    write = _CLASS_WRITERS[form](target, wanted)
+    return lambda images, files: write(_predictions(network, images, files))
+
+
+def _say_numbers(network: Network, form: str, target: TextIO, _: _Wanted) -> _Say:
+    """Write all numbers that a network predicts of each image."""
+    table = tables.writer(target, lineterminator="\n")
+    quoted = tables.writer(target, lineterminator="\n", quoting=tables.QUOTE_NONNUMERIC)
+    if form == "csv":
+        table.writerow(["file", *(f"output_{n}" for n in range(1, network.outputs + 1))])
+
+    def say(images: NDArray[Any], files: list[str]) -> None:
+        for file, values in zip(files, network.predict(images).tolist(), strict=True):
+            if form == "csv":
+                (quoted if _is_odd(file) else table).writerow([_file_cell(file), *values])
+            elif form == "json":
+                target.write(json_line({"file": file, "outputs": values}) + "\n")
+            else:
+                # As many digits as float32 has.
+                cells = [f"{value:>13.7g}" for value in values]
+                target.write("  ".join([*cells, printable(file)]) + "\n")
+
+    return say

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop import presets
+from convprop import auto
 from convprop._native import engine
-from convprop.cli.model import fitted, named_network, size_for, training_of
-from convprop.cli.options import Count, DataName, Threads, use_threads
-from convprop.cli.terminal import Terminal, print_json
-from convprop.data import load
+from convprop.cli.model import check_size_of_preset, named_network, training_of
+from convprop.cli.model_data import load_for
+from convprop.cli.options import (
+    PRESET_NAMES,
+    Count,
+    DataName,
+    Size,
+    Threads,
+    UsageError,
+    use_threads,
+)
+from convprop.cli.terminal import Terminal, left_out, print_json
+from convprop.cli.train_settings import course_for
+from convprop.data import Split, load
+from convprop.errors import invalid
 from convprop.layers import shape_text
 from convprop.network import Network
+from convprop.presets import Preset
 from convprop.profile import STEPS
 from convprop.profile import profile as profile_network
 from convprop.report.words import counted
@@ -30,6 +43,7 @@ def profile(
     batch_size: Count = None,
     steps: Count = None,
     threads: Threads = None,
+    size: Size = None,
     json: bool = False,
 ) -> None:
     """Show where the time of a training step goes, layer by layer and pass by pass.
@@ -40,7 +54,7 @@ def profile(
     Parameters
     ----------
     model
-        A file that convprop train --out wrote, or a preset.
+        A file that convprop train --out wrote, or a preset; auto, with data for its shape.
     data
         Images to train on, as for convprop train; random ones if not given.
     batch_size
@@ -49,35 +63,39 @@ def profile(
         How many steps to measure; 30 if not given. Of each pass the faster half counts.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
+    size
+        Of a preset's data: resize every image, as for convprop train.
     json
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
+    check_size_of_preset(model, data, size)
+    if data is None and model == auto.NAME and not Path(model).exists():
+        rule = "be given with auto, which is made for the shape of the images"
+        raise UsageError(str(invalid("DATA", rule, "none")))
     use_threads(threads)
-    network, entry = named_network(model)
-    optimizer, customary = training_of(network, entry)
-    size = batch_size or customary
     if data is None:
-        source = counted(size, "random image")
-        images, labels = _random(network, size)
+        network, entry = named_network(model)
+        optimizer, customary = training_of(network, entry)
+        batch = batch_size or customary
+        source, others = counted(batch, "random image"), 0
+        images, labels = _random(network, batch)
     else:
-        with terminal.reading(data):
-            split = load(data, size=None if entry else size_for(data, network))
+        network, entry, split = _of_data(terminal, model, data, size, batch_size)
         train = split.train
-        if entry:
-            network = presets.preset(entry.name, train.image_shape, len(train.class_names))
-        else:
-            train = fitted(train, network, Path(model))
-        source = f"{data}: {counted(len(train), 'training image')}"
+        optimizer, customary = training_of(network, entry)
+        batch = batch_size or customary
+        source, others = f"{data}: {counted(len(train), 'training image')}", split.left_out
         if not isinstance(train.images, np.ndarray):  # A stream may be too large to be held.
-            train = train.subset(np.arange(min(_STREAMED_BATCHES * size, len(train))))
+            train = train.subset(np.arange(min(_STREAMED_BATCHES * batch, len(train))))
         images, labels = train.images, train.labels
     measured = profile_network(
-        network, images, labels, optimizer=optimizer, batch_size=size, steps=steps or STEPS
+        network, images, labels, optimizer=optimizer, batch_size=batch, steps=steps or STEPS
     )
     terminal.print(str(measured), soft_wrap=True)
     terminal.print()
-    terminal.labelled("network", model, f"input {shape_text(network.input_shape)}", source)
+    shape = f"input {shape_text(network.input_shape)}"
+    terminal.labelled("network", model, shape, source, *left_out(others))
     terminal.labelled(
         "measured",
         counted(measured.steps, "step"),
@@ -96,7 +114,27 @@ def profile(
         print_json({"model": model, "data": data, "isa": engine.isa} | measured.to_dict())
 
 
-def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return images and labels of a batch: only their sizes tell in the time."""
+def _of_data(
+    terminal: Terminal,
+    model: str,
+    data: str,
+    size: tuple[int, int] | None,
+    batch_size: int | None,
+) -> tuple[Network, Preset | None, Split]:
+    """Return a network for data, and the preset if it is one; and the data."""
+    with terminal.reading(data):
+        if model not in PRESET_NAMES:
+            network, _ = named_network(model)
+            return network, None, load_for(network, Path(model), data)
+        split = load(data, size=size)
+    train = split.train
+    entry = course_for(model, train, batch_size)
+    return entry.network(train.image_shape, len(train.class_names)), entry, split
+
+
+def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Return images and targets of a batch: only their sizes tell in the time."""
     images = np.random.default_rng(0).integers(0, 256, (size, *network.input_shape), np.uint8)
+    if network.predicts_numbers:
+        return images, np.zeros((size, network.outputs))
     return images, np.arange(size, dtype=np.int32) % max(network.outputs, 2)

@@ -16,15 +16,14 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from convprop import presets
 from convprop.cli import options, signals
 from convprop.cli.config_file import to_toml
 from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
-from convprop.cli.terminal import Terminal, clock, percent, print_json
-from convprop.cli.train_settings import TrainOptions
-from convprop.data import Dataset, load
+from convprop.cli.terminal import Terminal, clock, left_out, percent, print_json
+from convprop.cli.train_settings import TrainOptions, course_for
+from convprop.data import Dataset, Split, load
 from convprop.errors import invalid
 from convprop.files import check_writable, replace_file
 from convprop.report.words import counted
@@ -42,7 +41,7 @@ def search(
         list[str] | None,
         Parameter(name="--try", json_list=False, metavar="NAME=VALUE,..."),
     ] = None,
-    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None,
+    preset: options.PresetName = None,
     epochs: options.Count = None,
     candidates: options.Count = None,
     folds: options.Count = None,
@@ -69,7 +68,8 @@ def search(
         repeat it for others: batch_size, optimizer, preset, augment, label_smoothing, clip_norm,
         average, class_weight. If not given, learning rates and batch sizes around the preset's.
     preset
-        The network, if it is not tried; if not given, one that suits the size of the images.
+        The network, if it is not tried; auto is made for the shape of the images. If not given,
+        one that suits their size.
     epochs
         The most that a candidate is trained; if not given, the preset's.
     candidates
@@ -114,11 +114,11 @@ def search(
         size=size,
         skip_unreadable=skip_unreadable,
     )
-    settings, course = given.resolved(train.image_shape)
+    settings, course = given.resolved(train)
     if not choices:
         choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
     for name in choices.get("preset", [course.name]):
-        presets.preset(name, train.image_shape, len(train.class_names))
+        course_for(name, train).network(train.image_shape, len(train.class_names))
     parts = folds or 3
     _check_folds(train, parts)
     with signals.ending() as ending, tempfile.TemporaryDirectory(prefix="convprop-") as folder:
@@ -132,7 +132,7 @@ def search(
             jobs or 1,
             Path(folder, "records"),
         )
-        _announce(terminal, train, split.skipped, plan)
+        _announce(terminal, split, plan)
         ended_by = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
         best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
@@ -160,9 +160,11 @@ def _check_folds(train: Dataset, folds: int) -> None:
         raise invalid("--folds", rule, folds)
 
 
-def _announce(terminal: Terminal, train: Dataset, skipped: list[str], plan: Search) -> None:
-    terminal.labelled("data", f"{train.name}: {len(train):,} training images in {plan.folds} parts")
-    terminal.skipped(skipped)
+def _announce(terminal: Terminal, split: Split, plan: Search) -> None:
+    train = split.train
+    images = f"{train.name}: {len(train):,} training images in {plan.folds} parts"
+    terminal.labelled("data", images, *left_out(split.left_out))
+    terminal.skipped(split.skipped)
     for name, values in plan.choices.items():
         terminal.labelled("try", f"{name} {' | '.join(map(word, values))}")
     candidates = [counted(number, "candidate") for number, _ in plan.rounds]

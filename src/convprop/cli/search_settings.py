@@ -9,7 +9,6 @@ from typing import Any
 
 from cyclopts import CoercionError, Token
 
-from convprop import presets
 from convprop.augmentation import Augment
 from convprop.cli import options
 from convprop.cli.augment_option import augment_text, read_augment
@@ -60,7 +59,7 @@ SETTINGS = {
     "learning_rate": Setting("learning_rate_init", _by(options.positive_number)),
     "batch_size": Setting("batch_size", _by(options.count_from_one)),
     "optimizer": Setting("optimizer", _one_of(tuple(OPTIMIZERS))),
-    "preset": Setting("network", _one_of(presets.NAMES)),
+    "preset": Setting("network", _one_of(options.PRESET_NAMES)),
     "augment": Setting("augment", _augment, optional=True),
     "label_smoothing": Setting("label_smoothing", _by(options.smoothing)),
     "clip_norm": Setting("clip_norm", _by(options.positive_number), optional=True),

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from convprop.auto import AUTO
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged
@@ -55,9 +56,9 @@ class TimedClassifier(ConvNetClassifier):
         return self
 
     def _optimizer(self) -> Optimizer:
-        preset, kind = self._preset(), self.optimizer
-        assert preset is not None and (kind is None or isinstance(kind, str))
-        return optimizer_for(preset.optimizer, kind, None)
+        kind = self.optimizer
+        assert kind is None or isinstance(kind, str)
+        return optimizer_for((self._preset() or AUTO).optimizer, kind, None)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError, unknown_name
-from convprop.cli.terminal import Terminal
+from convprop.cli.terminal import Terminal, left_out
 from convprop.data import Dataset, load
 from convprop.errors import sentence
 from convprop.files import check_writable, replace_file
@@ -89,6 +89,7 @@ def show(
         f"{train.name}: {counted(len(train), 'training image')}",
         shape_text(train.image_shape),
         counted(len(train.class_names), "class"),
+        *left_out(split.left_out),
     )
     terminal.skipped(split.skipped)
     title = [f"{train.name}: {len(rows):,} of {counted(len(of_class), 'training image')}"]

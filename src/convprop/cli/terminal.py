@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from convprop.data.image_files import FORMATS_TEXT
 from convprop.report.words import counted
 from convprop.shown import printable, printable_lines, shortened
 
@@ -37,7 +39,11 @@ class Terminal(Console):
         super().print(*shown, **options)
 
     def labelled(self, label: str, *parts: str) -> None:
-        """Print comma-separated parts after a label, folded between parts only."""
+        """Print comma-separated parts after a label, folded between parts.
+
+        A terminal would break a part that is longer than its line within a word: there it is
+        folded at spaces. In a log or a pipe, which may be searched, it stays one line.
+        """
         lines: list[str] = []
         for part in parts:
             longer = f"{lines[-1]}, {part}" if lines else part
@@ -46,22 +52,45 @@ class Terminal(Console):
             else:
                 lines[-1:] = [f"{line}," for line in lines[-1:]]
                 lines.append(part)
-        for head, line in zip_longest([label], map(printable, lines), fillvalue=""):
-            text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
-            self.print(text, soft_wrap=True)
+        lines = list(map(printable, lines))
+        if self.is_terminal:
+            room = self.width - LABEL_WIDTH
+            lines = [row for line in lines for row in at_spaces(line, room).split("\n")]
+        for head, line in zip_longest([label], lines, fillvalue=""):
+            self._row(head, line)
+
+    def copied(self, label: str, text: str) -> None:
+        """Print what may be copied, a path or a command: on one line, however long."""
+        self._row(label, printable(text))
+
+    def _row(self, head: str, line: str) -> None:
+        text = Text(f"{head:<{LABEL_WIDTH}}", style="dim").append(line, style="not dim")
+        self.print(text, soft_wrap=True)
 
     def skipped(self, files: list[str]) -> None:
         """List the files that were left out, if any."""
         if files:
             self.labelled("skipped", f"{counted(len(files), 'unreadable file')}:")
         for file in files:
-            self.labelled("", file)
+            self.copied("", file)
 
     def reading(self, source: str) -> AbstractContextManager[object]:
         """Show on a terminal, for as long as it takes, that ``source`` is being read."""
         if not self.is_terminal:
             return nullcontext()
         return self.status(printable(f"reading {source}"), spinner_style="dim")
+
+
+def left_out(files: int) -> list[str]:
+    """Say in the line about the data how many files of a folder are not in it, if any."""
+    return [f"{counted(files, 'file')} left out (not {FORMATS_TEXT})"] if files else []
+
+
+def at_spaces(text: str, width: int) -> str:
+    """Break lines that are longer than the width at spaces, and at nothing else."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    options |= {"replace_whitespace": False, "expand_tabs": False}
+    return "\n".join(textwrap.fill(line, max(width, 1), **options) for line in text.split("\n"))
 
 
 def settings_text(settings: dict[str, Any]) -> str:

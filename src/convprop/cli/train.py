@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop import model_file, presets
+from convprop import model_file
 from convprop.batches import Data
 from convprop.cli import options, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
@@ -23,9 +23,8 @@ from convprop.data import Split, load
 from convprop.errors import ConvpropError, TrainingDiverged
 from convprop.files import replace_file
 from convprop.identity import OtherTraining
-from convprop.losses import SoftmaxCrossEntropy
 from convprop.network import Network
-from convprop.presets import PRESETS, Preset
+from convprop.presets import Preset
 from convprop.stopping import EarlyStopping
 from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
@@ -64,7 +63,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
         split = load(
             data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
         )
-    chosen, course = given.resolved(split.train.image_shape)
+    chosen, course = given.resolved(split.train)
     training = _Training(terminal, data, split, given, chosen, course, logs)
     old = training.result_of_old()
     if old is not None:
@@ -91,10 +90,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
 def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
     """Return the preset's network for the data."""
     names = split.train.class_names
-    network = presets.preset(course.name, split.train.image_shape, len(names), chosen.seed)
-    if course.label_smoothing != PRESETS[course.name].label_smoothing:
-        loss = SoftmaxCrossEntropy(label_smoothing=course.label_smoothing)
-        network = Network(network.layers, network.input_shape, loss, chosen.seed)
+    network = course.network(split.train.image_shape, len(names), chosen.seed)
     network.class_names = names
     return network
 
@@ -328,14 +324,14 @@ class _Training:
     def say_how_to_go_on(self) -> None:
         """Name the command that does, where there is one."""
         if self.interrupted and self.goes_on:
-            self.terminal.labelled("go on", self.given.command(self.data, resume=True))
+            self.terminal.copied("go on", self.given.command(self.data, resume=True))
 
     def say_what_is_kept(self) -> None:
         """Say what is on the disk, where the end was cut off after that was written."""
         if self.saved:
             name = signals.NAMES[self.ended_by]
             self.terminal.labelled("cut off", f"by {name}, with not all measured and reported")
-            self.terminal.labelled("saved", str(self.chosen.out))
+            self.terminal.copied("saved", str(self.chosen.out))
             self.say_how_to_go_on()
 
     def write_report(self) -> None:
@@ -354,7 +350,7 @@ class _Training:
                 settings=self.settings,
                 resumes=self.goes_on,
             )
-        self.terminal.labelled("report", str(self.given.report))
+        self.terminal.copied("report", str(self.given.report))
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""

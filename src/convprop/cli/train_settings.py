@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from convprop import presets
+from convprop import auto
 from convprop.augmentation import Augment
 from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
-from convprop.cli.options import UsageError
+from convprop.cli.options import PresetName, UsageError
+from convprop.data import Dataset
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
 from convprop.errors import sentence
@@ -57,8 +58,8 @@ class TrainOptions:
     Parameters
     ----------
     preset
-        The network, with defaults for the next four options; if not given, one that suits
-        the size of the images.
+        The network, with defaults for the next four options; auto is made for the shape of the
+        images, to be right and not to be fast. If not given, one that suits their size.
     epochs
         How many times to go through the training images.
     batch_size
@@ -119,7 +120,7 @@ class TrainOptions:
         Write the result as one line of JSON on stdout, and all else on stderr.
     """
 
-    preset: Annotated[str | None, Parameter(choices=presets.NAMES)] = None
+    preset: PresetName = None
     epochs: options.Count = None
     batch_size: options.Count = None
     learning_rate: Annotated[float | None, Parameter(converter=options.positive_number)] = None
@@ -229,9 +230,9 @@ class TrainOptions:
         """The option that says where the log is written."""
         return "--out" if self.log is None else "--log"
 
-    def resolved(self, shape: Shape) -> tuple[TrainOptions, Preset]:
+    def resolved(self, train: Dataset) -> tuple[TrainOptions, Preset]:
         """Return the options with every default in its place, and the preset so changed."""
-        suggested = PRESETS[self.preset or preset_for(shape)]
+        suggested = course_for(self.preset, train, self.batch_size)
         course = replace(
             suggested,
             epochs=self.epochs or suggested.epochs,
@@ -335,6 +336,13 @@ def preset_for(shape: Shape) -> str:
     if max(height, width) <= _SMALL:
         return "lenet5" if channels == 1 else "cifar-tutorial"
     return "vgg-small"
+
+
+def course_for(name: str | None, train: Dataset, batch_size: int | None = None) -> Preset:
+    """Return the preset of a name, that which suits the images, or what "auto" is for them."""
+    if name == auto.NAME:
+        return auto.auto_preset(train.image_shape, len(train.class_names), len(train), batch_size)
+    return PRESETS[name or preset_for(train.image_shape)]
 
 
 def optimizer_for(suggested: Optimizer, kind: str | None, learning_rate: float | None) -> Optimizer:

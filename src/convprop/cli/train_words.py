@@ -10,7 +10,7 @@ import numpy as np
 from convprop import __version__
 from convprop._native import engine
 from convprop.cli.estimate import Estimate
-from convprop.cli.terminal import Terminal, loss_text, percent
+from convprop.cli.terminal import Terminal, left_out, loss_text, percent
 from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
@@ -55,6 +55,7 @@ def announce(
         f"{train.name}: {', '.join(parts)} and {len(test):,} test images",
         f"{size} {colour}",
         counted(len(train.class_names), "class"),
+        *left_out(split.left_out),
     )
     terminal.skipped(split.skipped)
     why = f" (chosen for {size} images)" if chosen else ""

@@ -13,13 +13,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import Split, check_test_shape, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
+from convprop.data.idx_names import IdxFiles
 
-_UNSIGNED_BYTE = 0x08
+_KINDS = {"u1": (0x08, "unsigned bytes"), ">i4": (0x0C, "integers of 4 bytes")}
 _GZIP_MAGIC = b"\x1f\x8b"
 # DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
 _DEFLATE_RATIO = 1032
@@ -27,68 +29,51 @@ _DEFLATE_RATIO = 1032
 _CHUNK_BYTES = 1 << 20
 
 
-def find(folder: Path, part: str, content: str) -> Path | None:
-    """Return the file of a part ("train" or "t10k") and a content ("images" or "labels")."""
-    axes = 3 if content == "images" else 1
-    for joint in "-.":
-        for ending in ("", ".gz"):
-            path = folder / f"{part}-{content}{joint}idx{axes}-ubyte{ending}"
-            if path.is_file():
-                return path
-    return None
-
-
-def is_idx_folder(folder: Path) -> bool:
-    """Whether ``folder`` holds any of the idx files :func:`load_folder` reads."""
-    return any(find(folder, p, c) for p in ("train", "t10k") for c in ("images", "labels"))
-
-
-def load_folder(folder: Path, name: str, test_fraction: float, seed: int) -> Split:
-    """Load train-* and t10k-* idx files; without t10k-* the training files are split.
+def load_folder(files: IdxFiles, name: str, how: Reading) -> Split:
+    """Load a set's idx files; without a test part the training files are split.
 
     The sizes of all are compared before the images of any are read.
     """
-    train, test = _Pair(folder, "train"), None
-    if find(folder, "t10k", "images") is not None or find(folder, "t10k", "labels") is not None:
-        test = _Pair(folder, "t10k")
+    # A part that is to be left whole may be either.
+    if not files.has("train") and how.test_fraction == 0:
+        return labelled_split(name, _Pair(files, "test").read(), None, None, how)
+    train = _Pair(files, "train")
+    if not files.has("test"):
+        return labelled_split(name, train.read(), None, None, how)
+    test = _Pair(files, "test")
+    if how.size is None:
         check_test_shape(name, train.shape, test.shape)
-    return labelled_split(
-        name, train.read(), None if test is None else test.read(), None, test_fraction, seed
-    )
+    return labelled_split(name, train.read(), test.read(), None, how)
 
 
 class _Pair:
-    """The files of a part: as many images as labels."""
+    """The files of a part, of as many images as labels; ``shape`` is an image's, (1, H, W)."""
 
-    def __init__(self, folder: Path, part: str) -> None:
-        self.paths = []
-        for content, axes in (("images", 3), ("labels", 1)):
-            path = find(folder, part, content)
-            if path is None:
-                file_name = f"{part}-{content}-idx{axes}-ubyte"
-                raise unusable(folder, f"hold {file_name} or {file_name}.gz", "neither")
-            self.paths.append(path)
-        images, labels = self.paths
-        (count, *size), (labelled,) = read_shape(images, 3), read_shape(labels, 1)
-        if labelled != count:
-            raise unusable(labels, f"hold one label for each of the {count} images", labelled)
+    def __init__(self, files: IdxFiles, part: str) -> None:
+        self.images, self.labels = (files.path(part, content) for content in ("images", "labels"))
+        # QMNIST's labels are rows of numbers, of which the first is the digit.
+        self.wide = "-idx2-int" in self.labels.name
+        count, *size = read_shape(self.images, 3)
+        axes, dtype = (2, ">i4") if self.wide else (1, "u1")
+        if (labelled := read_shape(self.labels, axes, dtype)[0]) != count:
+            rule = f"hold one label for each of the {count} images"
+            raise unusable(self.labels, rule, labelled)
         self.shape = (1, *size)
 
-    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return images (N, 1, H, W) and labels (N,)."""
-        images, labels = self.paths
-        raw = read(labels, 1)
-        return read(images, 3)[:, np.newaxis], raw
+        labels = read(self.labels, 2, ">i4")[:, 0] if self.wide else read(self.labels, 1)
+        return read(self.images, 3)[:, np.newaxis], labels
 
 
-def read_shape(path: Path, axes: int) -> tuple[int, ...]:
+def read_shape(path: Path, axes: int, dtype: str = "u1") -> tuple[int, ...]:
     """Return the shape of the array in an idx file, which could hold as much; see `read`."""
     with _opened(path) as (stream, most):
-        return _read_header(stream, path, axes, most)
+        return _read_header(stream, path, axes, dtype, most)
 
 
-def read(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Return the array of unsigned bytes with ``axes`` axes that an idx file holds.
+def read(path: Path, axes: int, dtype: str = "u1") -> NDArray[Any]:
+    """Return the array with ``axes`` axes that an idx file holds, of unsigned bytes or ">i4".
 
     Raises
     ------
@@ -96,16 +81,16 @@ def read(path: Path, axes: int) -> NDArray[np.uint8]:
         Not such a file, too short, too long, or damaged gzip data.
     """
     with _opened(path) as (stream, most):
-        array = np.empty(_read_header(stream, path, axes, most), dtype=np.uint8)
-        view = array.data.cast("B")
+        array = np.empty(_read_header(stream, path, axes, dtype, most), dtype)
+        view = array.view(np.uint8).data.cast("B")
         filled = 0
-        while filled < array.size:
+        while filled < array.nbytes:
             got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
             if not got:
-                raise unusable(path, _rule(array.shape), filled)
+                raise unusable(path, _rule(array.shape, dtype), filled)
             filled += got
         if stream.read(1):
-            raise unusable(path, _rule(array.shape), "more")
+            raise unusable(path, _rule(array.shape, dtype), "more")
     return array
 
 
@@ -126,23 +111,29 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, int]]:
             raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
 
 
-def _read_header(stream: io.BufferedIOBase, path: Path, axes: int, most: int) -> tuple[int, ...]:
+def _read_header(
+    stream: io.BufferedIOBase, path: Path, axes: int, dtype: str, most: int
+) -> tuple[int, ...]:
+    kind, kind_name = _KINDS[dtype]
     length = 4 + 4 * axes
     header = stream.read(length)
-    magic = bytes((0, 0, _UNSIGNED_BYTE, axes))
+    magic = bytes((0, 0, kind, axes))
     if header[:4] != magic:
-        rule = f"begin with {magic.hex()} (idx, unsigned bytes, {axes} axes)"
+        rule = f"begin with {magic.hex()} (idx, {kind_name}, {axes} axes)"
         raise unusable(path, rule, header[:4].hex() or "an empty file")
     if len(header) < length:
         raise unusable(path, f"begin with an idx header of {length} bytes", f"{len(header)} bytes")
     shape = struct.unpack(f">{axes}I", header[4:])
-    size = math.prod(shape)
-    if size == 0:
+    if (size := _size(shape, dtype)) == 0:
         raise unusable(path, "have no axis of length 0", f"shape {shape}")
     if size > most:
-        raise unusable(path, _rule(shape), "fewer")
+        raise unusable(path, _rule(shape, dtype), "fewer")
     return shape
 
 
-def _rule(shape: tuple[int, ...]) -> str:
-    return f"hold {math.prod(shape)} bytes after its header, for shape {shape}"
+def _size(shape: tuple[int, ...], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _rule(shape: tuple[int, ...], dtype: str) -> str:
+    return f"hold {_size(shape, dtype)} bytes after its header, for shape {shape}"

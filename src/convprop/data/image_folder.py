@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.ahead import ahead
-from convprop.data.dataset import Dataset, Split, entries, quoted, split_by_seed, unusable
+from convprop.data.dataset import (
+    Dataset,
+    Reading,
+    Split,
+    entries,
+    quoted,
+    split_by_seed,
+    unusable,
+)
+from convprop.data.idx_names import EXPECTED
 from convprop.data.image_files import (
     FORMATS_TEXT,
     MOST_PIXELS,
@@ -22,6 +32,12 @@ from convprop.data.image_files import (
 )
 from convprop.data.stream import ImageFiles
 from convprop.errors import DataError
+
+KINDS = (
+    f"hold idx files ({EXPECTED}), arrays (images.npy and labels.npy), or one subfolder of images"
+    " per class"
+)
+"""What a folder may be, for messages."""
 
 _TEST_NAMES = ("test", "val")
 
@@ -42,74 +58,91 @@ Labelled = dict[str, list[_Picture]]
 """Each class's files."""
 
 
-def load_folder(
-    folder: Path,
-    name: str,
-    size: tuple[int, int] | None,
-    test_fraction: float,
-    seed: int,
-    skip_unreadable: bool,
-    stream: bool,
-) -> Split:
+def load_folder(folder: Path, name: str, how: Reading) -> Split:
     """Load ``folder``/CLASS/IMAGE, split by ``seed``, or train/ and test/ (or val/) with such.
 
-    Files and classes are in the byte order of their names. One colour image makes every image
-    RGB. Raises DataError for a class without images, a file that cannot be used (unless
-    skipped), and sizes that differ while ``size`` does not say what to resize to.
+    Files and classes are in the byte order of their names. Unless the channels are given, one
+    colour image makes every image RGB. Raises DataError for a class without images, a file that
+    cannot be used (unless skipped), and sizes that differ while there is no size to resize to.
+
+    Where the classes are given, those of a model, some of them may be missing or empty, and the
+    folder itself may be one of them.
 
     With ``stream`` the images are ImageFiles. Of a file its first bytes are looked at, or all
     of it where unreadable ones are to be skipped.
     """
-    reader = _Reader(size, skip_unreadable, stream)
+    reader = _Reader(how)
     test_folder = next((folder / n for n in _TEST_NAMES if (folder / n).is_dir()), None)
     if test_folder is None or not (folder / "train").is_dir():
         part = reader.read_classes(folder)
-        class_names = _training_classes(folder, part)
-        whole = _dataset(part, class_names, name, _channels(part), stream)
-        split = split_by_seed(whole, test_fraction, seed)
-        return Split(_kept(split.train), split.test, reader.skipped)
+        class_names = _training_classes(folder, part, how)
+        whole = _dataset(part, class_names, name, how.channels or _channels(part), how.stream)
+        split = split_by_seed(whole, how)
+        return replace(split, train=_kept(split.train), **reader.told())
     train = reader.read_classes(folder / "train")
     test = reader.read_classes(test_folder)
-    class_names = _training_classes(folder / "train", train)
-    unknown = [class_name for class_name in test if class_name not in train]
+    reader.left_out += sum(
+        _files_in(entry)
+        for entry in entries(folder)
+        if entry not in (folder / "train", test_folder)
+    )
+    class_names = _training_classes(folder / "train", train, how)
+    unknown = [class_name for class_name in test if class_name not in class_names]
     if unknown:
         rule = f"have only classes among {quoted(class_names)}"
         raise unusable(test_folder, rule, repr(unknown[0]))
     if not any(test.values()):
         raise unusable(test_folder, f"hold at least one image ({FORMATS_TEXT})", "none")
-    channels = max(_channels(train), _channels(test))
+    channels = how.channels or max(_channels(train), _channels(test))
     return Split(
-        _kept(_dataset(train, class_names, name, channels, stream)),
-        _dataset(test, class_names, name, channels, stream),
-        reader.skipped,
+        _kept(_dataset(train, class_names, name, channels, how.stream)),
+        _dataset(test, class_names, name, channels, how.stream),
+        **reader.told(),
     )
 
 
 class _Reader:
     """Reads the files of a set, which must all have one size: the first one's unless given."""
 
-    def __init__(
-        self, size: tuple[int, int] | None, skip_unreadable: bool, measure_alone: bool
-    ) -> None:
-        self.size = size
-        self.skip_unreadable = skip_unreadable
-        self.measure_alone = measure_alone
+    def __init__(self, how: Reading) -> None:
+        self.size, self.channels = how.size, how.channels
+        self.class_names = how.class_names
+        self.skip_unreadable = how.skip_unreadable
+        self.measure_alone = how.stream
         self.skipped: list[str] = []
+        self.left_out = 0
         self.first: _Picture | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Return what a Split tells of the files that are not in it."""
+        return {"skipped": self.skipped, "left_out": self.left_out}
 
     def read_classes(self, folder: Path) -> Labelled:
         found: Labelled = {}
-        for subfolder in filter(Path.is_dir, entries(folder)):
+        inside = entries(folder)
+        if folder.resolve().name in (self.class_names or ()) and any(
+            is_image_name(path) and not path.is_dir() for path in inside
+        ):
+            return {folder.resolve().name: self.read_all(self.images_among(inside))}
+        self.left_out += sum(not entry.is_dir() for entry in inside)
+        for subfolder in filter(Path.is_dir, inside):
             try:
-                paths = [path for path in entries(subfolder) if is_image_name(path)]
+                paths = entries(subfolder)
             except DataError as error:
                 if not self.skip_unreadable:
                     error.skippable = True
                     raise
                 self.skipped.append(f"{subfolder}{os.sep}")
                 continue
-            found[subfolder.name] = self.read_all(paths)
+            found[subfolder.name] = self.read_all(self.images_among(paths))
         return found
+
+    def images_among(self, paths: list[Path]) -> list[Path]:
+        """Return the image files by their names, and count the files that are left out."""
+        images = [path for path in paths if is_image_name(path)]
+        if len(images) < len(paths):
+            self.left_out += sum(_files_in(path) for path in paths if not is_image_name(path))
+        return images
 
     def read_all(self, paths: list[Path]) -> list[_Picture]:
         pictures = []
@@ -128,7 +161,7 @@ class _Reader:
             if self.measure_alone and not self.skip_unreadable:
                 channels, size = measure_file(path, most)
                 return _Picture(str(path), channels, self.size or size, None)
-            image = read_file(path, most=most)
+            image = read_file(path, self.channels, most)
         except DataError:
             if not self.skip_unreadable:
                 raise
@@ -145,11 +178,35 @@ class _Reader:
         wanted, size = self.first.size, picture.size
         if size != wanted:
             rule = f"be {wanted[0]} x {wanted[1]} pixels (height x width) as {self.first.path}"
-            raise unusable(picture.path, f"{rule}, or be resized (size)", f"{size[0]} x {size[1]}")
+            received = f"{size[0]} x {size[1]}"
+            error = unusable(picture.path, f"{rule}, or be resized (size)", received)
+            error.resizable = True
+            raise error
 
 
-def _training_classes(folder: Path, part: Labelled) -> list[str]:
-    """Return the class names; each must have an image, and there must be two."""
+def _files_in(path: Path) -> int:
+    """Return how many files a path is or holds at any depth, but for hidden ones."""
+    if not path.is_dir():
+        return 1
+    count = 0
+    for _, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        count += sum(not name.startswith(".") for name in names)
+    return count
+
+
+def _training_classes(folder: Path, part: Labelled, how: Reading) -> list[str]:
+    """Return the class names: the given ones, or each with an image, at least two of them."""
+    if how.class_names is not None:
+        unknown = [name for name in part if part[name] and name not in how.class_names]
+        if unknown:
+            rule = f"hold only classes among {quoted(how.class_names)}"
+            raise unusable(folder, rule, repr(unknown[0]))
+        if not any(part.values()):
+            raise unusable(folder, f"hold at least one image ({FORMATS_TEXT})", "none")
+        return list(how.class_names)
+    if not any(part.values()):
+        raise unusable(folder, KINDS, "none of these")
     for class_name, pictures in part.items():
         if not pictures:
             raise unusable(folder / class_name, f"hold at least one image ({FORMATS_TEXT})", "none")

@@ -9,7 +9,7 @@ import numpy as np
 
 from convprop.data import npy
 from convprop.data.arrays import Array, channels_first
-from convprop.data.dataset import Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split, unusable
 from convprop.data.image_files import resize_images
 from convprop.data.npz import NAMES
 from convprop.data.stream import Indices
@@ -71,9 +71,7 @@ def is_array_folder(folder: Path) -> bool:
     return any((folder / f"{name}.npy").is_file() for names in NAMES for name in names[:2])
 
 
-def load_folder(
-    folder: Path, name: str, size: tuple[int, int] | None, test_fraction: float, seed: int
-) -> Split:
+def load_folder(folder: Path, name: str, how: Reading) -> Split:
     """Load the arrays of an .npz file from files of their own, NAME.npy.
 
     Images of bytes stay so, floating-point ones become float32 as they are read.
@@ -81,11 +79,11 @@ def load_folder(
     names = next(n for n in NAMES if any((folder / f"{part}.npy").is_file() for part in n[:2]))
     data_format = "".join(_texts(folder, "data_format")) if _has(folder, "data_format") else None
     class_names = _texts(folder, "class_names") if _has(folder, "class_names") else None
-    train, test = _pair(folder, names[0], names[1], data_format, size), None
+    train, test = _pair(folder, names[0], names[1], data_format, how.size), None
     if _has(folder, names[2]) or _has(folder, names[3]):
-        test = _pair(folder, names[2], names[3], data_format, size)
+        test = _pair(folder, names[2], names[3], data_format, how.size)
     test_path = folder / f"{names[2]}.npy"
-    return labelled_split(name, train, test, class_names, test_fraction, seed, test_path)
+    return labelled_split(name, train, test, class_names, how, test_path)
 
 
 def _has(folder: Path, name: str) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 
-from convprop.data.dataset import Dataset, Split, encode_labels, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split, unusable
 
 _MNIST_TRAINING_IMAGES = 60_000
 
 
-def load_digits(test_fraction: float, seed: int) -> Split:
+def load_digits(how: Reading) -> Split:
     """Return 1797 handwritten digits, uint8 (N, 1, 8, 8) with values 0..16.
 
     Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
@@ -22,10 +23,13 @@ def load_digits(test_fraction: float, seed: int) -> Split:
 
     digits = datasets.load_digits()
     images = digits.images.astype(np.uint8)[:, np.newaxis]
-    return labelled_split("digits", (images, digits.target), None, None, test_fraction, seed)
+    # A set that is known by name has a test part: the one that is drawn where nothing is said.
+    how = replace(how, test_fraction=how.test_fraction or Reading.test_fraction)
+    split = labelled_split("digits", (images, digits.target), None, None, how)
+    return replace(split, drawn=False)
 
 
-def load_mnist() -> Split:
+def load_mnist(how: Reading) -> Split:
     """Return MNIST's 60000 training and 10000 test images, uint8 (N, 1, 28, 28).
 
     scikit-learn fetches them from OpenML once and keeps them in its cache.
@@ -55,12 +59,6 @@ def load_mnist() -> Split:
             f"an error: {error}",
         ) from error
     images = images.astype(np.uint8).reshape(-1, 1, 28, 28)
-    cut = _MNIST_TRAINING_IMAGES
-    train, test, class_names = encode_labels(
-        "mnist", labels[:cut].astype(np.int64), labels[cut:].astype(np.int64)
-    )
-    assert test is not None
-    return Split(
-        Dataset(images[:cut], train, class_names, "mnist"),
-        Dataset(images[cut:], test, class_names, "mnist"),
-    )
+    numbers, cut = labels.astype(np.int64), _MNIST_TRAINING_IMAGES
+    train, test = ((images[part], numbers[part]) for part in (slice(cut), slice(cut, None)))
+    return labelled_split("mnist", train, test, None, how)

@@ -63,7 +63,7 @@ def normalisation(
 def weighted_normalisation(
     images: Array | ImageStream, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what `normalisation` does where an image of weight 2 counts as two.
+    """Return what `normalisation` does where an image of weight 2 counts as two, of 0 as none.
 
     Parameters
     ----------
@@ -72,19 +72,18 @@ def weighted_normalisation(
     weights : ndarray
         float64 (N,), at least 0, not all 0.
     """
-    share = weights / _sum(weights)
-    chunks = _chunks(images, None)
+    # Zeros among its terms would give the sum by halves another order.
+    rows = np.flatnonzero(weights)
+    share = weights[rows] / _sum(weights[rows])
+    chunks = _chunks(images, rows)
     means = np.concatenate([_map_means(chunk) for chunk in chunks()])
     offset = np.array([_sum(share * channel) for channel in means.T])
-    squares, start = [], 0
+    squares = []
     lowest, highest = np.full(len(offset), np.inf), np.full(len(offset), -np.inf)
     for chunk in chunks():
         squares.append(_map_means(chunk, offset))
-        counted = chunk[weights[start : start + len(chunk)] > 0]
-        start += len(chunk)
-        if len(counted):
-            lowest = np.minimum(lowest, counted.min(axis=(0, 2, 3)))
-            highest = np.maximum(highest, counted.max(axis=(0, 2, 3)))
+        lowest = np.minimum(lowest, chunk.min(axis=(0, 2, 3)))
+        highest = np.maximum(highest, chunk.max(axis=(0, 2, 3)))
     deviation = np.array([math.sqrt(_sum(share * c)) for c in np.concatenate(squares).T])
     scale = np.ones(len(offset))
     varies = (deviation >= np.finfo(np.float32).tiny) & (lowest < highest)

@@ -9,7 +9,7 @@ import numpy as np
 
 from convprop.data import npy
 from convprop.data.arrays import Array, as_images, image_shape
-from convprop.data.dataset import Split, check_test_shape, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
 from convprop.errors import DataError, InvalidInput
 
 NAMES = (
@@ -25,7 +25,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DEFLATE_RATIO = 1032
 
 
-def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
+def load_file(path: Path, name: str, how: Reading) -> Split:
     """Load an .npz file; without test arrays the training arrays are split."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
@@ -36,7 +36,7 @@ def load_file(path: Path, name: str, test_fraction: float, seed: int) -> Split:
         except Exception as error:
             raise unusable(path, "be a complete .npz file", _reason(error)) from error
         with archive:
-            return _load_archive(_Archive(archive, path), name, test_fraction, seed)
+            return _load_archive(_Archive(archive, path), name, how)
 
 
 class _Archive:
@@ -92,7 +92,7 @@ class _Archive:
         return unusable(self.path, f"hold a readable array {name}", _reason(error))
 
 
-def _load_archive(archive: _Archive, name: str, test_fraction: float, seed: int) -> Split:
+def _load_archive(archive: _Archive, name: str, how: Reading) -> Split:
     held, path = archive.members, archive.path
     names = next((names for names in NAMES if names[0] in held or names[1] in held), None)
     if names is None:
@@ -104,10 +104,12 @@ def _load_archive(archive: _Archive, name: str, test_fraction: float, seed: int)
     shape = _checked(archive, names[0], names[1], data_format)
     has_test = names[2] in held or names[3] in held
     if has_test:
-        check_test_shape(path, shape, _checked(archive, names[2], names[3], data_format))
+        test_shape = _checked(archive, names[2], names[3], data_format)
+        if how.size is None:
+            check_test_shape(path, shape, test_shape)
     train = _read_pair(archive, names[0], names[1], data_format)
     test = _read_pair(archive, names[2], names[3], data_format) if has_test else None
-    return labelled_split(name, train, test, class_names, test_fraction, seed, path)
+    return labelled_split(name, train, test, class_names, how, path)
 
 
 def _checked(

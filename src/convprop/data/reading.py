@@ -29,6 +29,7 @@ def read_images(
     *,
     resize: bool = False,
     skipped: list[str] | None = None,
+    left_out: list[str] | None = None,
     chunk: int = 256,
 ) -> Iterator[tuple[NDArray[np.uint8], list[str]]]:
     """Yield image files as a model's input, at most ``chunk`` of them at a time.
@@ -47,6 +48,8 @@ def read_images(
         Stretch images of another size instead of refusing them.
     skipped : list of str, optional
         Receives the files and folders that cannot be read, which are then left out.
+    left_out : list of str, optional
+        Receives the files of folders that are no image files by their names.
     chunk : int
 
     Yields
@@ -64,7 +67,7 @@ def read_images(
     """
     if shape[0] not in MODES:
         raise invalid("input_shape", "have 1, 3 or 4 channels to take image files", shape[0])
-    files = image_paths(paths, skipped)
+    files = image_paths(paths, skipped, left_out)
     chunks = iter(lambda: list(islice(files, chunk)), [])
     found = False
     read = partial(_read, shape=shape, resize=resize, skip=skipped is not None)
@@ -110,10 +113,13 @@ def _read(files: list[str], shape: Shape, resize: bool, skip: bool) -> _Chunk:
 
 
 def image_paths(
-    paths: Iterable[str | os.PathLike[str]], skipped: list[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    skipped: list[str] | None = None,
+    left_out: list[str] | None = None,
 ) -> Iterator[str]:
     """Return the files that are named; those in folders, and those that a pattern matches, in
-    the byte order of their names. ``skipped`` receives folders that cannot be read.
+    the byte order of their names. ``skipped`` receives folders that cannot be read, ``left_out``
+    what is in folders and no image file.
 
     Raises
     ------
@@ -133,7 +139,7 @@ def image_paths(
             named += matches
         else:
             raise unusable(path or "''", "be a file or a folder", "neither")
-    return (file for path in named for file in _files(path, skipped))
+    return (file for path in named for file in _files(path, skipped, left_out))
 
 
 def _matches(pattern: str) -> list[str]:
@@ -152,7 +158,10 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _files(
-    path: str, skipped: list[str] | None, above: tuple[tuple[int, int], ...] = ()
+    path: str,
+    skipped: list[str] | None,
+    left_out: list[str] | None,
+    above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[str]:
     """Yield a file, or the image files of a folder, but no folder within itself."""
     if not os.path.isdir(path):
@@ -173,8 +182,12 @@ def _files(
         skipped.append(f"{path}{os.sep}")
         return
     for name, is_folder in sorted(entries, key=lambda entry: os.fsencode(entry[0])):
-        if name[0] != "." and (is_folder or is_image_name(Path(name))):
-            yield from _files(str(Path(path, name)), skipped, (*above, folder))
+        if name[0] == ".":
+            continue
+        if is_folder or is_image_name(Path(name)):
+            yield from _files(str(Path(path, name)), skipped, left_out, (*above, folder))
+        elif left_out is not None:
+            left_out.append(str(Path(path, name)))
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:

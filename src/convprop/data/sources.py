@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-import numpy as np
+from convprop.arguments import checks_names
+from convprop.data import idx, idx_names, image_folder, mapped, named, npz
+from convprop.data.dataset import Labels, Reading, Split, entries, quoted, unusable
+from convprop.data.image_files import MODES, check_size
+from convprop.errors import invalid
 
-from convprop.data import idx, image_folder, mapped, named, npz
-from convprop.data.dataset import Split, entries, unusable
-from convprop.data.image_files import check_size, resize_images
 
-
+@checks_names
 def load(
     source: str | os.PathLike[str],
     *,
@@ -21,6 +23,9 @@ def load(
     test_fraction: float = 0.2,
     skip_unreadable: bool = False,
     stream: bool = False,
+    channels: int | None = None,
+    class_names: Sequence[str] | None = None,
+    labels: Labels = "classes",
 ) -> Split:
     """Load a training and a test set.
 
@@ -34,13 +39,22 @@ def load(
     seed : int
         Chooses the test images of a source that has no test part of its own.
     test_fraction : float
-        Their share of every class.
+        Their share of every class; 0 leaves such a source whole, as the training part.
     skip_unreadable : bool
         Leave out image files that cannot be used, and folders of classes that cannot be read;
         ``Split.skipped`` lists them.
     stream : bool
         Decode the images of a folder when they are asked for, instead of all of them now. Those
         of .npy files are streamed in any case.
+    channels : 1, 3 or 4, optional
+        Read image files as grey, RGB or RGBA. If not given, they are grey if all of them are,
+        and RGB otherwise.
+    class_names : sequence of str, optional
+        The classes that a model knows: labels are indices of these, and a source may have some of
+        them only; a folder of images that has the name of one is that class.
+    labels : "classes", "numbers" or "any"
+        What an array's labels are: classes; numbers to predict, (N,) or (N, K); or what is not
+        looked at, where the images alone are wanted.
 
     Returns
     -------
@@ -56,45 +70,45 @@ def load(
         A size, a seed or a fraction out of range.
     """
     check_size(size)
-    split = _load(source, size, seed, test_fraction, skip_unreadable, stream)
-    if size is None or not isinstance(split.train.images, np.ndarray):
-        return split
-    train, test = (
-        replace(part, images=resize_images(part.images, size)) for part in (split.train, split.test)
-    )
-    return replace(split, train=train, test=test)
-
-
-def _load(
-    source: str | os.PathLike[str],
-    size: tuple[int, int] | None,
-    seed: int,
-    test_fraction: float,
-    skip_unreadable: bool,
-    stream: bool,
-) -> Split:
+    if channels is not None and channels not in MODES:
+        raise invalid("channels", "be 1, 3 or 4", repr(channels))
+    if labels not in get_args(Labels):
+        raise invalid("labels", f"be one of {', '.join(get_args(Labels))}", repr(labels))
+    how = Reading(size, seed, test_fraction, skip_unreadable, stream, channels, class_names, labels)
     name, path = str(source), Path(source)
-    if stream and (kind := _whole(name, path)):
+    if how.stream and (kind := _whole(name, path)):
         raise unusable(name, "be a folder of images or of .npy files to be streamed", kind)
     if name == "digits":
-        return named.load_digits(test_fraction, seed)
+        return named.load_digits(how)
     if name == "mnist":
-        return named.load_mnist()
+        return named.load_mnist(how)
     # Where pathlib raises for a name that no file can have, os.path says that there is none.
     if os.path.isfile(path) and path.suffix.lower() == ".npz":
-        return npz.load_file(path, name, test_fraction, seed)
+        return npz.load_file(path, name, how)
+    if name and (found := idx_names.find(path)) is not None:
+        return idx.load_folder(found, name, how)
     # Path("") is this folder; a name that is empty is a mistake.
     if not name or not os.path.isdir(path):
         kind = "another kind of file" if name and os.path.exists(path) else "which does not exist"
         rule = "be 'digits', 'mnist', a folder or an .npz file"
         raise unusable("data", rule, f"{name!r} ({kind})")
-    if idx.is_idx_folder(path):
-        return idx.load_folder(path, name, test_fraction, seed)
     if mapped.is_array_folder(path):
-        return mapped.load_folder(path, name, size, test_fraction, seed)
-    if not any(entry.is_dir() for entry in entries(path)):
-        raise unusable(path, "hold idx files, or one subfolder of images per class", "neither")
-    return image_folder.load_folder(path, name, size, test_fraction, seed, skip_unreadable, stream)
+        return mapped.load_folder(path, name, how)
+    if how.labels == "numbers":
+        raise unusable(path, "hold numbers to predict (an .npz file can)", "files of images")
+    known = how.class_names or ()
+    if path.resolve().name not in known and not any(entry.is_dir() for entry in entries(path)):
+        alone = f" (or have the name of one: {quoted(known)})" if known else ""
+        raise unusable(path, f"{image_folder.KINDS}{alone}", "none of these")
+    return image_folder.load_folder(path, name, how)
+
+
+def holds_arrays(source: str | os.PathLike[str]) -> bool:
+    """Whether a source has images of one size, and no image files, which can be resized."""
+    name, path = str(source), Path(source)
+    if name in ("digits", "mnist") or (os.path.isfile(path) and path.suffix.lower() == ".npz"):
+        return True
+    return idx_names.find(path) is not None or mapped.is_array_folder(path)
 
 
 def _whole(name: str, path: Path) -> str | None:
@@ -103,4 +117,4 @@ def _whole(name: str, path: Path) -> str | None:
         return "a set that is loaded as a whole"
     if path.suffix.lower() == ".npz":
         return "an .npz file"
-    return "a folder of idx files" if os.path.isdir(path) and idx.is_idx_folder(path) else None
+    return None if idx_names.find(path) is None else "a folder of idx files"

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
 from convprop.data.ahead import ahead
 from convprop.data.arrays import Array, Shape
 from convprop.data.image_files import MODES, read_file, resized, to_array
@@ -73,6 +74,7 @@ class ImageFiles:
 
     dtype = np.dtype(np.uint8)
 
+    @checks_names
     def __init__(
         self, paths: Sequence[str | PathLike[str]], shape: Shape, *, keep: bool = False
     ) -> None:

@@ -3,7 +3,7 @@
 Importing this package imports scikit-learn; ``import convprop`` alone does not.
 """
 
-from convprop.estimators.auto import auto_layers, square_guess
+from convprop.auto import auto_layers, square_guess
 from convprop.estimators.classifier import ConvNetClassifier
 from convprop.estimators.regressor import ConvNetRegressor
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from convprop.auto import auto_layers
 from convprop.data.arrays import Array
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
-from convprop.estimators.auto import auto_layers
+from convprop.estimators.agreement import check_agreement, snapshot
 from convprop.estimators.images import as_X
 from convprop.estimators.settings import Settings
-from convprop.estimators.table import network_table
 from convprop.estimators.versions import CallbackSupportMixin, Progress
 from convprop.layers import Flatten, Layer
 from convprop.losses import Loss, SquaredError
@@ -44,6 +44,7 @@ def leaves_what_was_fitted(fit: Fit) -> Fit:
         before = {name: vars(self)[name] for name in names if name in vars(self)}
         network = getattr(self, "network_", None)
         self._check_settings()
+        check_agreement(self, options["partly"])
         try:
             return fit(self, *arguments, **options)
         except BaseException:
@@ -67,7 +68,6 @@ class Task:
     targets : ndarray
         int32 (N,) or float64 (N, K).
     outputs : int
-    loss : Loss
     weights : ndarray or None
     given : tuple
         X, y and sample_weight as the callbacks get them.
@@ -83,13 +83,17 @@ class Task:
     images: Array
     targets: Array
     outputs: int
-    loss: Loss
     weights: NDArray[np.float64] | None
     given: tuple[Any, Any, Any]
     fitted: dict[str, Any]
     partly: bool
     names: list[str] | None = None
     stopping: EarlyStopping | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Which images take part: those of weight above 0."""
+        return np.arange(len(self.images)) if self.weights is None else np.flatnonzero(self.weights)
 
 
 class ConvNet(
@@ -98,6 +102,7 @@ class ConvNet(
     """The base of both estimators."""
 
     network_: Network
+    _made_of: Any
 
     def __sklearn_is_fitted__(self) -> bool:
         # A fit that failed has left n_features_in_.
@@ -117,10 +122,10 @@ class ConvNet(
 
     def _train(self, task: Task) -> Self:
         """Make the network, unless it goes on with the one there is, and train it."""
-        partly, images = task.partly, task.images
-        batch_size = self._batch_size(len(images))
+        partly, count = task.partly, len(task.rows)
+        batch_size = self._batch_size(count)
         optimizer = self._trained_by(batch_size)
-        epochs = 1 if partly else self._epochs(len(images), batch_size)
+        epochs = 1 if partly else self._epochs(count, batch_size)
         if self._going_on(partly):
             network, seen = self.network_, self.t_
             curve = self.loss_curve_ if partly else []
@@ -148,7 +153,7 @@ class ConvNet(
         try:
             history = train(
                 network,
-                images,
+                task.images,
                 task.targets,
                 optimizer=optimizer,
                 schedule=Constant() if partly else self._schedule(),
@@ -199,19 +204,26 @@ class ConvNet(
         elif isinstance(self.network, str):
             # Where all images are one batch, nothing is left to chance: an image of weight 2 is
             # two images.
-            several = len(task.images) > self._batch_size(len(task.images))
+            several = len(task.rows) > self._batch_size(len(task.rows))
             layers = auto_layers(shape, outputs, dropout=several and task.names is not None)
         else:
             layers = self.network
         dtype = "float64" if task.images.dtype == np.float64 else "float32"
-        network = Network(layers, shape, task.loss, seed, dtype)
+        network = Network(layers, shape, self._loss(), seed, dtype)
         if network.outputs != outputs:
             rule = f"end with {outputs} outputs for this y"
             raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
         network.class_names = task.names
-        if task.weights is not None:
+        if task.names is None:
+            network.target_scaling = task.fitted["target_mean_"], task.fitted["target_scale_"]
+        # Where all weigh 1, training does it.
+        if task.weights is not None and (task.weights[task.rows] != 1).any():
             network.normalisation = weighted_normalisation(task.images, task.weights)
         return network
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """Return what a new network makes small."""
 
     @abstractmethod
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
@@ -230,11 +242,12 @@ class ConvNet(
         attributes = {
             **task.fitted,
             "network_": network,
+            "_made_of": snapshot(self.network),
             "loss_curve_": losses,
             "loss_": losses[-1],
             "best_loss_": min(losses),
             "n_iter_": len(losses),
-            "t_": seen + len(task.images) * len(records),
+            "t_": seen + len(task.rows) * len(records),
             "validation_scores_": None,
             "best_validation_score_": None,
         }
@@ -304,7 +317,7 @@ class ConvNet(
         return bundle
 
     def _table(self) -> str:
-        return network_table(self.network_) if hasattr(self, "network_") else ""
+        return self.network_._repr_html_() if hasattr(self, "network_") else ""
 
 
 def _line(record: EpochRecord) -> str:

@@ -14,17 +14,19 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
+from convprop.arguments import checks_names
 from convprop.augmentation import Augment
+from convprop.auto import AUTO
 from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
 from convprop.errors import InvalidInput, invalid
-from convprop.estimators.auto import AUTO
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.pictures import is_folder, labelled_files
 from convprop.estimators.versions import with_callbacks
 from convprop.layers import Layer, Shape
 from convprop.losses import SoftmaxCrossEntropy
+from convprop.ops.loss import as_weights
 from convprop.optimizers import Optimizer
 from convprop.records import EpochRecord
 from convprop.schedules import Schedule
@@ -47,20 +49,23 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         What rows of X are, and what pictures are stretched to; (H, W, C) with
         ``data_format="NHWC"``. None: rows are a square grey image if their number of values is
         a square, a square colour image if it is three times one, and otherwise a grey image of
-        one row; pictures are as large as they are, and all alike, in fit and in predict.
+        one row; pictures are as large as they are, and all alike, in fit and in predict. An
+        array of images has its own shape, which this must not contradict.
     data_format : "NCHW" or "NHWC", optional
         Whether channels come before or after rows and columns in X. None: in four axes, the
-        one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before.
+        one of axes 1 and 3 whose length is 1, 3 or 4; in two axes, before. An ``input_shape``
+        that reads like the other order, such as (8, 8, 1), has to come with one of the two.
     optimizer : Optimizer or str, optional
         One of convprop's, or its name: "sgd", "adam", "adamw", "rmsprop", "adadelta". None: the
         preset's, `AdamW` with learning rate 0.004 for others.
     learning_rate_init : float, optional
-        In the place of the optimizer's own.
+        In the place of the optimizer's default one.
     schedule : Schedule, optional
         None: the preset's, `OneCycle` for others.
     alpha : float, optional
         Strength of the L2 regularisation as in scikit-learn's perceptrons: the optimizer's
-        weight decay is alpha divided by the batch size. None: the optimizer's own.
+        weight decay is alpha divided by the batch size. None: the optimizer's own. An optimizer
+        that is given a rate or a weight decay of its own comes without these two.
     epochs : int, optional
         None: the preset's; for others as many as make some 1000 steps, 5 to 100.
     batch_size : int or "auto"
@@ -75,14 +80,17 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         As for `SoftmaxCrossEntropy`. None: the preset's, 0.1 for others.
     class_weight : "balanced" or dict, optional
         What multiplies the weights of a class's images; "balanced": all classes weigh alike.
+        A dict may leave classes out, but name none that y has not.
     early_stopping : bool
         Hold out ``validation_fraction`` of every class, end when the accuracy on it has not
         risen by more than ``tol`` for ``n_iter_no_change`` epochs, and keep the best weights.
         Without it the training takes all its epochs.
     validation_fraction, n_iter_no_change, tol
-        See ``early_stopping``.
+        See ``early_stopping``; the first and the last are refused without it.
     warm_start : bool
-        fit goes on with the network there is: its layers, dtype, loss and seed stay.
+        fit goes on with the network there is: its layers, dtype, loss and seed stay. Another
+        network, input_shape, label_smoothing or number as random_state is then refused, and by
+        ``partial_fit`` after its first call.
     random_state : int, RandomState or None
         Of weights, order, held-out part, augmentation and dropout. The same int gives the same
         bits on every machine and with any number of threads.
@@ -129,6 +137,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
 
     classes_: NDArray[Any]
 
+    @checks_names
     def __init__(
         self,
         network: str | Iterable[Layer] = "auto",
@@ -181,6 +190,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         self.class_weight = class_weight
 
     @with_callbacks
+    @checks_names
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -194,7 +204,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         y : array_like of shape (n,)
             Integers, strings, booleans or whole floats. None: the subfolders' names.
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
 
         Returns
         -------
@@ -202,6 +212,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, None, partly=False)
 
+    @checks_names
     def partial_fit(
         self,
         X: Any,
@@ -211,7 +222,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
     ) -> Self:
         """Train for one epoch, going on with the weights and the optimizer's state.
 
-        The first call's images give the normalisation. The learning rate is constant.
+        The first call's images give the normalisation. The learning rate is constant; a schedule
+        or early stopping is refused.
 
         Parameters
         ----------
@@ -251,7 +263,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
-        weights = self._weights(targets, known, weights, partly)
+        weights = as_weights(self._weights(targets, known, weights, partly), len(images))
         if partly and (targets == targets[0]).all():
             # Labels that are all alike are refused by training, which is meant for whole sets.
             targets = np.eye(len(known))[targets]
@@ -260,7 +272,6 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
                 images,
                 targets,
                 outputs=len(known),
-                loss=SoftmaxCrossEntropy(label_smoothing=self._label_smoothing()),
                 weights=weights,
                 given=(X, y, sample_weight),
                 fitted={"classes_": known},
@@ -269,9 +280,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
             )
         )
 
-    def _label_smoothing(self) -> float:
+    def _loss(self) -> SoftmaxCrossEntropy:
         given = self.label_smoothing
-        return (self._preset() or AUTO).label_smoothing if given is None else given
+        usual = (self._preset() or AUTO).label_smoothing
+        return SoftmaxCrossEntropy(label_smoothing=usual if given is None else given)
 
     def _of_folder(self, X: Any) -> tuple[Any, Any]:
         """Return a folder's files and classes."""
@@ -299,6 +311,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         if self.class_weight is None:
             return given
         if self.class_weight != "balanced":
+            self._check_class_weight(known)
             factors = compute_class_weight(self.class_weight, classes=known, y=known[targets])
             if not (np.isfinite(factors) & (factors >= 0)).all():
                 rule = "hold finite numbers of at least 0"
@@ -313,6 +326,14 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
             factors[present] = totals.sum() / (present.sum() * totals[present])
         chosen: Weights = factors[targets]
         return chosen if given is None else given * chosen
+
+    def _check_class_weight(self, known: NDArray[Any]) -> None:
+        # scikit-learn passes over classes that y has not, if it finds all that y has.
+        if isinstance(self.class_weight, Mapping):
+            for name in self.class_weight:
+                if name not in known.tolist():
+                    rule = f"hold only classes of y, {_names(known)}"
+                    raise invalid("class_weight", rule, repr(name))
 
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
         return EarlyStopping(self.n_iter_no_change, self.tol, "validation_accuracy")

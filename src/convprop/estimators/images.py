@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from convprop.data.arrays import DATA_FORMATS, Array, Shape, as_images
+from convprop.auto import square_guess
+from convprop.data.arrays import CHANNEL_COUNTS, DATA_FORMATS, Array, Shape, as_images
 from convprop.errors import invalid
-from convprop.estimators.auto import square_guess
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
 from convprop.estimators.versions import validate_data
 from convprop.geometry import is_integer
@@ -39,7 +39,7 @@ def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
         raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
     pictures = files_of(X) if is_folder(X) else as_list(X)
     if pictures is not None:
-        shape = known or _full_shape(estimator, None)
+        shape = known or full_shape(estimator, None)
         channels, size = (None, None) if shape is None else (shape[0], shape[1:])
         images = as_array(pictures, channels, size, estimator.input_shape is not None)
     else:
@@ -49,6 +49,8 @@ def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
             return _rows(estimator, array, known)
         checked = check_array(array, allow_nd=True, input_name="X", dtype="numeric")
         images = as_images(checked, _float(checked), None, "X", data_format=estimator.data_format)
+        if known is None:
+            _check_input_shape(estimator, checked.shape[1:], images.shape[1:])
     if known is None:
         estimator.n_features_in_ = math.prod(images.shape[1:])
         # Of an earlier fit, on rows.
@@ -74,15 +76,53 @@ def _row_shape(estimator: Any, features: int, known: Shape | None) -> tuple[tupl
     if known is not None:
         channels, height, width = known
     else:
-        channels, height, width = _full_shape(estimator, 1) or square_guess(features)
+        channels, height, width = full_shape(estimator, 1) or square_guess(features)
     if channels * height * width != features:
         rule = f"have as many values as X has features, {features}"
         raise invalid("input_shape", rule, repr(estimator.input_shape))
     return ((height, width, channels) if last else (channels, height, width)), last
 
 
-def _full_shape(estimator: Any, channels: int | None) -> Any:
-    """Return ``input_shape`` as (C, H, W), with these channels if it has none; None stays None."""
+def _check_input_shape(estimator: Any, given: tuple[int, ...], images: tuple[int, ...]) -> None:
+    """An array has its images' shape: ``input_shape`` may say it in either order, or in none."""
+    wanted = _lengths(estimator)
+    if wanted is not None and wanted not in (given, images, images[1:]):
+        rule = f"be left out or be that of the images in X, {images} (C, H, W)"
+        raise invalid("input_shape", rule, repr(estimator.input_shape))
+
+
+def full_shape(estimator: Any, channels: int | None) -> Any:
+    """Return ``input_shape`` as (C, H, W), with these channels if it has none; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        No such shape, or one that is plainly meant in the order that ``data_format`` does not
+        say: (8, 8, 1) is no grey image but eight channels, and is read so if "NCHW" is given.
+    """
+    shape = _lengths(estimator)
+    if shape is None or len(shape) == 2:
+        return None if shape is None else (channels, *shape)
+    first, middle, last = shape
+    if estimator.data_format == "NHWC":
+        if first in CHANNEL_COUNTS and last not in CHANNEL_COUNTS and last == middle:
+            rule = "be (H, W, C) with data_format='NHWC'"
+            raise invalid("input_shape", rule, f"{shape}, {last} channels of {first}x{middle}")
+        return last, first, middle
+    if estimator.data_format is None and _channels_last(shape):
+        rule = "be (C, H, W), or come with data_format 'NHWC' (or with 'NCHW', if it is)"
+        raise invalid("input_shape", rule, f"{shape}, {first} channels of {middle}x{last}")
+    return shape
+
+
+def _channels_last(shape: tuple[int, ...]) -> bool:
+    first, middle, last = shape
+    usual = first in CHANNEL_COUNTS and not 1 < first == middle != last
+    return last in CHANNEL_COUNTS and not usual
+
+
+def _lengths(estimator: Any) -> tuple[int, ...] | None:
+    """Return ``input_shape`` as it was given, checked."""
     given = estimator.input_shape
     if given is None:
         return None
@@ -94,10 +134,7 @@ def _full_shape(estimator: Any, channels: int | None) -> Any:
     ):
         rule = f"be (H, W) or {'(H, W, C)' if last else '(C, H, W)'}, each a positive integer"
         raise invalid("input_shape", rule, repr(given))
-    shape = tuple(int(length) for length in given)
-    if len(shape) == 2:
-        return (channels, *shape)
-    return (shape[2], *shape[:2]) if last else shape
+    return tuple(int(length) for length in given)
 
 
 def _float(array: Array) -> Any:

@@ -10,15 +10,18 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_array
 
+from convprop.arguments import checks_names
 from convprop.data.arrays import Array, stratified_split
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
 from convprop.estimators.images import as_X
 from convprop.estimators.versions import with_callbacks
 from convprop.losses import SquaredError
+from convprop.ops.loss import as_weights
 from convprop.optimizers import SGD, AdamW, Optimizer
 from convprop.records import EpochRecord
 from convprop.stopping import EarlyStopping
+from convprop.targets import check_rounding
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):
@@ -32,7 +35,9 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
     Attributes
     ----------
     network_ : Network
-        Its outputs are in standard deviations of the targets, counted from their mean:
+        Its raw outputs are in standard deviations of the targets, counted from their mean; its
+        ``target_scaling`` is these two, so that what it predicts has the targets' unit, from a
+        model file, too:
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
     n_features_in_, feature_names_in_, n_iter_, t_, loss_, best_loss_, loss_curve_
         As for the classifier.
@@ -55,6 +60,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         return AdamW(1e-3) if self.optimizer is None and isinstance(chosen, SGD) else chosen
 
     @with_callbacks
+    @checks_names
     def fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -67,7 +73,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             their names.
         y : array_like of shape (n,) or (n, n_outputs)
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
 
         Returns
         -------
@@ -75,6 +81,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         """
         return self._fit(X, y, sample_weight, partly=False)
 
+    @checks_names
     def partial_fit(
         self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -110,14 +117,12 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         if values.ndim not in (1, 2) or len(values) != len(images):
             rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
             raise invalid("y", rule, f"shape {values.shape}")
-        # What predict returns has the network's dtype.
-        kept = np.finfo(np.float64 if images.dtype == np.float64 else np.float32)
-        if (largest := np.abs(values).max()) > kept.max:
-            raise invalid("y", f"fit in {kept.dtype}, the dtype for this X", f"{largest:.3g}")
+        columns = values.reshape(len(values), -1)
+        check_rounding(np.asarray(y).reshape(columns.shape), columns, "y")
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
-        columns = values.reshape(len(values), -1)
+            weights = as_weights(weights, len(images))
         if going_on:
             fitted = {name: getattr(self, name) for name in ("target_mean_", "target_scale_")}
             if columns.shape[1] != len(self.target_mean_):
@@ -129,9 +134,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         return self._train(
             Task(
                 images,
-                (columns - fitted["target_mean_"]) / fitted["target_scale_"],
+                columns,
                 outputs=columns.shape[1],
-                loss=SquaredError(),
                 weights=weights,
                 given=(X, y, sample_weight),
                 fitted=fitted,
@@ -139,13 +143,16 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             )
         )
 
+    def _loss(self) -> SquaredError:
+        return SquaredError()
+
     def _stopping(self, task: Task, seed: int) -> EarlyStopping:
-        count = len(task.targets)
-        _, rows = stratified_split(np.zeros(count), self.validation_fraction, seed)
+        taking_part = task.rows
+        _, held_out = stratified_split(np.zeros(len(taking_part)), self.validation_fraction, seed)
+        rows = taking_part[held_out]
         weights = None if task.weights is None else task.weights[rows]
-        if weights is not None and not weights.any():
-            raise invalid("sample_weight", "be above 0 for some image held out", "0 for all")
-        deviation = _moments(task.targets[rows], weights)["target_scale_"]
+        mean, scale = task.fitted["target_mean_"], task.fitted["target_scale_"]
+        deviation = _moments((task.targets[rows] - mean) / scale, weights)["target_scale_"]
         # The loss that the held-out targets' own mean would have: R² is counted from it.
         self._spread = float(np.square(deviation).sum()) / 2.0
         return EarlyStopping(self.n_iter_no_change, self.tol * self._spread, "validation_loss")
@@ -165,19 +172,21 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
         Returns
         -------
         ndarray of shape (n,) or (n, n_outputs)
-            In the network's dtype.
+            float64, also of a network in float32, whose outputs are small where the numbers
+            are large: beside 1.7e9 float32 tells steps of 128 apart.
         """
-        outputs = self._outputs(X)
-        values: Array = (outputs * self.target_scale_ + self.target_mean_).astype(outputs.dtype)
+        images = self._images(X)
+        values = self.network_.predict(images)
         return values[:, 0] if self._one_output else values
 
 
 def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
     """Return each column's mean and standard deviation, 1 where it does not vary."""
-    counted = columns if weights is None else columns[weights > 0]
+    if weights is not None:
+        columns, weights = columns[weights > 0], weights[weights > 0]
     mean = np.average(columns, axis=0, weights=weights)
     # A rounded mean would leave a spurious variance.
-    varies = counted.min(axis=0) < counted.max(axis=0)
+    varies = columns.min(axis=0) < columns.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.average((columns - mean) ** 2, axis=0, weights=weights)
     scale = np.where(varies & (square > 0), np.sqrt(square), 1.0)

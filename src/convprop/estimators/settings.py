@@ -12,10 +12,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from convprop.arguments import checks_names, nearest
 from convprop.augmentation import Augment
+from convprop.auto import AUTO
 from convprop.described import Described, flag, from_dict, non_negative, number, positive
-from convprop.errors import invalid
-from convprop.estimators.auto import AUTO
+from convprop.errors import InvalidInput, invalid
 from convprop.geometry import positive_integer
 from convprop.layers import Layer, Shape
 from convprop.optimizers import OPTIMIZERS, Optimizer
@@ -26,6 +27,7 @@ from convprop.schedules import Schedule
 class Settings(BaseEstimator):
     """What both estimators are told; `ConvNetClassifier` says what each parameter is."""
 
+    @checks_names
     def __init__(
         self,
         network: str | Iterable[Layer] = "auto",
@@ -99,7 +101,14 @@ class Settings(BaseEstimator):
             By name; "optimizer__momentum" and the like change one field of what there is, which
             is replaced, and for None of what None stands for.
         """
-        own = {name: value for name, value in parameters.items() if "__" not in name}
+        known = self.get_params(deep=False)
+        for name in parameters:
+            if (outer := name.partition("__")[0]) not in known:
+                # scikit-learn's words, and the nearest name.
+                words = f"Invalid parameter {name!r} for estimator {type(self).__name__}"
+                valid = f"Valid parameters are: {', '.join(known)}"
+                raise InvalidInput(f"{words}{nearest(outer, known)}. {valid}")
+        own = {name: value for name, value in parameters.items() if name in known}
         super().set_params(**own)
         nested: dict[str, dict[str, Any]] = {}
         for name in parameters.keys() - own.keys():
@@ -111,7 +120,8 @@ class Settings(BaseEstimator):
             for field in changes:
                 if field not in fields:
                     rule = f"be one of {', '.join(fields)}" if fields else "be left out"
-                    raise invalid(f"{outer}__{field}", rule, f"the parameter {outer}={value!r}")
+                    received = f"the parameter {outer}={value!r}{nearest(field, fields)}"
+                    raise invalid(f"{outer}__{field}", rule, received)
             setattr(self, outer, dataclasses.replace(value, **changes))
         return self
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from convprop.arguments import checks_names
 from convprop.explain.explainer import Explainer
 from convprop.explain.explanation import Explanation, Part, Step
 from convprop.explain.fields import Region, projective_field, receptive_field
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 
+@checks_names
 def output(
     net: Network,
     images: ArrayLike,
@@ -53,6 +55,7 @@ def output(
     return Explainer(net, images).output(layer, k, i, j, image=image)
 
 
+@checks_names
 def weight_gradient(
     net: Network,
     images: ArrayLike,
@@ -69,6 +72,7 @@ def weight_gradient(
     return Explainer(net, images, targets, sample_weight).weight_gradient(layer, k, c, m, n)
 
 
+@checks_names
 def bias_gradient(
     net: Network,
     images: ArrayLike,
@@ -82,6 +86,7 @@ def bias_gradient(
     return Explainer(net, images, targets, sample_weight).bias_gradient(layer, k)
 
 
+@checks_names
 def delta(
     net: Network,
     images: ArrayLike,
@@ -98,6 +103,7 @@ def delta(
     return Explainer(net, images, targets, sample_weight).delta(layer, c, i, j, image=image)
 
 
+@checks_names
 def loss(
     net: Network,
     images: ArrayLike,

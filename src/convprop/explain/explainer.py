@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from convprop.errors import InvalidInput, invalid
 from convprop.explain import conv, dense, pointwise, pool
@@ -32,7 +32,7 @@ class Explainer:
     targets : array_like, optional
         As for ``Network.evaluate``. Without them only outputs can be explained.
     sample_weight : array_like, optional
-        As for ``Network.evaluate``.
+        As for ``Network.evaluate``; with targets only.
 
     Attributes
     ----------
@@ -51,10 +51,12 @@ class Explainer:
         checked = net.as_images(images)
         self.net = net
         self._has_targets = targets is not None
-        wanted = np.zeros(len(checked), np.int32) if targets is None else targets
+        if targets is None and sample_weight is not None:
+            raise invalid("sample_weight", "be None without targets, whose loss it weighs", "some")
+        wanted = _any_targets(net, len(checked)) if targets is None else targets
         self._targets = net.as_targets(wanted, len(checked))
         self._weights = as_weights(sample_weight, len(checked))
-        self.done = net.backpropagate(checked, self._targets, self._weights)
+        self.done = net.backpropagate(checked, wanted, self._weights)
         self._parameters = {name: array.copy() for name, array in net.parameters.items()}
 
     @quiet
@@ -203,3 +205,10 @@ def _row(names: str, k: Any, first: object, second: object) -> tuple[Any]:
     if first is not None or second is not None:
         raise invalid(names, "be left out of a Dense", f"{first!r}, {second!r}")
     return (k,)
+
+
+def _any_targets(net: Network, count: int) -> NDArray[Any]:
+    """Return targets for a pass of whose deltas nothing is asked."""
+    if net.target_scaling is None:
+        return np.zeros(count, np.int32)
+    return np.tile(net.target_scaling[0], (count, 1))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import brief
 from convprop.errors import invalid
 from convprop.explain import rendering
 from convprop.geometry import is_integer
@@ -33,6 +34,9 @@ class Part(NamedTuple):
     last: int
     sums: Array
 
+    def __repr__(self) -> str:
+        return f"Part({self.name!r}, {self.first}, {self.last}, {brief(self.sums)})"
+
 
 class Step(NamedTuple):
     """What is done after the sums: in words, as LaTeX with % for the sums, and what it gives."""
@@ -42,7 +46,7 @@ class Step(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """A number of a network, taken apart into the products that it sums.
 
@@ -129,6 +133,10 @@ class Explanation:
     def to_html(self, rows: int = 12) -> str:
         """Return heading, equation and table as HTML."""
         return rendering.html(self, _count("rows", rows))
+
+    def __repr__(self) -> str:
+        value = rendering.exact(self.value)
+        return f"Explanation({self.name} = {value}, {len(self.terms):,} terms)"
 
     def __str__(self) -> str:
         return self.to_text()

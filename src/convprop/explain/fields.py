@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
+from convprop.brief import brief
 from convprop.errors import invalid
 from convprop.explain.place import check_index, check_network, layer_index
 from convprop.geometry import is_integer
@@ -29,7 +31,11 @@ class Region(NamedTuple):
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        return f"Region({self.layer!r}, {brief(self.rows)}, {brief(self.columns)})"
 
+
+@checks_names
 def receptive_field(
     net: Network,
     layer: str | int,
@@ -64,6 +70,7 @@ def receptive_field(
     return Region(_name(net, first), rows, columns)
 
 
+@checks_names
 def projective_field(
     net: Network,
     layer: str | int,

@@ -19,7 +19,7 @@ DIGITS = 9  # enough to tell one float32 from all others
 
 def text(explanation: Explanation, rows: int) -> str:
     """Return heading, table and result as text."""
-    title = f"{explanation.name} = {explanation.value!s}   ({explanation.source})"
+    title = f"{explanation.name} = {exact(explanation.value)}   ({explanation.source})"
     lines = _wrapped(title)
     for digits in (DIGITS, 7, 5, 4, 3):
         header, cells = _table(explanation, rows, digits)
@@ -75,7 +75,7 @@ def html(explanation: Explanation, rows: int) -> str:
     return "".join(
         [
             '<div class="convprop-explanation">',
-            f"<p><b>{escape(explanation.name)} = {explanation.value!s}</b> ",
+            f"<p><b>{escape(explanation.name)} = {exact(explanation.value)}</b> ",
             f"({escape(explanation.source)})</p>",
             *mathml_lines(explanation, 3),
             "<table><thead><tr>",
@@ -135,15 +135,17 @@ def _hidden(explanation: Explanation, rows: int) -> int:
 def _sentences(explanation: Explanation) -> list[str]:
     sentences = []
     if len(explanation.parts) > 1:
-        sums = ", ".join(f"{part.name}: {part.sums[-1]!s}" for part in explanation.parts[:4])
+        sums = ", ".join(f"{part.name}: {exact(part.sums[-1])}" for part in explanation.parts[:4])
         more = f" and {len(explanation.parts) - 4} more" if len(explanation.parts) > 4 else ""
         sentences.append(f"Each image's sum: {sums}{more}.")
     for step in explanation.steps:
-        sentences.append(f"Then {step.words}: {step.value!s}.")
+        sentences.append(f"Then {step.words}: {exact(step.value)}.")
     if explanation.exact:
-        sentences.append(f"{explanation.total!s}: the engine's number, bit for bit.")
+        sentences.append(f"{exact(explanation.total)}: the engine's number, bit for bit.")
     else:
-        sentences.append(f"{explanation.total!s}; the engine's number: {explanation.value!s}.")
+        sentences.append(
+            f"{exact(explanation.total)}; the engine's number: {exact(explanation.value)}."
+        )
     if explanation.remark:
         sentences.append(explanation.remark)
     return sentences
@@ -187,10 +189,15 @@ def power(value: Any) -> str:
 def number(value: Any, digits: int = DIGITS) -> str:
     """Return an integer as it is, another number with so many digits or as few as tell it."""
     if isinstance(value, np.float32) and digits == DIGITS:
-        return str(value).removesuffix(".0")
+        return exact(value).removesuffix(".0")
     if isinstance(value, np.floating):
-        return f"{value:.{digits}g}"
+        return f"{value:z.{digits}g}"
     return str(value)
+
+
+def exact(value: Any) -> str:
+    """Return a number with all its digits; -0, which a product with 0 can be, is 0 to a reader."""
+    return str(abs(value) if value == 0 else value)
 
 
 def _wrapped(sentence: str) -> list[str]:

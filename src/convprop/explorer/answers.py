@@ -16,7 +16,7 @@ from convprop.explain import Explanation
 from convprop.explain.fields import projective_field, receptive_field
 from convprop.explain.mathml import mathml
 from convprop.explain.place import check_index
-from convprop.explain.rendering import mathml_lines
+from convprop.explain.rendering import exact, mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
 from convprop.layers import Activation, Conv, Dense, Pool
 from convprop.network import Network
@@ -76,7 +76,7 @@ def _normalisation(net: Network) -> list[list[str]] | None:
     """Return what is taken off each channel, and what it is then multiplied by."""
     if net.normalisation is None:
         return None
-    return [[text(value) for value in values] for values in net.normalisation]
+    return [[exact(value) for value in values] for values in net.normalisation]
 
 
 def class_names(session: Session) -> list[str]:
@@ -110,17 +110,17 @@ def maps(session: Session) -> Answer:
         "label": session.label,
         "step": session.step,
         "fresh": session.fresh and session.step == 0,
-        "loss": text(np.float64(done.loss)),
+        "loss": exact(np.float64(done.loss)),
         "pixels": packed(session.image[0]),
         "outputs": [packed(done.layers[0].input[0]), *(packed(at.output[0]) for at in done.layers)],
         "deltas": [packed(done.input_delta[0]), *(packed(at.delta[0]) for at in done.layers)],
         "parameters": _kernels(net.parameters),
         "gradients": _kernels(done.gradients),
-        "prediction": [text(value) for value in prediction(net, done.layers[-1].output)],
+        "prediction": [exact(value) for value in prediction(net, done.layers[-1].output)],
         "predicted": int(net.classes_of(done.layers[-1].output.reshape(1, -1))[0]),
         "index": session.index,
         "relabelled": session.relabelled,
-        "moments": [[moment.step, text(np.float64(moment.loss))] for moment in session.moments],
+        "moments": [[moment.step, exact(np.float64(moment.loss))] for moment in session.moments],
     }
 
 
@@ -143,13 +143,13 @@ def explanation(found: Explanation) -> Answer:
         "source": found.source,
         "equation": mathml_lines(found, 2),
         "factors": list(found.factors),
-        "columns": {name: [text(value) for value in found.terms[name]] for name in names},
+        "columns": {name: [exact(value) for value in found.terms[name]] for name in names},
         "whole": [name for name in names if found.terms.dtype[name].kind != "f"],
-        "running": [text(value) for value in found.running],
-        "start": [found.start[0], text(found.start[1])],
-        "steps": [[step.words, text(step.value)] for step in found.steps],
-        "total": text(found.total),
-        "value": text(found.value),
+        "running": [exact(value) for value in found.running],
+        "start": [found.start[0], exact(found.start[1])],
+        "steps": [[step.words, exact(step.value)] for step in found.steps],
+        "total": exact(found.total),
+        "value": exact(found.value),
         "exact": found.exact,
         "remark": found.remark,
     }
@@ -231,8 +231,3 @@ def equations() -> Answer:
         str(number): {"equation": mathml(one.latex, "block"), "sentence": one.sentence}
         for number, one in EQUATIONS.items()
     }
-
-
-def text(value: Any) -> str:
-    """Return a number with as many digits as tell it from all others of its type."""
-    return str(value)

@@ -72,6 +72,8 @@ class Session:
         fresh: bool = False,
     ) -> None:
         self.net = copy.deepcopy(net)
+        # The page has labels for targets, and shows the outputs as they are.
+        self.net.target_scaling = None
         self.data = data
         self.optimizer = optimizer
         self._pass: Explainer | None = None

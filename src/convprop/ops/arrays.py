@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from convprop.errors import invalid
+from convprop.geometry import MOST_VALUES
 
 Array = npt.NDArray[Any]  # float32 or float64
 
@@ -38,6 +40,9 @@ def checked(
         raise invalid(parameter, f"have the axes {axes}", f"shape {value.shape}")
     if value.ndim == 0 or value.size == 0:
         raise invalid(parameter, "hold at least one value", f"shape {value.shape}")
+    if max(len(value), math.prod(value.shape[1:])) > MOST_VALUES:
+        rule = f"have at most {MOST_VALUES} rows, of as many values each"
+        raise invalid(parameter, rule, f"shape {value.shape}")
     return np.ascontiguousarray(value)
 
 

@@ -31,6 +31,7 @@ from convprop.geometry import (
     Padding,
     Pair,
     Sides,
+    check_values,
     output_size,
     pair,
     positive_integer,
@@ -67,7 +68,7 @@ def forward(
     """
     o = checked("o", o, "(N, C, H, W)")
     w = checked("w", w, "(K, C / groups, k1, k2)", ("o", o))
-    at = _geometry(o.shape[2:], w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at = _geometry(o.shape[1:], w.shape[2:], stride, padding, dilation, groups, flip_kernel)
     at.require_groups(channels=o.shape[1], kernels=len(w))
     require_shape("w", w, "K", o.shape[1] // at.groups, "k1", "k2")
     if b is not None:
@@ -104,8 +105,9 @@ def weight_gradient(
     o = checked("o", o, "(N, C, H, W)")
     delta = checked("delta", delta, "(N, K, Ho, Wo)", ("o", o))
     size = pair("kernel_size", kernel_size)
-    at = _geometry(o.shape[2:], size, stride, padding, dilation, groups, flip_kernel)
+    at = _geometry(o.shape[1:], size, stride, padding, dilation, groups, flip_kernel)
     at.require_groups(channels=o.shape[1], kernels=delta.shape[1])
+    check_values("weights", (delta.shape[1], o.shape[1] // at.groups, *size))
     require_shape("delta", delta, len(o), "K", *at.output_size)
     return engine.conv_weight_gradient(
         o, delta, kernel_size=size, padding_value=_value(padding_value), **at.options
@@ -146,8 +148,9 @@ def input_delta(
     delta = checked("delta", delta, "(N, K, Ho, Wo)")
     w = checked("w", w, "(K, C / groups, k1, k2)", ("delta", delta))
     size = pair("input_size", input_size)
-    at = _geometry(size, w.shape[2:], stride, padding, dilation, groups, flip_kernel)
-    at.require_groups(channels=w.shape[1] * at.groups, kernels=len(w))
+    channels = w.shape[1] * positive_integer("groups", groups)
+    at = _geometry((channels, *size), w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels, kernels=len(w))
     require_shape("delta", delta, "N", len(w), *at.output_size)
     return engine.conv_input_delta(delta, w, input_size=size, **at.options)
 
@@ -176,7 +179,7 @@ class _Geometry(NamedTuple):
 
 
 def _geometry(
-    input_size: tuple[int, ...],
+    input_shape: tuple[int, ...],
     kernel_size: tuple[int, ...],
     stride: object,
     padding: object,
@@ -184,7 +187,8 @@ def _geometry(
     groups: object,
     flip_kernel: object,
 ) -> _Geometry:
-    size, window = (input_size[0], input_size[1]), (kernel_size[0], kernel_size[1])
+    channels, rows, columns = input_shape
+    size, window = (rows, columns), (kernel_size[0], kernel_size[1])
     steps, spread = pair("stride", stride), pair("dilation", dilation)
     sides = resolve_padding(padding, size, window, steps, spread)
     return _Geometry(
@@ -193,7 +197,7 @@ def _geometry(
         spread,
         positive_integer("groups", groups),
         flag("flip_kernel", flip_kernel),
-        output_size(size, window, steps, sides, spread),
+        output_size(size, window, steps, sides, spread, channels),
     )
 
 

@@ -105,4 +105,4 @@ def _options(
         "padding": sides,
         "count_padding": flag("count_padding", count_padding),
     }
-    return options, output_size(input_size, window, steps, sides)
+    return options, output_size(input_size, window, steps, sides, channels=o.shape[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from convprop.arguments import checks_names
 from convprop.data.dataset import Dataset
 from convprop.data.stream import ImageStream
 from convprop.errors import invalid
@@ -25,6 +26,7 @@ AGAIN = "To do it again"
 """The heading of the command."""
 
 
+@checks_names
 def write_report(
     path: str | PathLike[str],
     network: Network,
@@ -101,6 +103,7 @@ def write_report(
     _write(path, network, history, test.name, about, figures, sections, told, settings)
 
 
+@checks_names
 def write_regression_report(
     path: str | PathLike[str],
     network: Network,
@@ -113,8 +116,8 @@ def write_regression_report(
     name: str = "regression",
     output_names: Sequence[str] | None = None,
     image_names: Sequence[str] | None = None,
-    offset: ArrayLike = 0.0,
-    scale: ArrayLike = 1.0,
+    offset: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
 ) -> None:
     """Write a page about a network that predicts numbers.
 
@@ -141,9 +144,9 @@ def write_regression_report(
         What the page is about, for its title.
     output_names, image_names : sequence of str, optional
         K and N of them.
-    offset, scale : array_like
+    offset, scale : array_like, optional
         One number, or K: a prediction is the network's output times ``scale`` plus ``offset``.
-        They are ``target_mean_`` and ``target_scale_`` of a `ConvNetRegressor`.
+        If not given, those of its ``target_scaling``, which a `ConvNetRegressor` has set.
 
     Raises
     ------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.brief import Brief
 from convprop.data.dataset import Dataset
 from convprop.errors import invalid
 from convprop.losses import SquaredError
@@ -55,8 +57,8 @@ class Calibration:
     error: float
 
 
-@dataclass(frozen=True)
-class Measured:
+@dataclass(frozen=True, repr=False)
+class Measured(Brief):
     """What a network says of labelled images.
 
     Attributes
@@ -152,6 +154,9 @@ def measure(network: Network, test: Dataset) -> Measured:
     DataError
         Classes that the network does not know, or a file that cannot be read.
     """
+    if network.target_scaling is not None:
+        rule = "tell classes apart (write_regression_report is for numbers)"
+        raise invalid("network", rule, "one with a target_scaling")
     labels = np.asarray(test.labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         rule = "be the classes of images, integers of shape (N,)"
@@ -191,4 +196,17 @@ def measure(network: Network, test: Dataset) -> Measured:
         given_true,
         float(np.average(losses)),
         not isinstance(network.loss, SquaredError),
+    )
+
+
+def together(parts: Sequence[Measured]) -> Measured:
+    """Return what was measured of several parts' images as of one."""
+    counts = [len(part.labels) for part in parts]
+    return replace(
+        parts[0],
+        labels=np.concatenate([part.labels for part in parts]),
+        predicted=np.concatenate([part.predicted for part in parts]),
+        certainty=np.concatenate([part.certainty for part in parts]),
+        given_true=np.concatenate([part.given_true for part in parts]),
+        loss=float(np.average([part.loss for part in parts], weights=counts)),
     )

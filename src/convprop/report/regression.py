@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convprop.brief import Brief
 from convprop.errors import invalid
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -25,8 +26,8 @@ MOST_DRAWN = 6
 MOST_IMAGES = 24
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
     """What a network says of images, beside the truth.
 
     Attributes
@@ -51,12 +52,23 @@ class Predictions:
         rmse: Floats = np.sqrt(np.mean(self.errors**2, axis=0))
         return rmse
 
+    def mean_absolute_error(self) -> Floats:
+        """Return the mean of each output's absolute errors, (K,)."""
+        mean: Floats = np.abs(self.errors).mean(axis=0)
+        return mean
+
     def r2(self) -> Floats:
         """Return each output's coefficient of determination, (K,); NaN where all are alike."""
         deviation = self.true.std(axis=0)
         spread = np.where(deviation > 0, deviation, np.nan)
         r2: Floats = 1.0 - (self.rmse() / spread) ** 2
         return r2
+
+    def mean_r2(self) -> float | None:
+        """Return the mean of those that are known, as scikit-learn's score of a regressor is."""
+        known = self.r2()
+        known = known[np.isfinite(known)]
+        return float(known.mean()) if len(known) else None
 
     def largest(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the images with the largest errors, and of each the output that has it.
@@ -73,11 +85,13 @@ def predictions(
     network: Network,
     images: Any,
     targets: ArrayLike,
-    names: Sequence[str] | None,
-    offset: ArrayLike,
-    scale: ArrayLike,
+    names: Sequence[str] | None = None,
+    offset: ArrayLike | None = None,
+    scale: ArrayLike | None = None,
 ) -> Predictions:
     """Carry images through a network, and compare.
+
+    An offset or a scale that is not given is that of the network's ``target_scaling``.
 
     Raises
     ------
@@ -99,12 +113,23 @@ def predictions(
         names = [f"output {number}" for number in range(1, outputs + 1)]
     if len(set(names)) != outputs or len(names) != outputs:
         raise invalid("output_names", f"be {outputs} names that differ", repr(list(names)))
+    own = network.target_scaling or (0.0, 1.0)
+    offset = own[0] if offset is None else offset
+    scale = own[1] if scale is None else scale
     predicted = network.forward(images).astype(np.float64)
     predicted = predicted * _for_outputs("scale", scale, outputs)
     predicted += _for_outputs("offset", offset, outputs)
     if not np.isfinite(predicted).all():
         raise invalid("network", "have finite outputs for the test images", "NaN or infinity")
     return Predictions(tuple(names), true, predicted)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return what was predicted of several parts' images as of one."""
+    true, predicted = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("true", "predicted")
+    )
+    return Predictions(parts[0].names, true, predicted)
 
 
 def _for_outputs(parameter: str, values: ArrayLike, outputs: int) -> Floats:
@@ -118,16 +143,15 @@ def key_figures(found: Predictions, network: Network, history: History) -> Safe:
     """Return the numbers that come first."""
     r2, rmse = found.r2(), found.rmse()
     if len(found.names) == 1:
-        error = float(np.abs(found.errors).mean())
+        error = float(found.mean_absolute_error()[0])
         figures: list[Pair] = [
             ("R²", plain(float(r2[0]))),
             ("RMSE", quantity(float(rmse[0]))),
             ("mean absolute error", quantity(error)),
         ]
     else:
-        known = r2[np.isfinite(r2)]
         figures = [
-            ("mean R²", plain(float(known.mean()) if len(known) else None)),
+            ("mean R²", plain(found.mean_r2())),
             ("outputs", f"{len(r2):,}"),
         ]
     figures += training_figures(network, history, len(found.true))
@@ -142,7 +166,7 @@ def outputs_section(found: Predictions) -> Safe:
             [quantity(float(value)) for value in values]
             for values in (
                 found.rmse(),
-                np.abs(found.errors).mean(axis=0),
+                found.mean_absolute_error(),
                 found.errors.mean(axis=0),
                 found.true.mean(axis=0),
                 found.true.std(axis=0),

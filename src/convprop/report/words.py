@@ -15,14 +15,14 @@ def escape(text: str) -> str:
 
 def percent(part: float | None, unit: str = " %") -> str:
     """Return "98.71 %", and a dash for what is not known."""
-    return "–" if part is None or math.isnan(part) else f"{100 * part:.2f}{unit}"
+    return "–" if part is None or math.isnan(part) else f"{100 * part:z.2f}{unit}"
 
 
 def plain(number: float | None) -> str:
     """Return a loss with four significant digits, and a dash for what is not known."""
     if number is None or math.isnan(number):
         return "–"
-    return f"{number:.4f}" if 0.1 <= abs(number) < 1000 else f"{number:.4g}"
+    return f"{number:.4f}" if 0.1 <= abs(number) < 1000 else f"{number:z.4g}"
 
 
 def quantity(number: float) -> str:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from convprop.layers import AveragePool, Conv, Dense, Dropout, Layer, ReLU, Shape
 from convprop.optimizers import AdamW, Optimizer
+from convprop.presets import Preset
 from convprop.schedules import OneCycle, Schedule
+
+NAME = "auto"
+"""What it is called among the presets, of which it is none: it has no shape of its own."""
 
 STEPS = 1000
 """How many steps training takes where epochs are not given, between 5 and 100 epochs."""
@@ -77,6 +81,36 @@ class Recipe:
 
 
 AUTO = Recipe()
+
+
+def auto_preset(shape: Shape, classes: int, images: int, batch_size: int | None = None) -> Preset:
+    """Return what "auto" is for so many images of (C, H, W), as a classifier is trained.
+
+    Parameters
+    ----------
+    shape : (C, H, W)
+    classes, images : int
+    batch_size : int, optional
+        Where it is not the recipe's: epochs follow from it, and whether there is dropout.
+    """
+    channels, height, width = shape
+    size = min(AUTO.batch_size, images) if batch_size is None else batch_size
+
+    def build(shape: Shape, classes: int) -> list[Layer]:
+        return auto_layers(shape, classes, dropout=images > size)
+
+    return Preset(
+        NAME,
+        "a sound small network for the shape of the data",
+        (channels, height, width),
+        classes,
+        build,
+        AUTO.optimizer,
+        AUTO.schedule,
+        size,
+        AUTO.epochs(images, size),
+        AUTO.label_smoothing,
+    )
 
 
 def square_guess(features: int) -> tuple[int, int, int]:
