@@ -86,10 +86,10 @@ def _file(path: Path, channels: int | None) -> None:
     except DataError:
         measured = None
     picture = to_array(read_file(path, channels))
-    must(measured is not None, "a file that is read, but not measured")
     must(picture.dtype == np.uint8 and picture.shape[0] in (1, 3, 4), "no picture")
     if measured is not None:
-        # An orientation that comes twice, before the pixels and behind them, may turn it.
+        # An orientation that comes twice, before the pixels and behind them, may turn it; the one
+        # before them may even be damaged, so that nothing is measured.
         sides = sorted(measured[1]) == sorted(picture.shape[1:])
         must(sides, f"{picture.shape} measured as {measured}")
 
