@@ -16,8 +16,7 @@ from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileErr
 from convprop.explorer import answers
 from convprop.explorer.session import Session
 from convprop.inspection import inspect_file
-from convprop.report.words import escape
-from convprop.shown import MOST, brief, printable, shortened
+from convprop.shown import MOST, brief, escape, printable, shortened
 from refusal import refuses
 
 ODD = {
@@ -151,6 +150,7 @@ def test_the_explorer_shows_names_that_are_no_utf8():
     session = Session(cp.Network([cp.Dense(2)], (1, 4, 4)), named, cp.Adam(0.01))
     shown = answers.network(session)
     assert (shown["data"], shown["classes"]) == (r"\udcff.npz", [r"a\x1b", "b"])
+    assert r"a\x1b" in named._repr_html_()
 
 
 @pytest.mark.parametrize(

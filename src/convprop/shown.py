@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 MOST = 500
@@ -24,6 +25,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return a text of our own, which has lines, with what it quotes made ``printable``."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def escape(text: str) -> str:
+    """Return text as HTML, in which a file's name can neither be markup nor turn what is around."""
+    return html.escape(printable_lines(text))
 
 
 def is_unicode(text: str) -> bool:

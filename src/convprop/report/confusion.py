@@ -9,7 +9,8 @@ import numpy as np
 from convprop.report.html import Safe, figure, image, paragraph, scrolling, section, table
 from convprop.report.measure import Measured
 from convprop.report.pictures import NEGATIVE, POSITIVE, data_url
-from convprop.report.words import escape, percent
+from convprop.report.words import percent
+from convprop.shown import escape
 
 MOST_IN_TABLE = 20
 MOST_PIXELS = 400

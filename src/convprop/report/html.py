@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 from convprop.report.svg import DARK, LIGHT, colours
-from convprop.report.words import escape
+from convprop.shown import escape
 
 # What a page may load: nothing but the pictures and the style that it contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -33,7 +33,8 @@ from convprop.report.html import (
 from convprop.report.kernels import first_kernels
 from convprop.report.pictures import coarse, data_url, picture, pixels, value_range
 from convprop.report.svg import svg
-from convprop.report.words import counted, duration, escape, percent, plain, setting
+from convprop.report.words import counted, duration, percent, plain, setting
+from convprop.shown import escape
 from convprop.threads import get_num_threads
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from convprop.data.dataset import Dataset
 from convprop.data.normalise import normalisation
 from convprop.report.html import Safe, figure, image, page, paragraph
 from convprop.report.pictures import data_url, picture, pixels, value_range
-from convprop.report.words import escape
+from convprop.shown import escape
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convprop.report.chart import FONT_SIZE, Bar, Chart, Dot, Mark, Path
-from convprop.report.words import escape
+from convprop.shown import escape
 
 LIGHT = {
     "paper": "#ffffff",

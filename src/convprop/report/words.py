@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import math
-
-from convprop.shown import printable_lines
-
-
-def escape(text: str) -> str:
-    """Return text as HTML, in which a file's name can neither be markup nor turn what is around."""
-    return html.escape(printable_lines(text))
 
 
 def percent(part: float | None, unit: str = " %") -> str:
