@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -141,6 +142,7 @@ class Child:
             pass
         os.close(self.pipe)
         _, status = os.waitpid(self.pid, 0)
+        shutil.rmtree(str(self.pid), ignore_errors=True)
         for line in self.text.splitlines():
             tally.findings.append(Finding(*json.loads(line)))
         number, _, taken = self.noted()
