@@ -155,7 +155,7 @@ def test_class_names_of_integers_and_of_strings(tmp_path):
         (
             {"images": BYTES, "labels": np.array([None] * 6)},
             " must hold a readable array labels, got an error:"
-            " Object arrays cannot be loaded when allow_pickle=False",
+            " it holds Python objects; save numbers or texts",
         ),
     ],
 )
@@ -206,23 +206,22 @@ def test_a_header_that_claims_an_absurd_shape(tmp_path, shape):
     [
         (OverflowError("too large"), "too large"),
         (EOFError(), "EOFError"),
-        (MemoryError(), "MemoryError"),
         (zlib.error("Error -3\nand more"), "Error -3"),
     ],
 )
-def test_whatever_numpy_raises_names_the_file(tmp_path, monkeypatch, error, reason):
+def test_whatever_the_archive_raises_names_the_file(tmp_path, monkeypatch, error, reason):
     path = save(tmp_path / "set.npz", images=BYTES, labels=LABELS)
 
     def fail(*_, **__):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(np.lib.npyio.NpzFile, "__getitem__", fail)
+        patch.setattr(zipfile.ZipFile, "open", fail)
         with refuses(
             DataError, f"{path} must hold a readable array images, got an error: {reason}"
         ):
             data.load(path)
-    monkeypatch.setattr(np, "load", fail)
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
     with refuses(DataError, f"{path} must be a complete .npz file, got an error: {reason}"):
         data.load(path)
 
@@ -232,7 +231,8 @@ def test_a_member_that_is_no_array(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", b"pixels")
         archive.writestr("labels.npy", b"names")
-    with refuses(DataError, f"{path} must hold a readable array images, got something else"):
+    begins = "it does not begin as .npy files do"
+    with refuses(DataError, f"{path} must hold a readable array images, got an error: {begins}"):
         data.load(path)
 
 

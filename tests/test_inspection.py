@@ -99,13 +99,23 @@ def test_a_file_of_another_program_shows_its_tensors(tmp_path):
         (stored(b"[" * 100000), "not a model file: it does not begin as safetensors files do"),
         (
             stored({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}),
-            "a damaged header (ValueError: shapes and places must be numbers of at least 0)",
+            "a damaged header (the tensor 'a' must have a shape of at most 32 numbers of at"
+            " least 0, got [-1])",
         ),
         (
-            stored({"a": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}}),
-            "a damaged header (ValueError: a tensor needs a dtype and a shape)",
+            stored({"a": {"dtype": 3, "shape": [1], "data_offsets": [0, 4]}}),
+            "a damaged header (the tensor 'a' must have a text as its dtype, got 3)",
         ),
-        (stored({"a": {"shape": [1]}}), "a damaged header (KeyError: 'dtype')"),
+        (
+            stored({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4.0]}}),
+            "a damaged header (the tensor 'a' must have two numbers of at least 0 as its"
+            " data_offsets, got [0, 4.0])",
+        ),
+        (
+            stored({"a": {"shape": [1]}}),
+            "a damaged header (the tensor 'a' must have dtype, shape and data_offsets,"
+            " got {'shape': [1]})",
+        ),
         (
             stored({"__metadata__": {"convprop": 1}}),
             "a damaged header (__metadata__ must map names to strings)",

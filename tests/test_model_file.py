@@ -214,7 +214,8 @@ def test_truncated_files(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(ModelFileError) as caught:
             cp.load(path)
-        assert str(caught.value).startswith(f"{path}: not a whole safetensors file (")
+        begins = f"{path}: not a model file: it does not begin as"
+        assert str(caught.value).startswith(begins if length <= 8 else f"{path}: cut off")
 
 
 def test_foreign_files(tmp_path):
@@ -235,7 +236,7 @@ def test_what_is_no_file(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in ("/dev/null", pipe):
-        with refuses(ModelFileError, f"{path}: not a model file: a device, a pipe or a socket"):
+        with refuses(ModelFileError, f"{path}: not a regular file"):
             cp.load(path)
 
 
@@ -378,8 +379,8 @@ def layer(index, **values):
         ),
         (
             lambda found: found.update(normalisation={"offset": [0, 0], "scale": [1, 10**400]}),
-            "normalisation must be an offset and a scale of 2 finite numbers each,"
-            f" got ([0, 0], [1, {10**400}])",
+            "the description is not valid JSON (an integer of more than 64 bits,"
+            f" 1{'0' * 59}... (321 more characters) ...{'0' * 20})",
         ),
         (
             lambda found: found.update(class_names=["a", 2, "c"]),

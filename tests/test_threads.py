@@ -12,6 +12,7 @@ import pytest
 import convprop as cp
 from convprop.errors import InvalidInput
 from convprop.processors import cpu_quota, default_threads
+from convprop.shown import shortened
 from refusal import refuses
 
 HERE = math.inf if not hasattr(os, "sched_getaffinity") else len(os.sched_getaffinity(0))
@@ -105,7 +106,7 @@ def test_the_environment_decides_or_limits(
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "two", " 2", "1025", "9" * 9999])
 def test_a_wrong_number_in_the_environment_is_refused(value: str) -> None:
     rule = "CONVPROP_NUM_THREADS must be a whole number from 1 to 1024"
-    with refuses(InvalidInput, f"{rule}, got {value}"):
+    with refuses(InvalidInput, f"{rule}, got {shortened(value)}"):
         default_threads({"CONVPROP_NUM_THREADS": value})
 
 

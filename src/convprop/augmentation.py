@@ -102,7 +102,7 @@ class Augment(Described):
             or not all(is_integer(pixels, 0) for pixels in pair)
         ):
             raise invalid("shift", "be an integer of at least 0, or two of them", repr(shift))
-        if self.flip not in FLIPS:
+        if not isinstance(self.flip, str) or self.flip not in FLIPS:
             raise invalid("flip", f"be one of {', '.join(FLIPS)}", repr(self.flip))
         angle, part = "be a number with 0 <= value <= 180", "be a number with 0 < value <= 1"
         share = "be a number with 0 <= value <= 1"

@@ -8,6 +8,7 @@ metadata everything else as JSON and the SHA-256 of both.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from os import PathLike
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 
 from convprop.arguments import checks_names
 from convprop.described import positive
-from convprop.errors import ConvpropError, invalid
+from convprop.errors import ConvpropError, ModelFileError, invalid
 from convprop.files import check_writable, escaped, replace_file
 from convprop.geometry import positive_integer
+from convprop.header import Header, read_header, read_tensor
+from convprop.json_text import parse
+from convprop.shown import brief
 
 Array = NDArray[Any]
 
@@ -127,7 +131,7 @@ def _digest(arrays: dict[str, Array], text: str) -> str:
 
 
 def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return a checkpoint's arrays and the rest of it.
+    """Return a checkpoint's arrays and the rest of it, as `read_description` does.
 
     Raises
     ------
@@ -136,23 +140,50 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     OSError
         It cannot be opened.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            # A file of safetensors has keys, but is no mapping.
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = metadata[METADATA_KEY]
-        description = json.loads(text)
-        sound = metadata["sha256"] == _digest(arrays, text)
-    except (SafetensorError, KeyError, ValueError) as error:
+        header = read_header(path)
+        if header.faults:
+            raise ModelFileError(header.faults[0])
+        text, sha256 = _written(header)
+        with path.open("rb") as file:
+            arrays = {name: read_tensor(file, name, t) for name, t in header.tensors.items()}
+        # Before anything is made of the text, since damage may have made anything of it.
+        if sha256 != _digest(arrays, text):
+            raise CheckpointError("the contents are not what was written")
+        return arrays, read_description(header)
+    except ModelFileError as error:
         raise CheckpointError(f"{path}: not a whole checkpoint ({error})") from None
-    if not sound:
-        raise CheckpointError(f"{path}: the contents are not what was written")
-    if description.get("format_version") != FORMAT_VERSION:
-        written = description.get("format_version")
-        raise CheckpointError(
-            f"{path}: format version {written!r}, this one reads {FORMAT_VERSION}"
-        )
-    return arrays, description
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _written(header: Header) -> tuple[str, str]:
+    """Return the text and the hash of a header that is a checkpoint's."""
+    for key in (METADATA_KEY, "sha256"):
+        if key not in header.metadata:
+            raise CheckpointError(f"not a whole checkpoint (it lacks {key})")
+    for name, tensor in header.tensors.items():
+        if not math.prod(tensor.shape):
+            raise CheckpointError(f"not a whole checkpoint (the tensor {brief(name)} is empty)")
+    return header.metadata[METADATA_KEY], header.metadata["sha256"]
+
+
+def read_description(header: Header) -> dict[str, Any]:
+    """Return the description in a header: an object of this format.
+
+    Raises
+    ------
+    CheckpointError
+        Without the file's name.
+    """
+    text, _ = _written(header)
+    try:
+        description = parse(text, infinite=True)
+    except ValueError as error:
+        raise CheckpointError(f"the description is not valid JSON ({error})") from None
+    if not isinstance(description, dict):
+        raise CheckpointError("the description is not a JSON object")
+    written = description.get("format_version")
+    if type(written) is not int or written != FORMAT_VERSION:
+        raise CheckpointError(f"format version {brief(written)}, this one reads {FORMAT_VERSION}")
+    return description

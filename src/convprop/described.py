@@ -18,6 +18,7 @@ import numpy as np
 
 from convprop.arguments import check_names
 from convprop.errors import InvalidInput, ModelFileError, invalid
+from convprop.shown import brief
 
 
 class _SignatureOfInit:
@@ -99,17 +100,21 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
         class refuses. ``what`` ("layer 3") begins the message.
     """
     if not isinstance(description, dict) or not isinstance(description.get("kind"), str):
-        raise ModelFileError(f"{what} must be an object with a kind, got {description!r:.80}")
+        raise ModelFileError(f"{what} must be an object with a kind, got {brief(description)}")
     cls = classes.get(description["kind"])
     if cls is None:
         known = ", ".join(classes)
-        raise ModelFileError(f"{what} must be one of {known}, got {description['kind']!r:.80}")
+        raise ModelFileError(f"{what} must be one of {known}, got {brief(description['kind'])}")
     # Every kind is a dataclass; the base, and so the type, is not.
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     given = {name: value for name, value in description.items() if name != "kind"}
     unknown = [name for name in given if name not in fields]
     if unknown:
-        raise ModelFileError(f"{what} ({cls.kind}) has an unknown field {unknown[0]!r:.80}")
+        raise ModelFileError(f"{what} ({cls.kind}) has an unknown field {brief(unknown[0])}")
+    for name, value in given.items():
+        if not _is_plain(value):
+            rule = f"{name} must be a text, a number, true, false, null or a list of them"
+            raise ModelFileError(f"{what} ({cls.kind}): {rule}, got {brief(value)}")
     for name, field in fields.items():
         if name not in given and field.default is dataclasses.MISSING:
             raise ModelFileError(f"{what} ({cls.kind}) lacks its field {name!r}")
@@ -119,13 +124,22 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
         raise ModelFileError(f"{what} ({cls.kind}): {error}") from None
 
 
+def _is_plain(value: object) -> bool:
+    """Whether a field may be given a value: no class expects an object, or a list in a list."""
+    members = value if isinstance(value, list) else [value]
+    return not any(isinstance(member, dict | list) for member in members)
+
+
 def number(parameter: str, value: object, rule: str, low: float, high: float = math.inf) -> float:
     """Return value as a float in ``low <= value < high``; the message says ``rule``."""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        converted = float(value)
+        try:
+            converted = float(value)
+        except OverflowError:
+            converted = math.nan
         if low <= converted < high:
             return converted
-    raise invalid(parameter, rule, repr(value))
+    raise invalid(parameter, rule, brief(value))
 
 
 def positive(parameter: str, value: object) -> float:
@@ -154,4 +168,4 @@ def seed_number(seed: object) -> int:
     """Return seed as an int in 0 .. 2**64 - 1, what the engine's random streams are keyed by."""
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 1 << 64:
         return int(seed)
-    raise invalid("seed", "be an integer in 0..2**64 - 1", repr(seed))
+    raise invalid("seed", "be an integer in 0..2**64 - 1", brief(seed))

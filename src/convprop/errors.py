@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from convprop.shown import printable, shortened, written
+
+_LONGEST_NAME = 4096
+"""Characters: a parameter may be a file, whose name is needed whole."""
+_LONGEST_RULE = 1000
+
 
 class ConvpropError(Exception):
-    """Base of every error that a user of the package can cause."""
+    """Base of every error that a user of the package can cause.
+
+    Its lines quote files, and so may hold anything; what is shown of them is printable.
+    """
 
     resizable: bool = False
     """Whether another ``size`` for all images mends it."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class InvalidInput(ConvpropError, ValueError):
@@ -61,7 +76,13 @@ class RangeWarning(ConvpropWarning):
 
 
 def invalid(parameter: str, rule: str, received: object) -> InvalidInput:
-    """Return the error "<parameter> must <rule>, got <received>"."""
-    error = InvalidInput(f"{parameter} must {rule}, got {received}")
+    """Return the error "<parameter> must <rule>, got <received>", each part of bounded length."""
+    error = InvalidInput(sentence(parameter, rule, received))
     error.parameter, error.rule, error.received = parameter, rule, received
     return error
+
+
+def sentence(what: object, rule: str, received: object) -> str:
+    """Return "<what> must <rule>, got <received>", each part of bounded length."""
+    name = shortened(str(what), _LONGEST_NAME)
+    return f"{name} must {shortened(rule, _LONGEST_RULE)}, got {shortened(written(received))}"

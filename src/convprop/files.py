@@ -103,8 +103,9 @@ def _explained(path: str | PathLike[str]) -> Iterator[None]:
     """Turn an OSError of writing ``path`` into the package's own."""
     try:
         yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    # A name with a null character is a ValueError.
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         named = os.fspath(path) or "''"
         raise invalid("path", "name a file that can be written", f"{named} ({reason})") from None
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convprop.brief import cut
 from convprop.layers import shape_text
+from convprop.shown import escape
 
 if TYPE_CHECKING:
     from convprop.data.dataset import Dataset

@@ -12,9 +12,11 @@ from convprop.course import Course
 from convprop.described import from_dict, table
 from convprop.errors import InvalidInput, invalid
 from convprop.losses import LOSSES
+from convprop.model_file import read_blueprint
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
 from convprop.schedules import SCHEDULES
+from convprop.shown import brief
 from convprop.stopping import EarlyStopping
 
 _CLASSES: dict[str, Any] = {
@@ -25,6 +27,20 @@ _CLASSES: dict[str, Any] = {
     "stopping": table(EarlyStopping),
 }
 """What a description of each setting may be of."""
+
+_PARTS = {
+    "layers",
+    "input_shape",
+    "loss",
+    "dtype",
+    "target_scaling",
+    "settings",
+    "data",
+    "validation",
+    "seed",
+    "normalisation",
+}
+"""What `identity` returns."""
 
 _UNSHOWN = {
     "layers": "other layers",
@@ -69,11 +85,39 @@ def identity(
     return comparable
 
 
+def read_identity(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity in a checkpoint's description, once it could be that of a training.
+
+    Raises
+    ------
+    ModelFileError, InvalidInput
+        It could not; without the file's name.
+    """
+    trained = description.get("training")
+    if isinstance(trained, dict):
+        # Trainings of before there was one have none.
+        trained = {"target_scaling": None} | trained
+    if not isinstance(trained, dict) or trained.keys() != _PARTS:
+        raise invalid("training", f"hold {', '.join(sorted(_PARTS))}", brief(trained))
+    for name in ("normalisation", "target_scaling"):
+        if not isinstance(pair := trained[name], list | None):
+            raise invalid(name, "be a list or null", brief(pair))
+    read_blueprint(trained)
+    if not isinstance(settings := trained["settings"], dict):
+        raise invalid("settings", "be an object", brief(settings))
+    for name, value in settings.items():
+        if name in _CLASSES:
+            _built(name, value)
+        elif isinstance(value, dict | list | str):
+            raise invalid(name, "be a number, True, False or None", brief(value))
+    return trained
+
+
 def check_same(path: Path, trained: dict[str, Any], given: dict[str, Any]) -> None:
     """Raise OtherTraining unless the identity of the checkpoint ``path`` is the one given."""
     pairs: list[tuple[str, Any, Any]] = []
     for part, ours in given.items():
-        theirs: Any = trained.get(part)
+        theirs: Any = trained[part]
         if part != "settings":
             theirs, ours = {part: theirs}, {part: ours}
         pairs += [(name, theirs.get(name), value) for name, value in ours.items()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 from os import PathLike
@@ -12,11 +11,13 @@ from typing import Any
 
 from convprop import checkpoint, model_file
 from convprop.brief import Brief
-from convprop.described import from_dict
+from convprop.checkpoint import CheckpointError
 from convprop.errors import InvalidInput, ModelFileError
 from convprop.header import Header, Tensor, read_header
-from convprop.losses import LOSSES
+from convprop.identity import read_identity
+from convprop.model_file import check_tensors, read_blueprint
 from convprop.stack import Stack
+from convprop.standing import Standing
 
 MOST_HASHED = 1 << 30
 """Bytes of weights: of more no hash is made."""
@@ -65,14 +66,17 @@ def inspect_file(path: str | PathLike[str]) -> Inspection:
         A file that cannot be opened.
     """
     path = Path(path)
-    header = read_header(path)
+    try:
+        header = read_header(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     found = Inspection(_kind(header), header, faults=list(header.faults))
     try:
         if found.kind == "checkpoint":
             _read_checkpoint(found)
         else:
             _read_model(found)
-    except (ModelFileError, InvalidInput) as error:
+    except (ModelFileError, InvalidInput, CheckpointError) as error:
         found.faults.append(str(error))
     if found.layers is not None and not found.faults:
         found.weights_sha256 = _weights_sha256(path, found.layers, weights_of(found))
@@ -80,41 +84,29 @@ def inspect_file(path: str | PathLike[str]) -> Inspection:
 
 
 def _kind(header: Header) -> str:
-    if checkpoint.METADATA_KEY in header.metadata:
-        return "checkpoint"
-    return "model" if model_file.METADATA_KEY in header.metadata else "safetensors"
+    if model_file.METADATA_KEY in header.metadata:
+        return "model"
+    return "checkpoint" if checkpoint.METADATA_KEY in header.metadata else "safetensors"
 
 
 def _read_model(found: Inspection) -> None:
-    found.description = model_file.read_description(found.header.metadata)
+    found.description = model_file.read_description(found.header)
     found.settings = found.description["training_settings"] or {}
     _read_network(found, found.description)
 
 
 def _read_checkpoint(found: Inspection) -> None:
-    try:
-        description = json.loads(found.header.metadata[checkpoint.METADATA_KEY])
-        training = description["training"]
-        for part, kind in ((training["settings"], dict), (description["steps"], int)):
-            if not isinstance(part, kind):
-                raise TypeError(f"no {kind.__name__}: {part!r:.40}")
-        if description["format_version"] != checkpoint.FORMAT_VERSION:
-            raise ValueError(f"format version {description['format_version']!r:.40}")
-        found.description, found.settings = description, training["settings"]
-        _read_network(found, training)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, InvalidInput | ModelFileError):
-            raise
-        raise ModelFileError(f"a damaged description ({error!r:.80})") from None
+    description = checkpoint.read_description(found.header)
+    trained = read_identity(description)
+    Standing.from_dict(description)
+    found.description, found.settings = description, trained["settings"]
+    _read_network(found, trained)
 
 
 def _read_network(found: Inspection, description: dict[str, Any]) -> None:
-    layers = model_file.described_stack(description)
-    from_dict(description["loss"], LOSSES, "loss")
-    found.layers, found.network = layers, description
-    tensors = weights_of(found)
-    sizes = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
-    model_file.check_tensors(layers, description["dtype"], sizes)
+    blueprint = read_blueprint(description)
+    found.layers, found.network = blueprint.layers, description
+    check_tensors(blueprint, weights_of(found))
 
 
 def weights_of(found: Inspection) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,21 +28,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.described import from_dict
+from convprop.attributes import (
+    Pair,
+    checked_class_names,
+    checked_loss,
+    checked_normalisation,
+    checked_target_scaling,
+)
+from convprop.described import from_dict, seed_number
 from convprop.errors import InvalidInput, ModelFileError, invalid
 from convprop.files import replace_file
+from convprop.header import LARGEST_HEADER, Header, Tensor, read_header, read_tensor
+from convprop.json_text import check, parse
 from convprop.layers import layer_from_dict, shape_text
-from convprop.losses import LOSSES
+from convprop.losses import LOSSES, Loss
 from convprop.network import Network
+from convprop.shown import brief, shortened
 from convprop.stack import Stack, stack
 
 FORMAT_VERSIONS = (1, 2)
 METADATA_KEY = "convprop"
 
-# A header describes some dozens of layers; a file that claims more is no model of ours.
-LARGEST_HEADER = 1 << 20
 MOST_LAYERS = 1000
 
+_PAIRS = ("normalisation", "target_scaling")
 _DTYPES = {"float32": "F32", "float64": "F64"}
 
 
@@ -64,7 +74,8 @@ def save(
     ------
     InvalidInput
         A path that cannot be written, or that names something other than a regular file; a
-        weight that is NaN or infinite.
+        weight that is NaN or infinite; what `load` would not take: settings that JSON does not
+        have, more than 1000 layers.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -72,10 +83,22 @@ def save(
         if (place := _not_finite(array)) is not None:
             raise invalid(name, "be finite to be saved", place)
 
-    if training_settings is not None:
-        network.training_settings = training_settings
+    if len(network.layers) > MOST_LAYERS:
+        raise invalid("layers", f"be at most {MOST_LAYERS} to be saved", len(network.layers))
+    settings = network.training_settings if training_settings is None else training_settings
+    if not isinstance(settings, dict | None):
+        raise invalid("training_settings", "be a dict or None", brief(settings))
+    try:
+        check(settings)
+    except ValueError as error:
+        raise invalid("training_settings", "be ready for JSON", error) from None
+    network.training_settings = settings
     metadata = {METADATA_KEY: json.dumps(_describe(network), allow_nan=False)}
-    replace_file(path, to_bytes(dict(network.parameters), metadata))
+    content = to_bytes(dict(network.parameters), metadata)
+    if (length := int.from_bytes(content[:8], "little")) > LARGEST_HEADER:
+        rule = f"take at most {LARGEST_HEADER:,} bytes (class names and settings too) to be saved"
+        raise invalid("description", rule, f"{length:,}")
+    replace_file(path, content)
 
 
 def _describe(network: Network) -> dict[str, Any]:
@@ -128,37 +151,29 @@ def load(path: str | PathLike[str]) -> Network:
     OSError
         A file that cannot be opened.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
     try:
-        _check_header_size(path)
-        with safe_open(path, framework="numpy") as file:
-            description = read_description(file.metadata())
-            network = _network(description, file)
-            for name in network.parameters:
-                values = file.get_tensor(name)
+        header = read_header(path)
+        if header.faults:
+            raise ModelFileError(header.faults[0])
+        description = read_description(header)
+        blueprint = read_blueprint(description)
+        check_tensors(blueprint, header.tensors)
+        network = blueprint.network()
+        with path.open("rb") as file:
+            for name, tensor in header.tensors.items():
+                values = read_tensor(file, name, tensor)
                 if (place := _not_finite(values)) is not None:
                     raise ModelFileError(f"the tensor {name} must be finite, got {place}")
                 network.parameters[name] = values
-    except SafetensorError as error:
-        raise ModelFileError(f"{path}: not a whole safetensors file ({error})") from None
+        network.class_names = description["class_names"]
+        network.training_settings = description["training_settings"]
     except (ModelFileError, InvalidInput) as error:
         raise ModelFileError(f"{path}: {error}") from None
     return network
 
 
-def _check_header_size(path: Path) -> None:
-    """Refuse, before anything is read, what is no file, and a header that no model of ours has."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise ModelFileError("not a model file: a device, a pipe or a socket")
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if length > LARGEST_HEADER:
-        raise ModelFileError("not a model file: it does not begin as safetensors files do")
-
-
-def read_description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+def read_description(header: Header) -> dict[str, Any]:
     """Return the JSON object of the metadata, with every field present and none unknown.
 
     Raises
@@ -166,20 +181,20 @@ def read_description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     ModelFileError
         Without the file's name.
     """
-    if not metadata or METADATA_KEY not in metadata:
+    if METADATA_KEY not in header.metadata:
         raise ModelFileError("a safetensors file, but without convprop's description of a network")
     try:
-        description = json.loads(metadata[METADATA_KEY], parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        description = parse(header.metadata[METADATA_KEY])
+    except ValueError as error:
         raise ModelFileError(f"the description is not valid JSON ({error})") from None
     if not isinstance(description, dict):
         raise ModelFileError("the description is not a JSON object")
-    written = description.get("format_version")
-    if isinstance(written, bool) or written not in FORMAT_VERSIONS:
-        writer = str(description.get("package_version"))[:40]
+    written, writer = description.get("format_version"), description.get("package_version")
+    if type(written) is not int or written not in FORMAT_VERSIONS:
+        by = writer if isinstance(writer, str) and len(writer) <= 40 else brief(writer)
         known = " and ".join(map(str, FORMAT_VERSIONS))
         raise ModelFileError(
-            f"format version {written!r:.40}, written by convprop {writer}; this one reads {known}"
+            f"format version {brief(written)}, written by convprop {by}; this one reads {known}"
         )
     fields = _FIELDS if written == 1 else (*_FIELDS, "target_scaling")
     for name in fields:
@@ -187,17 +202,17 @@ def read_description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
             raise ModelFileError(f"the description lacks {name}")
     for name in description:
         if name not in fields:
-            raise ModelFileError(f"the description has an unknown field {name!r:.80}")
-    names, settings = description["class_names"], description["training_settings"]
-    for name in ("normalisation", "target_scaling"):
+            raise ModelFileError(f"the description has an unknown field {brief(name)}")
+    for name in _PAIRS:
         pair = description.get(name)
         if pair is not None and not (isinstance(pair, dict) and pair.keys() == {"offset", "scale"}):
             raise ModelFileError(f"{name} must be null or hold an offset and a scale")
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
+    names, settings = description["class_names"], description["training_settings"]
+    if not isinstance(writer, str):
+        raise ModelFileError(f"package_version must be a string, got {brief(writer)}")
+    if not isinstance(names, list | None) or not all(isinstance(name, str) for name in names or []):
         raise ModelFileError("class_names must be a list of strings or null")
-    if settings is not None and not isinstance(settings, dict):
+    if not isinstance(settings, dict | None):
         raise ModelFileError("training_settings must be an object or null")
     return description
 
@@ -217,62 +232,77 @@ _FIELDS = (
 )
 
 
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
+@dataclass(frozen=True)
+class Blueprint:
+    """What a file says of a network, all of it checked, but for the weights."""
+
+    layers: Stack
+    loss: Loss
+    seed: int
+    dtype: np.dtype[Any]
+    normalisation: Pair | None
+    target_scaling: Pair | None
+
+    def network(self) -> Network:
+        """Return the network, with the first weights of its seed."""
+        network = Network(
+            self.layers.layers, self.layers.shapes[0], self.loss, self.seed, self.dtype
+        )
+        network.normalisation = self.normalisation
+        network.target_scaling = self.target_scaling
+        return network
 
 
-def _network(description: dict[str, Any], file: Any) -> Network:
-    """Build the described network, once the file's tensors are known to be its parameters."""
-    checked = described_stack(description)
-    if description["conventions"] != _conventions(checked):
-        raise ModelFileError("conventions are not those of the layers")
-    # A file of safetensors has keys, but is no mapping.
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    check_tensors(
-        checked,
-        description["dtype"],
-        {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()},
-    )
-    network = Network(
-        checked.layers,
-        description["input_shape"],
-        from_dict(description["loss"], LOSSES, "loss"),
-        description["seed"],
-        description["dtype"],
-    )
-    if (normalisation := description["normalisation"]) is not None:
-        network.normalisation = normalisation["offset"], normalisation["scale"]
-    if (scaling := description.get("target_scaling")) is not None:
-        network.target_scaling = scaling["offset"], scaling["scale"]
-    network.class_names = description["class_names"]
-    network.training_settings = description["training_settings"]
-    return network
+def read_blueprint(description: Mapping[str, Any]) -> Blueprint:
+    """Return what the description of a model, or of a checkpoint's training, is of.
 
+    The latter has neither conventions nor class names, and lists for offset and scale.
 
-def described_stack(description: Mapping[str, Any]) -> Stack:
-    """Return the layers of a description that has "layers" and "input_shape"."""
-    listed = description["layers"]
+    Raises
+    ------
+    ModelFileError, InvalidInput
+        Without the file's name.
+    """
+    listed, dtype = description["layers"], description["dtype"]
     if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
         raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
-    layers = [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)]
-    return stack(layers, description["input_shape"])
+    layers = stack(
+        [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)],
+        description["input_shape"],
+    )
+    if description.get("conventions", conventions := _conventions(layers)) != conventions:
+        raise ModelFileError("conventions are not those of the layers")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ModelFileError(f"dtype must be float32 or float64, got {brief(dtype)}")
+    loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), layers)
+    seed, precision = seed_number(description["seed"]), np.dtype(dtype)
+    normalisation, scaling = (_offset_scale(description.get(name)) for name in _PAIRS)
+    if normalisation is not None:
+        normalisation = checked_normalisation(normalisation, layers, precision)
+    if scaling is not None:
+        scaling = checked_target_scaling(scaling, layers, loss)
+    if (names := description.get("class_names")) is not None:
+        checked_class_names(names, layers)
+    return Blueprint(layers, loss, seed, precision, normalisation, scaling)
 
 
-def check_tensors(
-    layers: Stack, dtype: object, found: Mapping[str, tuple[str, tuple[int, ...]]]
-) -> None:
-    """Compare each tensor's safetensors dtype and shape with the layers' parameters."""
-    if dtype not in ("float32", "float64"):
-        raise ModelFileError(f"dtype must be float32 or float64, got {dtype!r:.40}")
-    expected = layers.parameter_shapes()
+def _offset_scale(value: Any) -> Pair | None:
+    """Return offset and scale: a model file names them, a checkpoint has them in order."""
+    return (value["offset"], value["scale"]) if isinstance(value, dict) else value
+
+
+def check_tensors(blueprint: Blueprint, tensors: Mapping[str, Tensor]) -> None:
+    """Compare each tensor's name, shape and dtype with the layers' parameters."""
+    expected, kind = blueprint.layers.parameter_shapes(), _DTYPES[blueprint.dtype.name]
     for name in expected:
-        if name not in found:
+        if name not in tensors:
             raise ModelFileError(f"the tensor {name} is missing")
-        kind, shape = found[name]
-        if shape != expected[name]:
-            wanted, got = shape_text(expected[name]), shape_text(shape)
+        found = tensors[name]
+        if found.shape != expected[name]:
+            wanted, got = shape_text(expected[name]), shape_text(found.shape)
             raise ModelFileError(f"the tensor {name} must be {wanted}, got {got}")
-        if kind != _DTYPES[dtype]:
-            raise ModelFileError(f"the tensor {name} must be {_DTYPES[dtype]}, got {kind}")
-    for name in sorted(found.keys() - expected.keys()):
-        raise ModelFileError(f"the tensor {name!r:.80} belongs to no layer")
+        if found.dtype != kind:
+            got = shortened(found.dtype, 20)
+            raise ModelFileError(f"the tensor {name} must be {kind}, got {got}")
+    for name in sorted(tensors.keys() - expected.keys()):
+        raise ModelFileError(f"the tensor {brief(name)} belongs to no layer")

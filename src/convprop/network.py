@@ -15,6 +15,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from convprop import summary as summaries
 from convprop._native import engine
 from convprop.arguments import checks_names
+from convprop.attributes import (
+    checked_class_names,
+    checked_dtype,
+    checked_loss,
+    checked_normalisation,
+    checked_target_scaling,
+)
 from convprop.brief import Brief
 from convprop.data.arrays import as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
@@ -129,9 +136,9 @@ class Network:
         dtype: DTypeLike = "float32",
     ) -> None:
         self.stack: Stack = stack(layers, input_shape)
-        self.loss = _checked_loss(loss, self.stack)
+        self.loss = checked_loss(loss, self.stack)
         self.seed = seed_number(seed)
-        self.dtype: np.dtype[Any] = _float_dtype(dtype)
+        self.dtype: np.dtype[Any] = checked_dtype(dtype)
         self._parameters = Parameters(first_values(self.stack, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
@@ -177,23 +184,8 @@ class Network:
 
     @normalisation.setter
     def normalisation(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
-        if value is None:
-            self._normalisation = None
-            return
-        channels = self.input_shape[0]
-        try:
-            offset, scale = (np.array(part, dtype=np.float64) for part in value)
-            right = offset.shape == scale.shape == (channels,)
-        except (TypeError, ValueError, OverflowError):
-            right = False
-        if not right or not np.isfinite([offset, scale]).all():
-            rule = f"be an offset and a scale of {channels} finite numbers each"
-            raise invalid("normalisation", rule, repr(value))
-        with np.errstate(over="ignore"):
-            rounded = np.array([offset, scale]).astype(self.dtype)
-        if not np.isfinite(rounded).all():
-            raise invalid("normalisation", f"be finite in {self.dtype.name}", repr(value))
-        self._normalisation = offset, scale
+        checked = None if value is None else checked_normalisation(value, self.stack, self.dtype)
+        self._normalisation = checked
 
     @property
     def target_scaling(self) -> tuple[Array, Array] | None:
@@ -202,21 +194,8 @@ class Network:
 
     @target_scaling.setter
     def target_scaling(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
-        if value is None:
-            self._target_scaling = None
-            return
-        if not isinstance(self.loss, SquaredError):
-            rule = "be None for a loss other than SquaredError()"
-            raise invalid("target_scaling", rule, repr(self.loss))
-        try:
-            offset, scale = (np.array(part, dtype=np.float64) for part in value)
-            right = offset.shape == scale.shape == (self.outputs,)
-        except (TypeError, ValueError, OverflowError):
-            right = False
-        if not right or not np.isfinite([offset, scale]).all() or not (scale > 0).all():
-            rule = f"be an offset and a scale above 0, of {self.outputs} finite numbers each"
-            raise invalid("target_scaling", rule, repr(value))
-        self._target_scaling = offset, scale
+        checked = None if value is None else checked_target_scaling(value, self.stack, self.loss)
+        self._target_scaling = checked
 
     @property
     def predicts_numbers(self) -> bool:
@@ -236,11 +215,7 @@ class Network:
 
     @class_names.setter
     def class_names(self, value: Iterable[str] | None) -> None:
-        names = None if value is None else tuple(map(str, value))
-        if names is not None and len(names) != max(self.outputs, 2):
-            rule = f"hold one name for each of the {max(self.outputs, 2)} classes"
-            raise invalid("class_names", rule, len(names))
-        self._class_names = names
+        self._class_names = None if value is None else checked_class_names(value, self.stack)
 
     def __repr__(self) -> str:
         layers = [repr(layer) for layer in self.layers]
@@ -658,22 +633,3 @@ def _own(gradients: dict[str, Array], layer: str) -> dict[str, Array]:
         for part in ("weight", "bias")
         if f"{layer}.{part}" in gradients
     }
-
-
-def _checked_loss(loss: object, layers: Stack) -> Loss:
-    if not isinstance(loss, Loss):
-        raise invalid("loss", "be one of convprop.losses", repr(loss))
-    if isinstance(loss, SoftmaxCrossEntropy) and layers.outputs < 2:
-        received = f"{layers.outputs}: {layers.trace()}"
-        raise invalid("outputs", "be at least 2 for SoftmaxCrossEntropy()", received)
-    return loss
-
-
-def _float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        checked = None
-    if checked not in (np.float32, np.float64):
-        raise invalid("dtype", "be 'float32' or 'float64'", repr(dtype))
-    return checked

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from convprop.batches import Batches, Data, Indices
 from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
 from convprop.course import Course
-from convprop.errors import InvalidInput, TrainingDiverged
-from convprop.identity import check_same, identity
+from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged
+from convprop.identity import check_same, identity, read_identity
 from convprop.interrupts import between_steps
 from convprop.network import Network
 from convprop.optimizers import OptimizerState
 from convprop.records import BatchRecord, EpochRecord, History
+from convprop.standing import Position, Standing
 from convprop.stopping import Watch
 from convprop.symptoms import Symptoms
 
@@ -50,27 +51,6 @@ class Copies:
         """Copy into the live arrays."""
         for live, array in zip(self.live, self.arrays, strict=True):
             np.copyto(live, array)
-
-
-@dataclass
-class Position:
-    """How far a training has come."""
-
-    epoch: int = 1
-    """The one under way."""
-    batch: int = 0
-    """How many of its batches are done."""
-    loss_sum: float = 0.0
-    weight_sum: float = 0.0
-    correct: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    learning_rate: float = 0.0
-    """Of the last step."""
-    kept_step: int = 0
-    """Steps that the weights to go back to had taken."""
-    averaged: int = 0
-    """Steps that the average has seen."""
 
 
 class _Stop(Exception):
@@ -280,8 +260,10 @@ class Run:
         assert self.course.average is not None
         self.at.averaged += 1
         decay = min(self.course.average, self.at.averaged / (self.at.averaged + 9.0))
-        for array, live in zip(average.arrays, self.live, strict=True):
-            array += array.dtype.type(1.0 - decay) * (live - array)
+        # Where the weights have grown too large, the next loss tells.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for array, live in zip(average.arrays, self.live, strict=True):
+                array += array.dtype.type(1.0 - decay) * (live - array)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
@@ -337,14 +319,9 @@ class Run:
     def checkpoint(self) -> None:
         """Write the state as it is, or warn: the training is worth more than a checkpoint."""
         assert self.checkpoints is not None
-        description = {
-            "training": self._identity,
-            "steps": self.history.steps,
-            "history": [list(record) for record in self.history],
-            "position": asdict(self.at),
-            "watch": asdict(self.watch),
-        }
         steps = self.history.steps
+        standing = Standing(steps, list(self.history), self.at, self.watch)
+        description = {"training": self._identity} | standing.to_dict()
         try:
             self.checkpoints.write(steps, self._arrays(), description)
         except InvalidInput as error:
@@ -383,20 +360,31 @@ class Run:
                 return
 
     def _restore(self, path: Path, arrays: dict[str, Array], description: dict[str, Any]) -> None:
-        check_same(path, description["training"], self._identity)
+        """Take over a state, once all of it is known to fit: or else nothing is changed."""
+        try:
+            trained, standing = read_identity(description), Standing.from_dict(description)
+        except (InvalidInput, ModelFileError) as error:
+            raise CheckpointError(f"{path}: {error}") from None
+        check_same(path, trained, self._identity)
+        try:
+            standing.check_steps(self.course.epochs, self.batches.per_epoch)
+        except InvalidInput as error:
+            raise CheckpointError(f"{path}: {error}") from None
         mine = self._arrays()
         if arrays.keys() != mine.keys():
             raise CheckpointError(f"{path}: it lacks arrays of the state, or has others")
         for name, array in arrays.items():
             if (array.shape, array.dtype) != (mine[name].shape, mine[name].dtype):
                 raise CheckpointError(f"{path}: {name} has another shape or dtype")
+            # What the optimizer has gathered may have grown beyond all numbers, and become small.
+            if not name.startswith("state ") and not np.isfinite(array).all():
+                raise CheckpointError(f"{path}: {name} holds NaN or infinity")
         for name, array in arrays.items():
             np.copyto(mine[name], array)
-        self.history.extend(EpochRecord(*record) for record in description["history"])
-        self.history.steps = self.history.resumed = self.state.steps = description["steps"]
+        self.history.extend(standing.history)
+        self.history.steps = self.history.resumed = self.state.steps = standing.steps
         self.state.epochs = len(self.history)
-        self.at = Position(**description["position"])
-        self.watch = Watch(**description["watch"])
+        self.at, self.watch = standing.position, standing.watch
         stopping = self.course.stopping
         ended = stopping is not None and self.watch.waited >= stopping.patience
         if ended and not self.watch.last_epoch:

@@ -36,6 +36,7 @@ from convprop.cli.terminal import Terminal, at_spaces
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
+from convprop.shown import printable_lines, shortened
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -127,7 +128,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ConvpropError as error:
         return _failure(f"{error}{_cure(error)}", EXIT_FAILURE)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{shortened(str(error.filename))}: " if error.filename else ""
         return _failure(f"{where}{error.strerror or error}", EXIT_FAILURE)
     if isinstance(status, int) and status:
         return status
@@ -143,6 +144,7 @@ def _cure(error: ConvpropError) -> str:
 
 def _failure(message: str, status: int) -> int:
     terminal, head = Terminal(stderr=True), "error: "
+    message = printable_lines(message)
     if terminal.is_terminal:
         # It would break a long line within a word. In a log or a pipe a message stays one line.
         message = at_spaces(head + message, terminal.width).removeprefix(head)

@@ -11,8 +11,8 @@ from typing import Any
 from cyclopts import App, ArgumentCollection, Token
 
 from convprop.cli.options import UsageError, unknown_name
-from convprop.cli.terminal import printable
 from convprop.errors import invalid
+from convprop.shown import printable
 
 RESULT = "result"
 """The table that tells what came of a training; it sets nothing."""
@@ -55,7 +55,10 @@ def _token(key: str, value: Any, is_flag: bool, path: Path) -> Token | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         received = _text(value) if isinstance(value, bool) else repr(value)
         raise UsageError(str(invalid(name, "be a text or a number", received)))
-    return Token(keyword=key, value=str(value), source=str(path))
+    if "\0" in (text := str(value)):
+        # The command line cannot have one, and no file's name can.
+        raise UsageError(str(invalid(name, "have no null character", repr(text))))
+    return Token(keyword=key, value=text, source=str(path))
 
 
 def _text(value: Any) -> str:

@@ -31,6 +31,7 @@ from convprop.network import Network
 from convprop.optimizers import Optimizer
 from convprop.presets import PRESETS
 from convprop.report.words import counted
+from convprop.shown import shortened
 from convprop.training import train
 
 HOME = "127.0.0.1"
@@ -82,7 +83,8 @@ def explore(
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     """
     if host != HOME and not allow_remote:
-        raise UsageError(f"--host {host} must come with --allow-remote (see --help)")
+        shown = shortened(host, 200)
+        raise UsageError(f"--host {shown} must come with --allow-remote (see --help)")
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     check_size_of_preset(model, data, size)

@@ -15,7 +15,7 @@ from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
 from convprop.cli.train_settings import course_for, optimizer_for
 from convprop.data import load
-from convprop.errors import InvalidInput
+from convprop.errors import InvalidInput, sentence
 from convprop.files import check_writable, replace_file
 from convprop.optimizers import OPTIMIZERS
 from convprop.rate_finder import FEWEST_STEPS, RateCurve
@@ -88,7 +88,7 @@ def find_rate(
     """
     if out is not None:
         if out.suffix.lower() not in ENDINGS:
-            raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
+            raise UsageError(sentence("--out", f"end in {' or '.join(ENDINGS)}", out))
         with options.written_by("--out"):
             check_writable(out)
     if not smallest < largest:

@@ -12,7 +12,6 @@ from convprop.cli.terminal import (
     loss_text,
     percent,
     print_json,
-    printable,
     settings_text,
 )
 from convprop.described import from_dict
@@ -20,6 +19,7 @@ from convprop.inspection import Inspection
 from convprop.layers import shape_text
 from convprop.losses import LOSSES
 from convprop.report.words import counted
+from convprop.shown import shortened
 
 _MOST_NAMES = 20
 _MOST_FAULTS = 5
@@ -75,7 +75,7 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
     for fault in _first(found.faults, _MOST_FAULTS):
         terminal.labelled("fault", fault)
     if found.kind == "model" and description:
-        writer = f"by convprop {description['package_version']}"
+        writer = f"by convprop {shortened(description['package_version'], 40)}"
         terminal.labelled("written", writer, f"format version {description['format_version']}")
     if found.kind == "checkpoint" and description:
         _show_progress(terminal, description)
@@ -123,7 +123,7 @@ def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]
     if (numbers := _offset_and_scale(network.get("target_scaling"))) is not None:
         terminal.labelled("outputs", f"times {numbers[1]}", f"plus {numbers[0]}: the numbers")
     if names := network.get("class_names"):
-        terminal.labelled("classes", *_first([str(name) for name in names], _MOST_NAMES))
+        terminal.labelled("classes", *_first([shortened(name, 80) for name in names], _MOST_NAMES))
     if "seed" in network:
         terminal.labelled("seed", str(network["seed"]))
 
@@ -154,12 +154,14 @@ def _first(words: Sequence[str], most: int) -> list[str]:
 
 def _tensors(found: Inspection) -> list[str]:
     tensors = found.header.tensors.items()
-    rows = [(n, t.dtype, shape_text(t.shape) or "-", f"{t.size:,} B") for n, t in tensors]
+    rows = [
+        (shortened(name, 80), shortened(t.dtype, 20), shape_text(t.shape) or "-", f"{t.size:,} B")
+        for name, t in tensors
+    ]
     rows.append(("total", "", "", f"{sum(tensor.size for _, tensor in tensors):,} B"))
     return summary.table(("Tensor", "", "Shape", "Size"), rows, words=2, folded=0)
 
 
 def _print_table(terminal: Terminal, lines: list[str]) -> None:
     terminal.print()
-    for line in "\n".join(lines).split("\n"):
-        terminal.print(printable(line), soft_wrap=True)
+    terminal.print("\n".join(lines), soft_wrap=True)

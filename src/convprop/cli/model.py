@@ -19,12 +19,13 @@ from convprop.cli.terminal import (
     settings_text,
 )
 from convprop.described import from_dict
-from convprop.errors import invalid
+from convprop.errors import ModelFileError, invalid
 from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 from convprop.report.words import counted
+from convprop.shown import shortened
 
 
 def summary(
@@ -66,7 +67,7 @@ def summary(
         )
         return
     if network.class_names is not None:
-        terminal.labelled("classes", *network.class_names)
+        terminal.labelled("classes", *(shortened(name, 80) for name in network.class_names))
     if network.target_scaling is not None:
         what = counted(network.outputs, "number")
         terminal.labelled("predicts", f"{what} of an image")
@@ -81,7 +82,11 @@ def training_of(network: Network, entry: Preset | None) -> tuple[Optimizer, int]
         return entry.optimizer, entry.batch_size
     settings = network.training_settings or {}
     described, batch_size = settings.get("optimizer"), settings.get("batch_size")
-    optimizer = from_dict(described, OPTIMIZERS, "optimizer") if described else Adam()
+    try:
+        optimizer = from_dict(described, OPTIMIZERS, "optimizer")
+    except ModelFileError:
+        # None, or a note of a user's own: whoever saves a network may keep any settings with it.
+        optimizer = Adam()
     return optimizer, batch_size if is_integer(batch_size, 1) else 64
 
 

@@ -26,6 +26,7 @@ from convprop.cli.nearness import nearest
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.geometry import LARGEST_INTEGER
 from convprop.processors import MOST_THREADS
+from convprop.shown import shortened
 from convprop.threads import set_num_threads
 
 EXIT_FAILURE = 1
@@ -37,6 +38,7 @@ EXIT_BROKEN_PIPE = 141
 
 # Python converts no more than some thousand.
 _MOST_DIGITS = 1000
+_LONGEST_FAULT = 1500
 
 
 class UsageError(ConvpropError):
@@ -202,7 +204,7 @@ def usage_message(error: CycloptsError, tried: Collection[str]) -> str:
         fault = _unknown_option(error, tried if tuple(chain) == ("search",) else ())
     else:
         fault = _fault(error)
-    return f"{fault}\nSee '{command} --help'."
+    return f"{shortened(fault, _LONGEST_FAULT)}\nSee '{command} --help'."
 
 
 def _unknown_option(error: UnknownOptionError, tried: Collection[str]) -> str:

@@ -24,7 +24,7 @@ from convprop.cli.options import (
     written_by,
 )
 from convprop.cli.output import put
-from convprop.cli.terminal import Terminal, json_line, left_out, percent, printable
+from convprop.cli.terminal import Terminal, json_line, left_out, percent
 from convprop.data import read_images
 from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
@@ -32,6 +32,7 @@ from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.report.words import counted
+from convprop.shown import printable
 
 # So many images are read and predicted together: enough for the engine, and soon there.
 _CHUNK = 64

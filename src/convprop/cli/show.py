@@ -14,6 +14,7 @@ from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import UsageError, unknown_name
 from convprop.cli.terminal import Terminal, left_out
 from convprop.data import Dataset, load
+from convprop.errors import sentence
 from convprop.files import check_writable, replace_file
 from convprop.layers import shape_text
 from convprop.report.pictures import png
@@ -74,7 +75,7 @@ def show(
         raise UsageError(f"--images and --versions must give at most {MOST_PICTURES:,} pictures")
     out = _default_name(data) if out is None else out
     if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out must end in {' or '.join(ENDINGS)}, got {out}")
+        raise UsageError(sentence("--out", f"end in {' or '.join(ENDINGS)}", out))
     with options.written_by("--out"):
         check_writable(out)
     terminal = Terminal()
@@ -122,5 +123,5 @@ def _of_class(train: Dataset, name: str | None) -> np.ndarray:
         raise UsageError(unknown_name("--class", "be one of", train.class_names, name))
     rows = np.flatnonzero(train.labels == train.class_names.index(name))
     if not len(rows):
-        raise UsageError(f"--class must have training images, got {name}")
+        raise UsageError(sentence("--class", "have training images", name))
     return rows

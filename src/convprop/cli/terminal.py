@@ -19,8 +19,10 @@ from rich.text import Text
 from convprop.cli.output import STDERR, STDOUT, Kept, put
 from convprop.data.image_files import FORMATS_TEXT
 from convprop.report.words import counted
+from convprop.shown import printable, printable_lines, shortened
 
 LABEL_WIDTH = 10
+_LONGEST_VALUE = 100
 
 FEWEST_COLUMNS, MOST_COLUMNS = 10, 65535
 """Of a terminal: fewer are none that anybody reads, more the kernel cannot tell of."""
@@ -28,11 +30,11 @@ USUAL_SIZE = ConsoleDimensions(80, 25)
 
 
 class Terminal(Console):
-    """A rich console that prints text as it is given and leaves a broken pipe to the caller.
+    """A rich console that prints text without markup, but also without what a file hides in it.
 
-    Where stdout fails in another way, what is left to say is said on stderr.
-    A width below ten columns, from COLUMNS or from the terminal, is taken for one that is not
-    known, which is 80.
+    A broken pipe is left to the caller; where stdout fails in another way, what is left to say is
+    said on stderr. A width below ten columns, from COLUMNS or from the terminal, is taken for one
+    that is not known, which is 80.
     """
 
     def __init__(self, *, stderr: bool = False) -> None:
@@ -66,6 +68,11 @@ class Terminal(Console):
     def on_broken_pipe(self) -> None:
         """Raise the BrokenPipeError being handled, where rich would end the process itself."""
         raise
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does; texts without what would command the terminal."""
+        shown = (printable_lines(part) if isinstance(part, str) else part for part in objects)
+        super().print(*shown, **options)
 
     def labelled(self, label: str, *parts: str) -> None:
         """Print comma-separated parts after a label, folded between parts.
@@ -120,7 +127,7 @@ class Terminal(Console):
         """Show on a terminal, for as long as it takes, that ``source`` is being read."""
         if not self.is_terminal:
             return nullcontext()
-        return self.status(f"reading {source}", spinner_style="dim")
+        return self.status(printable(f"reading {source}"), spinner_style="dim")
 
 
 def left_out(files: int) -> list[str]:
@@ -144,13 +151,6 @@ def _environment() -> dict[str, str]:
     }
 
 
-def printable(text: str) -> str:
-    """Return a text on one line, without what would command the terminal that shows it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def settings_text(settings: dict[str, Any]) -> str:
     """Return "batch size 64, optimizer adam (learning rate 0.002)": what is given and not off."""
     return ", ".join(
@@ -163,9 +163,9 @@ def settings_text(settings: dict[str, Any]) -> str:
 def _described(name: str, value: object) -> str:
     """Return a setting; of one with fields its kind and those that are not zero or "none"."""
     if not isinstance(value, dict):
-        return str(value)
+        return shortened(str(value), _LONGEST_VALUE)
     fields = (
-        f"{field} {value[field]}"
+        f"{field} {shortened(str(value[field]), _LONGEST_VALUE)}"
         for field in value
         if field != "kind" and value[field] not in (None, False, 0, "none", [0, 0])
     )

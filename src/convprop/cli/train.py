@@ -266,12 +266,12 @@ class _Training:
         if not isinstance(error, TrainingDiverged) or out is None or self.checkpoints is None:
             return
         kept = "The last good weights are saved" if error.step else "Nothing is saved"
-        message = f"{error}\n{kept} in {out}."
+        advice = f"{kept} in {out}."
         if self.checkpoints.files():
             # They lead to the same loss, and to nothing else: with other settings they are refused.
             self.checkpoints.remove()
-            message += " The checkpoints are removed: a resumed training would diverge again."
-        raise TrainingDiverged(message) from None
+            advice += " The checkpoints are removed: a resumed training would diverge again."
+        raise TrainingDiverged(str(error), advice) from None
 
     def _give_up_others(self) -> None:
         """Remove the checkpoints of another training, where there is no --resume."""

@@ -21,6 +21,7 @@ from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
 from convprop.described import from_dict
+from convprop.errors import sentence
 from convprop.files import check_writable, locked
 from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
 from convprop.presets import PRESETS, Preset
@@ -192,7 +193,7 @@ class TrainOptions:
             if path is None:
                 continue
             if (other := seen.setdefault(path.resolve(), what)) != what:
-                raise UsageError(f"{what} must go to another file than {other}, got {path}")
+                raise UsageError(sentence(what, f"go to another file than {other}", path))
             with options.written_by(option):
                 check_writable(path)
 

@@ -62,14 +62,24 @@ def as_images(
         Wrong rank or shape, no images, no numbers, NaN or infinity, or a value that ``dtype``
         cannot hold.
     """
-    if data_format is not None and data_format not in DATA_FORMATS:
-        raise invalid("data_format", "be 'NCHW' or 'NHWC'", repr(data_format))
     try:
         array = np.asarray(images)
     except ValueError:
         raise invalid(
             parameter, "be one array of numbers", "sequences of unequal lengths"
         ) from None
+    array = _with_layout(array, input_shape, parameter, data_format)
+    if array.dtype.kind == "f":
+        return _exact_floats(array, np.dtype(dtype), parameter)
+    return _exact_integers(array, np.dtype(dtype), parameter)
+
+
+def _with_layout(
+    array: Array, input_shape: Shape | None, parameter: str, data_format: str | None
+) -> Array:
+    """Return a view with axes (N, C, H, W), none of them empty, of what may hold pixels."""
+    if data_format is not None and data_format not in DATA_FORMATS:
+        raise invalid("data_format", "be 'NCHW' or 'NHWC'", repr(data_format))
     if array.dtype.kind not in "buif":
         raise invalid(parameter, "hold integers or floating-point numbers", f"dtype {array.dtype}")
     if array.ndim == 0 or array.shape[0] == 0:
@@ -80,9 +90,16 @@ def as_images(
         array = _with_input_shape(array, input_shape, parameter)
     if array.size == 0:
         raise invalid(parameter, "have no axis of length 0", f"shape {array.shape}")
-    if array.dtype.kind == "f":
-        return _exact_floats(array, np.dtype(dtype), parameter)
-    return _exact_integers(array, np.dtype(dtype), parameter)
+    return array
+
+
+def image_shape(
+    dtype: np.dtype[Any], shape: tuple[int, ...], data_format: str | None, parameter: str
+) -> tuple[int, ...]:
+    """Return (N, C, H, W) of images that have not been read, or raise as `as_images` would."""
+    # One value that stands for all takes no memory.
+    unread = np.broadcast_to(np.zeros((), dtype), shape)
+    return _with_layout(unread, None, parameter, data_format).shape
 
 
 def channels_first(array: Array, data_format: str | None, parameter: str) -> Array:

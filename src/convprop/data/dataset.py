@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from convprop.arguments import checks_names
 from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
-from convprop.errors import DataError
+from convprop.errors import DataError, sentence
+from convprop.shown import brief
 
 
 def unusable(path: str | Path, rule: str, received: object) -> DataError:
     """Return the error "<path> must <rule>, got <received>"."""
-    return DataError(f"{path} must {rule}, got {received}")
+    return DataError(sentence(path, rule, received))
 
 
 def unreadable(path: str | Path, rule: str, received: object) -> DataError:
@@ -151,13 +152,15 @@ def split_by_seed(whole: Dataset, how: Reading) -> Split:
     if how.test_fraction == 0:
         return Split(whole, whole.subset(np.arange(0)), drawn=True)
     labels = whole.labels if whole.labels.ndim == 1 else np.zeros(len(whole), dtype=np.int32)
+    if len(labels) and np.bincount(labels).max() < 2:
+        raise unusable(whole.name, "give some class at least two images to split", "one of each")
     train, test = stratified_split(labels, how.test_fraction, how.seed)
     return Split(whole.subset(train), whole.subset(test), drawn=True)
 
 
 def quoted(names: Sequence[str], most: int = 10) -> str:
     """Return "'a', 'b', 'c'", cut after ``most`` names."""
-    text = ", ".join(repr(name) for name in names[:most])
+    text = ", ".join(brief(name, 300) for name in names[:most])
     return text if len(names) <= most else f"{text}, ... ({len(names)} in all)"
 
 
@@ -205,20 +208,22 @@ def labelled_split(
         encoded, _, names = encode(labels, None)
         return split_by_seed(known(Dataset(images, encoded, names, name)), how)
     test_images, test_labels = _resized(test[0], how), test[1]
-    if test_images.shape[1:] != images.shape[1:]:
-        error = unusable(
-            test_path or name,
-            f"hold test images of shape {images.shape[1:]} (C, H, W), as the training images",
-            f"shape {test_images.shape[1:]}",
-        )
-        error.resizable = test_images.shape[1] == images.shape[1]
-        raise error
+    check_test_shape(test_path or name, images.shape[1:], test_images.shape[1:])
     encoded, test_encoded, names = encode(labels, test_labels)
     assert test_encoded is not None
     return Split(
         known(Dataset(images, encoded, names, name)),
         known(Dataset(test_images, test_encoded, names, name)),
     )
+
+
+def check_test_shape(path: str | Path, train: tuple[int, ...], test: tuple[int, ...]) -> None:
+    """Raise DataError unless test images have the training images' (C, H, W)."""
+    if test != train:
+        rule = f"hold test images of shape {train} (C, H, W), as the training images"
+        error = unusable(path, rule, f"shape {test}")
+        error.resizable = test[0] == train[0]
+        raise error
 
 
 def _resized(images: Any, how: Reading) -> Any:
@@ -298,7 +303,10 @@ def _one_axis(name: str, labels: Array) -> Array:
             received += " (numbers to predict are for ConvNetRegressor or convprop.train)"
         raise unusable(name, "have labels that are integers or strings of shape (N,)", received)
     if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8")
+        try:
+            return np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError as error:
+            raise unusable(name, "have labels that are texts in UTF-8", error) from None
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
 
 

@@ -10,13 +10,15 @@ import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import Reading, Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
 from convprop.data.idx_names import IdxFiles
 
 _KINDS = {"u1": (0x08, "unsigned bytes"), ">i4": (0x0C, "integers of 4 bytes")}
@@ -28,27 +30,46 @@ _CHUNK_BYTES = 1 << 20
 
 
 def load_folder(files: IdxFiles, name: str, how: Reading) -> Split:
-    """Load a set's idx files; without a test part the training files are split."""
+    """Load a set's idx files; without a test part the training files are split.
+
+    The sizes of all are compared before the images of any are read.
+    """
     # A part that is to be left whole may be either.
     if not files.has("train") and how.test_fraction == 0:
-        return labelled_split(name, _read_pair(files, "test"), None, None, how)
-    train = _read_pair(files, "train")
-    test = _read_pair(files, "test") if files.has("test") else None
-    return labelled_split(name, train, test, None, how)
+        return labelled_split(name, _Pair(files, "test").read(), None, None, how)
+    train = _Pair(files, "train")
+    if not files.has("test"):
+        return labelled_split(name, train.read(), None, None, how)
+    test = _Pair(files, "test")
+    if how.size is None:
+        check_test_shape(name, train.shape, test.shape)
+    return labelled_split(name, train.read(), test.read(), None, how)
 
 
-def _read_pair(files: IdxFiles, part: str) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Return images (N, 1, H, W) and labels (N,)."""
-    paths = [files.path(part, content) for content in ("images", "labels")]
-    images = read(paths[0], 3)
-    # QMNIST's labels are rows of numbers, of which the first is the digit.
-    wide = "-idx2-int" in paths[1].name
-    labels = read(paths[1], 2, ">i4")[:, 0] if wide else read(paths[1], 1)
-    if len(labels) != len(images):
-        raise unusable(
-            paths[1], f"hold one label for each of the {len(images)} images", len(labels)
-        )
-    return images[:, np.newaxis], labels
+class _Pair:
+    """The files of a part, of as many images as labels; ``shape`` is an image's, (1, H, W)."""
+
+    def __init__(self, files: IdxFiles, part: str) -> None:
+        self.images, self.labels = (files.path(part, content) for content in ("images", "labels"))
+        # QMNIST's labels are rows of numbers, of which the first is the digit.
+        self.wide = "-idx2-int" in self.labels.name
+        count, *size = read_shape(self.images, 3)
+        axes, dtype = (2, ">i4") if self.wide else (1, "u1")
+        if (labelled := read_shape(self.labels, axes, dtype)[0]) != count:
+            rule = f"hold one label for each of the {count} images"
+            raise unusable(self.labels, rule, labelled)
+        self.shape = (1, *size)
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return images (N, 1, H, W) and labels (N,)."""
+        labels = read(self.labels, 2, ">i4")[:, 0] if self.wide else read(self.labels, 1)
+        return read(self.images, 3)[:, np.newaxis], labels
+
+
+def read_shape(path: Path, axes: int, dtype: str = "u1") -> tuple[int, ...]:
+    """Return the shape of the array in an idx file, which could hold as much; see `read`."""
+    with _opened(path) as (stream, most):
+        return _read_header(stream, path, axes, dtype, most)
 
 
 def read(path: Path, axes: int, dtype: str = "u1") -> NDArray[Any]:
@@ -59,22 +80,40 @@ def read(path: Path, axes: int, dtype: str = "u1") -> NDArray[Any]:
     DataError
         Not such a file, too short, too long, or damaged gzip data.
     """
+    with _opened(path) as (stream, most):
+        array = np.empty(_read_header(stream, path, axes, dtype, most), dtype)
+        view = array.view(np.uint8).data.cast("B")
+        filled = 0
+        while filled < array.nbytes:
+            got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
+            if not got:
+                raise unusable(path, _rule(array.shape, dtype), filled)
+            filled += got
+        if stream.read(1):
+            raise unusable(path, _rule(array.shape, dtype), "more")
+    return array
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[io.BufferedIOBase, int]]:
+    """Give a file's bytes, unpacked, and how many there can be at most."""
     with path.open("rb") as raw:
+        size = path.stat().st_size
         start = raw.read(2)
         raw.seek(0)
         if start != _GZIP_MAGIC:
-            return _read_stream(raw, path, axes, dtype, path.stat().st_size)
+            yield raw, size
+            return
         try:
             with gzip.GzipFile(fileobj=raw) as unzipped:
-                most = path.stat().st_size * _DEFLATE_RATIO
-                return _read_stream(unzipped, path, axes, dtype, most)
+                yield unzipped, size * _DEFLATE_RATIO
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise unusable(path, "be an undamaged gzip file", f"an error: {error}") from error
 
 
-def _read_stream(
+def _read_header(
     stream: io.BufferedIOBase, path: Path, axes: int, dtype: str, most: int
-) -> NDArray[Any]:
+) -> tuple[int, ...]:
     kind, kind_name = _KINDS[dtype]
     length = 4 + 4 * axes
     header = stream.read(length)
@@ -85,20 +124,16 @@ def _read_stream(
     if len(header) < length:
         raise unusable(path, f"begin with an idx header of {length} bytes", f"{len(header)} bytes")
     shape = struct.unpack(f">{axes}I", header[4:])
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size == 0:
+    if (size := _size(shape, dtype)) == 0:
         raise unusable(path, "have no axis of length 0", f"shape {shape}")
-    rule = f"hold {size} bytes after its header, for shape {shape}"
     if size > most:
-        raise unusable(path, rule, "fewer")
-    array = np.empty(shape, dtype)
-    view = array.view(np.uint8).data.cast("B")
-    filled = 0
-    while filled < size:
-        got = stream.readinto(view[filled : filled + _CHUNK_BYTES])
-        if not got:
-            raise unusable(path, rule, filled)
-        filled += got
-    if stream.read(1):
-        raise unusable(path, rule, "more")
-    return array
+        raise unusable(path, _rule(shape, dtype), "fewer")
+    return shape
+
+
+def _size(shape: tuple[int, ...], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def _rule(shape: tuple[int, ...], dtype: str) -> str:
+    return f"hold {_size(shape, dtype)} bytes after its header, for shape {shape}"

@@ -61,7 +61,7 @@ def find(path: Path) -> IdxFiles | None:
     DataError
         Several sets; the message says how to name one.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return next(
             (found for found in _sets(path.parent) if found.prefix == f"{path.name}-"), None
         )
@@ -85,7 +85,8 @@ def _subfolders(folder: Path) -> list[Path]:
 def _sets(folder: Path) -> list[IdxFiles]:
     """Return the sets of a folder; none of one that is missing or may not be read."""
     found: dict[str, IdxFiles] = {}
-    with suppress(OSError):
+    # Of a name that no file can have, a ValueError.
+    with suppress(OSError, ValueError):
         for name in sorted(os.listdir(folder)):
             match = _NAME.fullmatch(name)
             if match is None or not (folder / name).is_file():

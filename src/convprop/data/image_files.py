@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +31,20 @@ _ORIENTATION = 0x0112
 # The EXIF orientations that exchange the sides.
 _QUARTER_TURNS = (5, 6, 7, 8)
 
+MOST_PIXELS = 24_000_000
+"""Of a picture that is taken as it is: a photograph. Where it is stretched, Pillow's limit holds,
+which a hundred bytes can claim: some seconds to decode, and half a gigabyte with transparency."""
+_STRIP_PIXELS = 1 << 22
+_CLAIM = 1 << 20
+"""Bytes that are read at once without a look at how many there are."""
+
 
 def is_image_name(path: Path) -> bool:
     """Whether the name ends as one of the image formats does."""
     return path.suffix.lower() in ENDINGS
 
 
-def read_file(path: Path, channels: int | None = None) -> Image:
+def read_file(path: Path, channels: int | None = None, most: int | None = None) -> Image:
     """Return the picture in a file, turned as its EXIF orientation says.
 
     Transparent pixels are laid over white, unless ``channels`` is 4.
@@ -44,6 +53,8 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     ----------
     channels : 1, 3 or 4, optional
         Grey, RGB or RGBA. Without it grey files stay grey and all others become RGB.
+    most : int, optional
+        Refuse a file that says it has more pixels, before any is decoded.
 
     Returns
     -------
@@ -57,13 +68,13 @@ def read_file(path: Path, channels: int | None = None) -> Image:
     """
     from PIL import ImageOps
 
-    with _opened(path) as image:
+    with _opened(path, most) as image:
         # In place: otherwise a picture that is not turned is copied.
         ImageOps.exif_transpose(image, in_place=True)
         return flattened(image, channels)
 
 
-def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
+def measure_file(path: Path, most: int | None = None) -> tuple[int, tuple[int, int]]:
     """Return channels (1 or 3) and size (H, W) of what ``read_file`` returns.
 
     As a rule a file's first bytes tell them; damage further on is not found.
@@ -73,7 +84,7 @@ def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
     DataError
         As for ``read_file``.
     """
-    with _opened(path) as image:
+    with _opened(path, most) as image:
         # Pillow gives the sides of a TIFF that is to be turned as they will be.
         turned = image.width != image.height and image.format != "TIFF"
         if turned and image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS:
@@ -81,8 +92,18 @@ def measure_file(path: Path) -> tuple[int, tuple[int, int]]:
         return _own_channels(image), (image.height, image.width)
 
 
+class _Bounded(BufferedReader):
+    """A file that takes no memory for more than it has, whatever a chunk claims of its length."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _CLAIM:
+            left = os.fstat(self.fileno()).st_size - self.tell()
+            size = max(min(size, left), 0)
+        return super().read(size)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def _opened(path: Path, most: int | None) -> Iterator[Image]:
     """Open a picture that can be taken, and say what is wrong with all others."""
     from PIL import Image, UnidentifiedImageError
 
@@ -95,15 +116,17 @@ def _opened(path: Path) -> Iterator[Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             # A file object: Pillow maps a raw TIFF given by name with the turned image's sides.
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            with _Bounded(FileIO(path)) as file, Image.open(file, formats=FORMATS) as image:
                 wide = is_wide(image)
                 frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-                if not wide and frames == 1:
+                size = image.size
+                large = most is not None and size[0] * size[1] > most
+                if not wide and frames == 1 and not large:
                     yield image
                     return
         except too_large:
-            most = Image.MAX_IMAGE_PIXELS
-            raise unreadable(path, f"have at most {most} pixels", "more") from None
+            limit = Image.MAX_IMAGE_PIXELS
+            raise unreadable(path, f"have at most {limit} pixels", "more") from None
         except UnidentifiedImageError:
             raise unreadable(path, f"be a {FORMATS_TEXT} image", "something else") from None
         except MemoryError:
@@ -113,7 +136,10 @@ def _opened(path: Path) -> Iterator[Image]:
             raise unreadable(path, "be a readable image", received) from error
     if wide:
         raise unreadable(path, "have 8 bits a channel (others fit in an .npz file)", "more")
-    raise unreadable(path, "hold one picture", f"{frames} frames")
+    if frames != 1:
+        raise unreadable(path, "hold one picture", f"{frames} frames")
+    rule = f"have at most {most:,} pixels, or be resized (size)"
+    raise unreadable(path, rule, f"{size[1]} x {size[0]}")
 
 
 def _own_channels(image: Image) -> int:
@@ -127,18 +153,28 @@ def is_wide(image: Image) -> bool:
 
 def flattened(image: Image, channels: int | None) -> Image:
     """Return ``image`` in mode "L", "RGB" or "RGBA"; see ``read_file``."""
-    from PIL import Image
 
     if channels is None:
         channels = _own_channels(image)
     if channels != 4 and image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
+        image = _over_white(image, MODES[channels])
     if image.mode == MODES[channels]:
         image.load()
         return image
     return image.convert(MODES[channels])
+
+
+def _over_white(image: Image, mode: str) -> Image:
+    """Return a transparent image laid over white, made some rows at a time."""
+    from PIL import Image
+
+    whole = Image.new(mode, image.size)
+    rows = max(_STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        whole.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+    return whole
 
 
 def to_array(image: Image) -> NDArray[np.uint8]:

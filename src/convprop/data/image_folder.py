@@ -23,6 +23,7 @@ from convprop.data.dataset import (
 from convprop.data.idx_names import EXPECTED
 from convprop.data.image_files import (
     FORMATS_TEXT,
+    MOST_PIXELS,
     is_image_name,
     measure_file,
     read_file,
@@ -155,11 +156,12 @@ class _Reader:
 
     def read(self, path: Path) -> _Picture | None:
         """Return what is in a file, or None for one that is skipped."""
+        most = MOST_PIXELS if self.size is None else None
         try:
             if self.measure_alone and not self.skip_unreadable:
-                channels, size = measure_file(path)
+                channels, size = measure_file(path, most)
                 return _Picture(str(path), channels, self.size or size, None)
-            image = read_file(path, self.channels)
+            image = read_file(path, self.channels, most)
         except DataError:
             if not self.skip_unreadable:
                 raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from convprop.data import npy
 from convprop.data.arrays import Array, channels_first
 from convprop.data.dataset import Reading, Split, labelled_split, unusable
 from convprop.data.image_files import resize_images
@@ -76,10 +77,8 @@ def load_folder(folder: Path, name: str, how: Reading) -> Split:
     Images of bytes stay so, floating-point ones become float32 as they are read.
     """
     names = next(n for n in NAMES if any((folder / f"{part}.npy").is_file() for part in n[:2]))
-    data_format = str(_map(folder, "data_format")) if _has(folder, "data_format") else None
-    class_names = None
-    if _has(folder, "class_names"):
-        class_names = [str(value) for value in _map(folder, "class_names").reshape(-1)]
+    data_format = "".join(_texts(folder, "data_format")) if _has(folder, "data_format") else None
+    class_names = _texts(folder, "class_names") if _has(folder, "class_names") else None
     train, test = _pair(folder, names[0], names[1], data_format, how.size), None
     if _has(folder, names[2]) or _has(folder, names[3]):
         test = _pair(folder, names[2], names[3], data_format, how.size)
@@ -112,16 +111,40 @@ def _pair(
     return MappedImages(view, file, size), np.array(labels)
 
 
+def _texts(folder: Path, name: str) -> list[str]:
+    try:
+        return npy.texts(_map(folder, name))
+    except UnicodeDecodeError as error:
+        raise _incomplete(folder / f"{name}.npy", error) from error
+
+
 def _map(folder: Path, name: str) -> Any:
-    """Return an array that is mapped, as its file's header says, but not read."""
+    """Return an array that is mapped, as its file's header says, but not read.
+
+    Texts are: there is one for each image at the most, and all of them must be looked at.
+    """
     path = folder / f"{name}.npy"
     if not path.is_file():
         raise unusable(folder, f"hold {name}.npy", "no such file")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError:
-        raise
-    # A damaged header makes NumPy raise almost anything; a claim beyond the file's end, this.
-    except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise unusable(path, "be a complete .npy file of numbers", f"an error: {reason}") from error
+        with path.open("rb") as file:
+            header = npy.read_header(file)
+            if header.start + header.size > (size := path.stat().st_size):
+                held = size - header.start
+                raise ValueError(f"shape {header.shape} takes {header.size:,} bytes, not {held:,}")
+            if header.dtype.kind in "US" or not header.size:
+                return npy.read_array(file, header)
+        return np.memmap(
+            path,
+            header.dtype,
+            "r",
+            header.start,
+            header.shape,
+            "F" if header.fortran_order else "C",
+        )
+    except ValueError as error:
+        raise _incomplete(path, error) from error
+
+
+def _incomplete(path: Path, error: Exception) -> DataError:
+    return unusable(path, "be a complete .npy file of numbers", f"an error: {error}")

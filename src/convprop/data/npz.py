@@ -1,4 +1,4 @@
-"""Images and labels from one .npz file, without ever unpickling."""
+"""Images and labels from one .npz file: what all arrays are first, then their bytes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.npyio import NpzFile as Archive
 
-from convprop.data.arrays import Array, as_images
-from convprop.data.dataset import Reading, Split, labelled_split, unusable
+from convprop.data import npy
+from convprop.data.arrays import Array, as_images, image_shape
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
 from convprop.errors import DataError, InvalidInput
 
 NAMES = (
@@ -19,66 +19,125 @@ NAMES = (
 )
 """Training images and labels, test images and labels: ours, then Keras's, then MedMNIST's."""
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes; of others a few bytes may claim to be anything."""
+# DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
+_DEFLATE_RATIO = 1032
+
 
 def load_file(path: Path, name: str, how: Reading) -> Split:
     """Load an .npz file; without test arrays the training arrays are split."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise unusable(path, "be a complete .npz file (a zip archive)", "something else")
-        file.seek(0)
         try:
-            archive = np.load(file, allow_pickle=False)
-        # A damaged header makes NumPy, zipfile and the decompressors raise almost anything.
+            archive = zipfile.ZipFile(file)
+        # A damaged directory makes zipfile raise almost anything.
         except Exception as error:
             raise unusable(path, "be a complete .npz file", _reason(error)) from error
         with archive:
-            return _load_archive(archive, path, name, how)
+            return _load_archive(_Archive(archive, path), name, how)
 
 
-def _load_archive(archive: Archive, path: Path, name: str, how: Reading) -> Split:
-    held = archive.files
+class _Archive:
+    """The arrays of an .npz file by name."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        self.archive, self.path = archive, path
+        self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+    def header(self, name: str) -> npy.Header:
+        """Return what an array is, which its member is long enough to hold."""
+        if name not in self.members:
+            raise unusable(
+                self.path, f"hold an array named {name}", ", ".join(sorted(self.members))
+            )
+        info = self.members[name]
+        try:
+            if info.compress_type not in _METHODS:
+                raise ValueError(f"compression method {info.compress_type}, not DEFLATE")
+            with self.archive.open(info) as stream:
+                header = npy.read_header(stream)
+            most = info.compress_size * _DEFLATE_RATIO
+            if header.start + header.size != info.file_size or info.file_size > most:
+                held = min(info.file_size, most) - header.start
+                raise ValueError(f"shape {header.shape} takes {header.size:,} bytes, not {held:,}")
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+        return header
+
+    def read(self, name: str) -> Array:
+        """Return an array."""
+        header = self.header(name)
+        try:
+            with self.archive.open(self.members[name]) as stream:
+                stream.read(header.start)
+                array = npy.read_array(stream, header)
+                # At the end the checksum is compared.
+                stream.read(1)
+                return array
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise self._unreadable(name, error) from error
+
+    def texts(self, name: str) -> list[str]:
+        """Return the members of an array, of one row, as texts."""
+        try:
+            return npy.texts(self.read(name))
+        except UnicodeDecodeError as error:
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: Exception) -> DataError:
+        return unusable(self.path, f"hold a readable array {name}", _reason(error))
+
+
+def _load_archive(archive: _Archive, name: str, how: Reading) -> Split:
+    held, path = archive.members, archive.path
     names = next((names for names in NAMES if names[0] in held or names[1] in held), None)
     if names is None:
         raise unusable(
             path, "hold arrays named images and labels", ", ".join(sorted(held)) or "no array"
         )
-    data_format = str(_read(archive, path, "data_format")) if "data_format" in held else None
-    class_names = None
-    if "class_names" in held:
-        class_names = [str(value) for value in _read(archive, path, "class_names").reshape(-1)]
-    train, test = _read_pair(archive, path, names[0], names[1], data_format), None
-    if names[2] in held or names[3] in held:
-        test = _read_pair(archive, path, names[2], names[3], data_format)
+    data_format = "".join(archive.texts("data_format")) if "data_format" in held else None
+    class_names = archive.texts("class_names") if "class_names" in held else None
+    shape = _checked(archive, names[0], names[1], data_format)
+    has_test = names[2] in held or names[3] in held
+    if has_test:
+        test_shape = _checked(archive, names[2], names[3], data_format)
+        if how.size is None:
+            check_test_shape(path, shape, test_shape)
+    train = _read_pair(archive, names[0], names[1], data_format)
+    test = _read_pair(archive, names[2], names[3], data_format) if has_test else None
     return labelled_split(name, train, test, class_names, how, path)
 
 
+def _checked(
+    archive: _Archive, images_name: str, labels_name: str, data_format: str | None
+) -> tuple[int, ...]:
+    """Return (C, H, W) of images, once they and their labels are as many."""
+    images, labels = archive.header(images_name), archive.header(labels_name)
+    try:
+        count, *shape = image_shape(images.dtype, images.shape, data_format, images_name)
+    except InvalidInput as error:
+        raise DataError(f"{archive.path}: {error}") from None
+    if labels.shape[:1] != (count,):
+        rule = f"hold one label in {labels_name} for each of the {count} images"
+        raise unusable(archive.path, rule, f"shape {labels.shape}")
+    return tuple(shape)
+
+
 def _read_pair(
-    archive: Archive, path: Path, images_name: str, labels_name: str, data_format: str | None
+    archive: _Archive, images_name: str, labels_name: str, data_format: str | None
 ) -> tuple[Array, Array]:
     """Return images (N, C, H, W) and raw labels of the same length."""
-    images, labels = (_read(archive, path, name) for name in (images_name, labels_name))
+    labels, images = archive.read(labels_name), archive.read(images_name)
     dtype = np.float64 if images.dtype == np.float64 else np.float32
     try:
         images = as_images(images, dtype, parameter=images_name, data_format=data_format)
     except InvalidInput as error:
-        raise DataError(f"{path}: {error}") from None
-    if labels.ndim == 0 or len(labels) != len(images):
-        rule = f"hold one label in {labels_name} for each of the {len(images)} images"
-        raise unusable(path, rule, f"shape {labels.shape}")
+        raise DataError(f"{archive.path}: {error}") from None
     return images, labels
-
-
-def _read(archive: Archive, path: Path, name: str) -> Array:
-    if name not in archive.files:
-        raise unusable(path, f"hold an array named {name}", ", ".join(sorted(archive.files)))
-    try:
-        array = archive[name]
-    except Exception as error:
-        raise unusable(path, f"hold a readable array {name}", _reason(error)) from error
-    # NumPy hands out the bytes of a member that is no array.
-    if not isinstance(array, np.ndarray):
-        raise unusable(path, f"hold a readable array {name}", "something else")
-    return array
 
 
 def _reason(error: Exception) -> str:

@@ -82,13 +82,14 @@ def load(
         return named.load_digits(how)
     if name == "mnist":
         return named.load_mnist(how)
-    if path.is_file() and path.suffix.lower() == ".npz":
+    # Where pathlib raises for a name that no file can have, os.path says that there is none.
+    if os.path.isfile(path) and path.suffix.lower() == ".npz":
         return npz.load_file(path, name, how)
     if name and (found := idx_names.find(path)) is not None:
         return idx.load_folder(found, name, how)
     # Path("") is this folder; a name that is empty is a mistake.
-    if not name or not path.is_dir():
-        kind = "another kind of file" if name and path.exists() else "which does not exist"
+    if not name or not os.path.isdir(path):
+        kind = "another kind of file" if name and os.path.exists(path) else "which does not exist"
         rule = "be 'digits', 'mnist', a folder or an .npz file"
         raise unusable("data", rule, f"{name!r} ({kind})")
     if mapped.is_array_folder(path):
@@ -105,7 +106,7 @@ def load(
 def holds_arrays(source: str | os.PathLike[str]) -> bool:
     """Whether a source has images of one size, and no image files, which can be resized."""
     name, path = str(source), Path(source)
-    if name in ("digits", "mnist") or (path.is_file() and path.suffix.lower() == ".npz"):
+    if name in ("digits", "mnist") or (os.path.isfile(path) and path.suffix.lower() == ".npz"):
         return True
     return idx_names.find(path) is not None or mapped.is_array_folder(path)
 

@@ -22,7 +22,7 @@ from convprop.data.ahead import ahead
 from convprop.data.arrays import Array, Shape
 from convprop.data.image_files import MODES, read_file, resized, to_array
 from convprop.data.kept import KeptImages
-from convprop.errors import DataError, invalid
+from convprop.errors import DataError, invalid, sentence
 
 Indices = NDArray[np.int64]
 
@@ -140,7 +140,7 @@ def prefetched(stream: ImageStream, batches: Sequence[Indices]) -> Iterator[Arra
         if given != wanted:
             rule = f"give images of shape {wanted[0]} and dtype {wanted[1]} for {len(rows)} rows"
             received = type(images).__name__ if None in given else f"{given[0]} and {given[1]}"
-            raise DataError(f"the stream must {rule}, got {received}")
+            raise DataError(sentence("the stream", rule, received))
         return np.ascontiguousarray(images)
 
     largest = max(map(len, batches), default=0)

@@ -21,6 +21,7 @@ from convprop.explorer.session import MOST_STEPS, Session
 from convprop.layers import Activation, Conv, Dense, Pool
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
+from convprop.shown import printable
 
 Array = NDArray[Any]
 Answer = dict[str, Any]
@@ -57,7 +58,8 @@ def network(session: Session) -> Answer:
         ],
         "classes": class_names(session),
         "images": len(session.data),
-        "data": session.data.name,
+        # A file's name may be bytes that are no UTF-8, which no answer can hold.
+        "data": printable(session.data.name),
         "loss": repr(net.loss),
         "loss_kind": net.loss.kind,
         "smoothing": net.loss.label_smoothing,
@@ -80,7 +82,7 @@ def _normalisation(net: Network) -> list[list[str]] | None:
 def class_names(session: Session) -> list[str]:
     """Return the names of the classes, their numbers where they have none."""
     names = session.net.class_names or session.data.class_names
-    return list(names)[: max(session.net.outputs, 2)]
+    return [printable(name) for name in names][: max(session.net.outputs, 2)]
 
 
 def _family(layer: object) -> str:

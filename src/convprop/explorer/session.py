@@ -256,7 +256,4 @@ def optimizer_named(kind: object, learning_rate: object) -> Optimizer:
         raise invalid("optimizer", f"be one of {', '.join(OPTIMIZERS)}", repr(kind))
     if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float):
         raise invalid("learning_rate", "be a number", repr(learning_rate))
-    try:
-        return OPTIMIZERS[kind](learning_rate=learning_rate)
-    except OverflowError:
-        raise invalid("learning_rate", "be a finite number", "a larger one") from None
+    return OPTIMIZERS[kind](learning_rate=learning_rate)

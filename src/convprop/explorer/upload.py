@@ -9,12 +9,10 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.image_files import flattened, is_wide, to_array
+from convprop.data.image_files import MOST_PIXELS, flattened, is_wide, to_array
 from convprop.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-MOST_PIXELS = 24_000_000
-"""Of a photograph; what a small file can be blown up to otherwise has no limit."""
 MOST_SIDE = 16_384
 """Of a panorama; a row takes memory beside its pixels, and so does a column that is resized."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from convprop.report.html import Safe, figure, image, paragraph, scrolling, sect
 from convprop.report.measure import Measured
 from convprop.report.pictures import NEGATIVE, POSITIVE, data_url
 from convprop.report.words import percent
+from convprop.shown import escape
 
 MOST_IN_TABLE = 20
 MOST_PIXELS = 400

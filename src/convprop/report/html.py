@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from html import escape
 from importlib.resources import files
 
 from convprop.report.svg import DARK, LIGHT, colours
+from convprop.shown import escape
 
 # What a page may load: nothing but the pictures and the style that it contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

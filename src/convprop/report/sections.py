@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from html import escape
 from itertools import compress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from convprop.report.kernels import first_kernels
 from convprop.report.pictures import coarse, data_url, picture, pixels, value_range
 from convprop.report.svg import svg
 from convprop.report.words import counted, duration, percent, plain, setting
+from convprop.shown import escape
 from convprop.threads import get_num_threads
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from convprop.data.dataset import Dataset
 from convprop.data.normalise import normalisation
 from convprop.report.html import Safe, figure, image, page, paragraph
 from convprop.report.pictures import data_url, picture, pixels, value_range
+from convprop.shown import escape
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from convprop.report.chart import FONT_SIZE, Bar, Chart, Dot, Mark, Path
+from convprop.shown import escape
 
 LIGHT = {
     "paper": "#ffffff",

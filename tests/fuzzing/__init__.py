@@ -1,0 +1,1 @@
+"""What `tests/fuzz.py` consists of: inputs of each kind, and what tries them."""
