@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from convprop.estimators.auto import AUTO
 
 import convprop as cp
+from convprop.auto import AUTO
 from convprop.errors import InvalidInput
 from convprop.optimizers import OPTIMIZERS
 from convprop.presets import PRESETS

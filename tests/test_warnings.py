@@ -240,7 +240,7 @@ def test_a_stream_is_looked_at(unit):
             return RANGES["0..255"](unit)[rows]
 
     with pytest.warns(RangeWarning):
-        warn_of_range(Stream(), (np.array([0.5]), np.array([3.0])), "images", 1)
+        warn_of_range(Stream(), (np.array([0.5]), np.array([3.0])), "images")
 
 
 def test_a_file_says_it_too(unit, tmp_path):

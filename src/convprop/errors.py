@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from types import FrameType
+
 from convprop.shown import printable, shortened, written
 
 _LONGEST_NAME = 4096
@@ -73,6 +77,15 @@ class TrainingWarning(ConvpropWarning):
 
 class RangeWarning(ConvpropWarning):
     """Images or targets have other values than those that the network was trained on."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line that called the package, however many of its functions are in between."""
+    frame: FrameType | None = sys._getframe()
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "convprop":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def invalid(parameter: str, rule: str, received: object) -> InvalidInput:

@@ -308,16 +308,13 @@ class Network:
             raise invalid(parameter, f"have dtype uint8 or {self.dtype}", images.dtype)
         return images
 
-    def warn_of_range(
-        self, images: Array | ImageStream, parameter: str = "images", *, level: int
-    ) -> None:
+    def warn_of_range(self, images: Array | ImageStream, parameter: str = "images") -> None:
         """Warn where checked images have other values than those that it was trained on.
 
-        What a network that was never trained is normalised by says nothing of that. ``level`` is
-        how many frames away the warning is shown.
+        What a network that was never trained is normalised by says nothing of that.
         """
         if self._normalisation is not None and self.training_settings is not None:
-            warn_of_range(images, self._normalisation, parameter, level)
+            warn_of_range(images, self._normalisation, parameter)
 
     def as_targets(
         self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
@@ -361,7 +358,7 @@ class Network:
     def _joined(self, images: ArrayLike | ImageStream, of: Callable[[Array], Array]) -> Array:
         """Return what ``of`` makes of every batch's raw outputs, as one array."""
         source = self.as_source(images)
-        self.warn_of_range(source, level=4)
+        self.warn_of_range(source)
         joined = None
         for part, outputs in self.forward_batches(source):
             made = of(outputs)
@@ -462,7 +459,7 @@ class Network:
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
         rows = None if weights is None or weights.all() else np.flatnonzero(weights)
-        self.warn_of_range(checked, level=3)
+        self.warn_of_range(checked)
         return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(

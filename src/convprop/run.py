@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from convprop.batches import Batches, Data, Indices
 from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
 from convprop.course import Course
-from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged
+from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged, warn
 from convprop.identity import check_same, identity, read_identity
 from convprop.interrupts import between_steps
 from convprop.network import Network
@@ -328,7 +327,7 @@ class Run:
             files = self.checkpoints.files()
             last = f"the last one is {files[0]}" if files else "there is no earlier one"
             message = f"no checkpoint after {steps} steps: cannot write {error.received}; {last}"
-            warnings.warn(message, CheckpointWarning, stacklevel=2)
+            warn(message, CheckpointWarning)
         self.checkpointed = time.perf_counter()
 
     def _arrays(self) -> dict[str, Array]:

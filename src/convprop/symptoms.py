@@ -12,7 +12,7 @@ import numpy as np
 
 from convprop.batches import Data
 from convprop.course import Course
-from convprop.errors import TrainingWarning
+from convprop.errors import TrainingWarning, warn
 from convprop.losses import Moments
 from convprop.network import Network
 from convprop.records import EpochRecord, History
@@ -79,11 +79,11 @@ class Symptoms:
         if self.exploded or record.loss <= self.bound:
             return
         self.exploded = True
-        _warn(
-            7,
+        warn(
             f"the loss is {record.loss:.3g} after epoch {record.epoch}, where one answer to all"
             f" images would have {self.one_answer:.3g}: a smaller learning rate than"
             f" {self.course.optimizer.learning_rate:g}, or clip_norm, may help",
+            TrainingWarning,
         )
 
     def judge(self, history: History) -> None:
@@ -99,12 +99,12 @@ class Symptoms:
         moves = falls and last < MOVED * course[0]
         high = min(last, held_out or last) > self.still
         if enough and high and not moves and self._ignorant():
-            _warn(
-                5,
+            warn(
                 f"after {history.steps:,} steps the loss is {last:.4g}, no better than that of one"
                 f" answer to all images ({self.one_answer:.4g}): nothing is learned; another"
                 f" learning rate than {self.course.optimizer.learning_rate:g} may help, or the"
                 " targets do not follow from the images",
+                TrainingWarning,
             )
         elif held_out is not None and history.best_epoch is None:
             measured = [loss for _, loss in losses if loss is not None]
@@ -112,11 +112,11 @@ class Symptoms:
             smallest, then = measured[best], losses[best][0]
             behind = held_out > max(LEFT_BEHIND * smallest, last) and last < then
             if behind and len(measured) - 1 - best >= LEFT_EPOCHS:
-                _warn(
-                    5,
+                warn(
                     f"the held-out loss was smallest after epoch {best + 1}, {smallest:.4g}, and is"
                     f" {held_out:.4g} after epoch {len(measured)}: the training images are learned"
                     " by heart; early stopping, augmentation or dropout may help",
+                    TrainingWarning,
                 )
 
     def _ignorant(self) -> bool:
@@ -134,11 +134,6 @@ class Symptoms:
                 return False
         # Balanced batches are of other shares of the classes than these images.
         return self.course.balanced or loss > self.still
-
-
-def _warn(level: int, text: str) -> None:
-    """Warn of the line so many frames away: over `Run` and `train`, that which calls the latter."""
-    warnings.warn(text, TrainingWarning, stacklevel=level)
 
 
 @contextmanager

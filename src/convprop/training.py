@@ -187,12 +187,12 @@ def train(
     if checkpoints is not None:
         checkpoints.check(resume)
     before = network.normalisation, network.training_settings
-    network.warn_of_range(training.images, level=3)
+    network.warn_of_range(training.images)
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(training.images, training.rows)
     network.training_settings = course.settings()
     if isinstance(validation, tuple) and held_out is not None:
-        network.warn_of_range(held_out.images, "validation images", level=3)
+        network.warn_of_range(held_out.images, "validation images")
     run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
     if resume:
         try:

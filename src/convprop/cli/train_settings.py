@@ -13,6 +13,7 @@ from cyclopts import Group, Parameter
 
 from convprop import auto
 from convprop.augmentation import Augment
+from convprop.auto import Recipe
 from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
@@ -264,8 +265,8 @@ class TrainOptions:
         batch_size = self.batch_size or suggested.batch_size
         stops = self.early_stopping is not None
         by_itself = optimizer_for(suggested.optimizer, self.optimizer)
-        made_for = auto.AUTO if suggested.name == auto.NAME else suggested
-        optimizer = self._followed(by_itself, min(batch_size, images), made_for.batch_size)
+        made_for = recipe(suggested.name).batch_size
+        optimizer = self._followed(by_itself, min(batch_size, images), made_for)
         course = replace(
             suggested,
             epochs=self.epochs or suggested.epochs,
@@ -388,6 +389,11 @@ def course_for(name: str | None, train: Dataset, batch_size: int | None = None) 
     if name == auto.NAME:
         return auto.auto_preset(train.image_shape, len(train.class_names), len(train), batch_size)
     return PRESETS[name or preset_for(train.image_shape)]
+
+
+def recipe(name: str) -> Preset | Recipe:
+    """Return what a preset, or "auto", trains with where nothing else is said."""
+    return auto.AUTO if name == auto.NAME else PRESETS[name]
 
 
 def decay(optimizer: Optimizer) -> float:

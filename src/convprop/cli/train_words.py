@@ -18,6 +18,7 @@ from convprop.cli.train_settings import (
     decay,
     optimizer_for,
     option_text,
+    recipe,
 )
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
@@ -25,7 +26,7 @@ from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
-from convprop.presets import PRESETS, Preset
+from convprop.presets import Preset
 from convprop.report.words import counted
 from convprop.threads import get_num_threads
 from convprop.training import History
@@ -70,8 +71,8 @@ def announce(
         "network", f"{course.name}{why}", counted(parameter_count(network), "parameter")
     )
     smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
-    own = PRESETS[course.name].schedule
-    scheduled = [] if course.schedule == own else [schedule_text(course.schedule)]
+    usual = recipe(course.name).schedule
+    scheduled = [] if course.schedule == usual else [schedule_text(course.schedule)]
     terminal.labelled(
         "training",
         f"{counted(course.epochs, 'epoch')} in batches of {min(course.batch_size, trained)}",
@@ -89,11 +90,11 @@ def announce(
 
 def _rate(course: Preset, given: TrainOptions) -> str:
     """Return the optimizer and its rate, and of one that follows the batch what it is by itself."""
-    kind, rate, preset = course.optimizer.kind, course.optimizer.learning_rate, PRESETS[course.name]
-    by_itself = optimizer_for(preset.optimizer, given.optimizer).learning_rate
+    kind, rate, usual = course.optimizer.kind, course.optimizer.learning_rate, recipe(course.name)
+    by_itself = optimizer_for(usual.optimizer, given.optimizer).learning_rate
     if given.learning_rate is not None or rate == by_itself:
         return f"{kind} at {rate:g}"
-    return f"{kind} at {rate:.3g} ({by_itself:g} for batches of {preset.batch_size})"
+    return f"{kind} at {rate:.3g} ({by_itself:g} for batches of {usual.batch_size})"
 
 
 def say_start(
@@ -157,9 +158,9 @@ def unsaved(error: InvalidInput, left: list[Path], again: str) -> ConvpropError:
     ``left`` are its checkpoints, the newest first; ``again`` is the command that goes on.
     """
     if not left:
-        return ConvpropError(f"{error}\nThe network is not saved, and there is no checkpoint.")
+        return ConvpropError(str(error), "The network is not saved, and there is no checkpoint.")
     kept = f"The network is not saved. The last checkpoint is {left[0]}; to go on from it:"
-    return ConvpropError(f"{error}\n{kept}\n{again}")
+    return ConvpropError(str(error), kept, again)
 
 
 def duration(seconds: float) -> str:

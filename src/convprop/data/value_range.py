@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.arrays import Array
 from convprop.data.stream import ImageStream
-from convprop.errors import RangeWarning
+from convprop.errors import RangeWarning, warn
 
 FAR = 10.0
 """Standard deviations of the training images from their mean: no usual image is so on average."""
@@ -25,7 +23,6 @@ def warn_of_range(
     images: Array | ImageStream,
     normalisation: tuple[NDArray[np.float64], NDArray[np.float64]],
     parameter: str,
-    level: int,
 ) -> None:
     """Warn where images have other values than those that the normalisation was made from.
 
@@ -39,8 +36,6 @@ def warn_of_range(
     normalisation : (offset, scale)
     parameter : str
         What the message calls the images.
-    level : int
-        How many frames away the call is that the warning is shown at.
     """
     if isinstance(images, np.ndarray):
         some = images[:MOST_IMAGES]
@@ -62,24 +57,22 @@ def warn_of_range(
         if not known or not 0.0 < (high - low) * max(scale for *_, scale in known) < least:
             return
         _, offset, scale = known[0]
-    warnings.warn(
+    warn(
         f"{parameter} have values from {low:.4g} to {high:.4g}, unlike those that the network was"
         f" trained on (mean {offset:.4g}, standard deviation {1.0 / scale:.4g}): they have to come"
         " in the same scale, 0..255 or 0..1 or whatever it was",
         RangeWarning,
-        stacklevel=level + 1,
     )
 
 
-def warn_of_targets(values: Array, mean: Array, deviation: Array, level: int) -> None:
+def warn_of_targets(values: Array, mean: Array, deviation: Array) -> None:
     """Warn where a later chunk's targets, (N, K), are far from the first one's."""
     for output, offset, width in zip(values.T, mean, deviation, strict=True):
         if _far(output, offset, 1.0 / width):
-            warnings.warn(
+            warn(
                 f"y has values from {output.min():.4g} to {output.max():.4g}, unlike those of the"
                 f" first call (mean {offset:.4g}, standard deviation {width:.4g})",
                 RangeWarning,
-                stacklevel=level + 1,
             )
             return
 

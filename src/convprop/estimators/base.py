@@ -186,12 +186,12 @@ class ConvNet(
 
     def _images_counted(self, task: Task, seed: int) -> int:
         """Return how many images are trained on, where one of weight 2 is two images."""
-        rows: Any = slice(None)
+        rows = task.rows
         if self.early_stopping and not task.partly:
-            classes = task.targets if task.targets.ndim == 1 else np.zeros(len(task.targets))
-            rows = stratified_split(classes, self.validation_fraction, seed)[0]
+            classes = task.targets[rows] if task.targets.ndim == 1 else np.zeros(len(rows))
+            rows = rows[stratified_split(classes, self.validation_fraction, seed)[0]]
         if task.weights is None:
-            return len(task.targets[rows])
+            return len(rows)
         weights = task.weights[rows]
         # Weights below 1 are shares, as where their sum is 1: they make no fewer images.
         return max(int(np.count_nonzero(weights)), round(float(weights.sum())), 1)

@@ -129,7 +129,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             if columns.shape[1] != len(self.target_mean_):
                 rule = f"have {len(self.target_mean_)} outputs, as in the first call"
                 raise invalid("y", rule, columns.shape[1])
-            warn_of_targets(columns, fitted["target_mean_"], fitted["target_scale_"], level=4)
+            warn_of_targets(columns, fitted["target_mean_"], fitted["target_scale_"])
         else:
             fitted = _moments(columns, weights)
         fitted["_one_output"] = values.ndim == 1

@@ -174,7 +174,7 @@ def measure(network: Network, test: Dataset) -> Measured:
     classes = test.labels.astype(np.int64)
     images = network.as_source(test.images, "test.images")
     targets = network.as_targets(classes, len(classes), "test.labels")
-    network.warn_of_range(images, "test.images", level=3)
+    network.warn_of_range(images, "test.images")
     parts = []
     for part, outputs in network.forward_batches(images):
         losses = network.losses_of(outputs, targets[part])
