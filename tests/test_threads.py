@@ -197,29 +197,3 @@ def test_threads_that_cannot_all_be_started_are_an_error_with_both_numbers(call:
     )
     assert match and 1 <= int(match[1]) < 200
     assert (finished.returncode, finished.stderr, after) == (0, "", "(40, 3) 1")
-
-
-STEPS = """
-import time
-import numpy as np, convprop as cp
-
-net = cp.preset("lenet5", (1, 28, 28), 10)
-images, labels = np.zeros((512, 1, 28, 28), np.uint8), np.arange(512) % 10
-
-def seconds(threads):
-    cp.set_num_threads(threads)
-    started = time.perf_counter()
-    cp.train(net, images, labels, epochs=1, batch_size=64)
-    return time.perf_counter() - started
-
-seconds(1), seconds(64)
-print(min(seconds(64) for _ in range(3)) / min(seconds(1) for _ in range(3)))
-"""
-
-
-def test_more_threads_than_processors_give_way() -> None:
-    # Threads that spun for one that has no processor would take a hundred times as long.
-    finished = subprocess.run(
-        [sys.executable, "-c", STEPS], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert float(finished.stdout) < 40
