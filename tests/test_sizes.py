@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import convprop as cp
 from convprop import ops
-from convprop.errors import InvalidInput, OutOfMemory
+from convprop.cli import app as cli
+from convprop.errors import InvalidInput, ModelFileError, OutOfMemory
 from refusal import refuses
 
 LARGEST = 2**31 - 1
@@ -184,3 +188,40 @@ def test_an_operation_past_all_memory_is_the_packages_own_error():
     )
     message = "OutOfMemory: an array of this call takes more memory than there is"
     assert (child.stdout, child.stderr) == (message, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"padding": "same", "dilation": [1, LARGEST]}, "got 1x10x4294967302"),
+        ({"padding": [0, LARGEST, 0, 0]}, "got 1x2147483655x8"),
+        ({"kernels": 2**28}, "got 268435456x6x6"),
+        ({"kernel_size": [LARGEST, 1]}, "window must fit into its padded input of 8x8"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["inspect", "summary", "predict", "evaluate", "profile", "explore", "check"]
+)
+def test_a_file_of_sizes_that_nothing_holds_is_refused_by_every_command(
+    tmp_path, capsys, options, why, command
+):
+    net = cp.Network([cp.Conv(1, 3), cp.Dense(2)], (1, 8, 8))
+    file = tmp_path / "net.safetensors"
+    net.save(file)
+    with safe_open(file, framework="numpy") as opened:
+        metadata = opened.metadata()
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    (key,) = (name for name, text in metadata.items() if text.startswith("{"))
+    described = json.loads(metadata[key])
+    described["layers"][0] |= options
+    save_file(arrays, file, {**metadata, key: json.dumps(described)})
+    images = tmp_path / "images.npz"
+    np.savez(images, images=np.zeros((4, 8, 8), np.uint8), labels=[0, 1, 0, 1])
+    with pytest.raises(ModelFileError, match=why):
+        cp.load(file)
+    words = [str(images)] * (command in ("predict", "evaluate", "profile", "explore"))
+    assert cli.run([command, str(file), *words]) == 1
+    printed = capsys.readouterr()
+    said = "".join((printed.out + printed.err).split())
+    assert str(file) in said
+    assert "".join(why.split()) in said
