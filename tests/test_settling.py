@@ -126,6 +126,38 @@ def test_a_trapezoids_rate_comes_down_before_the_end():
     assert history.best_epoch > rising + held
 
 
+def fell(records):
+    rates = [record.learning_rate for record in records]
+    return 1e-3 in rates and rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize("enough", [lambda records: len(records) == 3, fell], ids=["rise", "fall"])
+def test_a_training_that_is_ended_before_epochs_are_compared_keeps_its_last_weights(enough):
+    images, labels = blobs()
+    held_out = images, (labels + 1) % 3
+    seen, weights = [], []
+    net = small()
+
+    def on_epoch(record):
+        seen.append(record)
+        weights.append(net.weights_sha256())
+        return enough(seen)
+
+    history = cp.train(
+        net,
+        images,
+        labels,
+        epochs=60,
+        batch_size=16,
+        schedule=Trapezoid(),
+        validation=held_out,
+        stopping=cp.EarlyStopping(3),
+        on_epoch=on_epoch,
+    )
+    assert (history.stopped, history.best_epoch) == (True, None)
+    assert net.weights_sha256() == weights[-1] != weights[-2]
+
+
 def test_of_equal_accuracies_the_one_with_the_smaller_loss_is_kept():
     rule, watch = cp.EarlyStopping(9, 0.0, "validation_accuracy"), Watch()
     measured = [(0.5, 1.0), (0.9, 0.8), (0.9, 0.6), (0.9, 0.7), (0.9, 0.596), (0.9, 0.592)]

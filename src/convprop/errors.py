@@ -57,7 +57,7 @@ class TooFewThreads(ConvpropError, RuntimeError):
 
 
 class OutOfMemory(ConvpropError, MemoryError):
-    """What was asked for takes more memory than there is; the message says how much."""
+    """What was asked for takes more memory than there is; of a batch the message says how much."""
 
 
 class TrainingDiverged(ConvpropError, RuntimeError):
@@ -68,7 +68,7 @@ class TrainingDiverged(ConvpropError, RuntimeError):
 
 
 class ConvpropWarning(UserWarning):
-    """Base of the package's warnings: of what is possible, but hardly meant."""
+    """Base of the warnings of what is possible, but hardly meant."""
 
 
 class TrainingWarning(ConvpropWarning):

@@ -23,7 +23,7 @@ from convprop.cli.progress import TrainingProgress
 # Long enough to be ended within, with all that a checkpoint has to hold.
 LONG = shlex.split(
     "--epochs 150 --batch-size 16 --validation 0.2 --average 0.9 --clip-norm 1"
-    " --augment 'shift=1 noise=0.1' --early-stopping 150 --threads 1"
+    " --augment 'shift=1 noise=0.1' --early-stopping 150 --schedule constant --threads 1"
 )
 EVERY = ("--checkpoint-every", "0.1s")
 
