@@ -35,6 +35,30 @@ def learned(
     return folder / "net", folder / "numbers.npz", net, y.reshape(60, -1)
 
 
+@pytest.mark.parametrize(("offset", "scale"), [(1.7e9, 30), (-1e13, 1), (0, 1e-9), (5, 1e9)])
+def test_predict_prints_as_many_digits_as_tell_the_numbers_apart(
+    offset: float, scale: float, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    y = offset + scale * (BRIGHT - BRIGHT.mean()) / BRIGHT.std()
+    net = cp.ConvNetRegressor([cp.Dense(1)], epochs=5, random_state=0).fit(IMAGES, y)
+    net.network_.save(tmp_path / "net")
+    np.savez(tmp_path / "numbers.npz", images=IMAGES, labels=y)
+    assert cli.run(["predict", str(tmp_path / "net"), str(tmp_path / "numbers.npz")]) == 0
+    shown = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose(shown, net.predict(IMAGES), rtol=0, atol=1e-5 * scale + 2e-3)
+    assert len(set(shown)) > 50
+
+
+def test_predict_prints_no_minus_zero(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    network = cp.Network([cp.Dense(1)], (1, 8, 8), cp.SquaredError())
+    network.parameters["dense1.weight"][...] = 0.0
+    network.parameters["dense1.bias"][...] = -0.0
+    network.save(tmp_path / "net")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
+    assert cli.run(["predict", str(tmp_path / "net"), str(tmp_path / "0.png")]) == 0
+    assert capsys.readouterr().out.split()[0] == "0"
+
+
 def test_predict_prints_all_numbers(
     learned: tuple[Path, Path, cp.ConvNetRegressor, np.ndarray],
     capsys: pytest.CaptureFixture[str],
