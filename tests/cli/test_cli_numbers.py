@@ -49,6 +49,32 @@ def test_predict_prints_as_many_digits_as_tell_the_numbers_apart(
     assert len(set(shown)) > 50
 
 
+def test_predict_takes_arrays_without_labels(
+    learned: tuple[Path, Path, cp.ConvNetRegressor, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    model, _, net, _ = learned
+    np.savez(tmp_path / "new.npz", images=IMAGES[:3])
+    assert cli.run(["predict", str(model), str(tmp_path / "new.npz"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["outputs"] for record in records] == net.predict(IMAGES[:3]).reshape(
+        3, -1
+    ).tolist()
+    assert cli.run(["evaluate", str(model), str(tmp_path / "new.npz")]) == 1
+    assert "must hold an array named labels, got images" in capsys.readouterr().err
+
+
+def test_grey_arrays_of_another_size_are_told_in_their_own_shape(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cp.Network([cp.Dense(2)], (3, 4, 4)).save(tmp_path / "net")
+    np.savez(tmp_path / "new.npz", images=IMAGES, labels=np.arange(60) % 2)
+    assert cli.run(["evaluate", str(tmp_path / "net"), str(tmp_path / "new.npz")]) == 1
+    assert "images of 3x4x4 to fit" in (said := unfolded(capsys.readouterr().err))
+    assert "got 1x8x8" in said
+
+
 def test_predict_prints_no_minus_zero(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     network = cp.Network([cp.Dense(1)], (1, 8, 8), cp.SquaredError())
     network.parameters["dense1.weight"][...] = 0.0

@@ -66,7 +66,8 @@ def predict(
     files
         Image files, folders of them at any depth, and quoted patterns, `photos/*.jpg` or
         `photos/**/*.png`; they are resized to what the model takes. Or one of digits, mnist, an
-        .npz file, a folder of idx or .npy files: its test images, all where it has no such part.
+        .npz file, a folder of idx or .npy files: its test images, all where it has no such part;
+        of arrays no labels are needed.
     top
         So many labels an image, the most probable ones first; 1 if not given.
     all_probabilities
