@@ -75,6 +75,18 @@ def test_grey_arrays_of_another_size_are_told_in_their_own_shape(
     assert "got 1x8x8" in said
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_numbers_that_are_no_classes_are_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, columns: int
+) -> None:
+    """A network of the squared error may have been taught classes, but not by fractions."""
+    cp.Network([cp.Dense(2)], (1, 8, 8), cp.SquaredError()).save(tmp_path / "net")
+    np.savez(tmp_path / "new.npz", images=IMAGES, labels=RANDOM.random((60, columns)))
+    assert cli.run(["evaluate", str(tmp_path / "net"), str(tmp_path / "new.npz")]) == 1
+    said = unfolded(capsys.readouterr().err)
+    assert f"must hold 2 numbers for each image to fit {tmp_path / 'net'}, got {columns}" in said
+
+
 def test_predict_prints_no_minus_zero(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     network = cp.Network([cp.Dense(1)], (1, 8, 8), cp.SquaredError())
     network.parameters["dense1.weight"][...] = 0.0

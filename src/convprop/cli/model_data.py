@@ -55,7 +55,8 @@ def load_for(
     numbers = _learns_numbers(network, data)
     split = read("any" if not labels else "numbers" if numbers else "classes")
     if labels and numbers and split.train.labels.shape[1] != network.outputs:
-        if network.target_scaling is not None:
+        fractions = (np.rint(split.train.labels) != split.train.labels).any()
+        if network.target_scaling is not None or fractions:
             rule = f"hold {counted(network.outputs, 'number')} for each image to fit {model}"
             raise invalid(data, rule, split.train.labels.shape[1])
         # The squared error has taught it classes, whose names it does not know.
