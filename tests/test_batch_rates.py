@@ -90,7 +90,9 @@ def test_auto_and_layers_follow_their_recipe():
         ({"learning_rate_init": 0.02}, 0.02),
         ({"optimizer": cp.SGD(0.03)}, 0.03),
         ({"optimizer": cp.Adam(0.03)}, 0.03),
-        ({"optimizer": "adam"}, 1e-3 / 4),
+        # A name is the preset's own optimizer, or another one with its defaults.
+        ({"optimizer": "adam"}, PRESETS["lenet5"].optimizer.learning_rate / 4),
+        ({"optimizer": "adamw"}, 1e-3 / 4),
         ({"optimizer": "sgd"}, 0.01 / 16),
         ({"optimizer": "sgd", "learning_rate_init": 0.5}, 0.5),
     ],

@@ -84,6 +84,31 @@ def test_numbers(tmp_path):
     assert len(data.load(path, labels="any", test_fraction=0).train) == 10
 
 
+@pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
+def test_arrays_that_are_only_to_be_predicted_need_no_labels(tmp_path, names):
+    images = np.arange(640, dtype=np.uint8).reshape(10, 8, 8)
+    np.savez(tmp_path / "new.npz", **{names[0]: images})
+    folder = tmp_path / "new"
+    folder.mkdir()
+    np.save(folder / f"{names[0]}.npy", images)
+    for path, told in (
+        (tmp_path / "new.npz", f"hold an array named {names[1]}, got {names[0]}"),
+        (folder, f"hold {names[1]}.npy, got no such file"),
+    ):
+        taken = data.load(path, labels="any", test_fraction=0).train
+        np.testing.assert_array_equal(taken.images[np.arange(10)], images[:, np.newaxis])
+        with refuses(DataError, f"{path} must {told}"):
+            data.load(path)
+        with refuses(DataError, f"{path} must {told}"):
+            data.load(path, labels="numbers")
+
+
+def test_labels_that_are_there_are_as_many_even_where_none_are_needed(tmp_path):
+    np.savez(tmp_path / "new.npz", images=np.zeros((10, 8, 8)), labels=np.zeros(4))
+    with pytest.raises(DataError, match="one label in labels for each of the 10 images"):
+        data.load(tmp_path / "new.npz", labels="any")
+
+
 @pytest.mark.parametrize("parts", [False, True])
 def test_files_that_are_left_out_are_counted(tmp_path, parts):
     folders = ("train", "val") if parts else ("",)

@@ -8,6 +8,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 import convprop as cp
 from convprop.report import write_regression_report
+from convprop.report.words import told_apart
 from convprop.training import History
 from pages import read_page
 from refusal import refuses
@@ -165,6 +166,40 @@ def test_a_regressor_of_scikit_learn(tmp_path):
     page = page_of(tmp_path / "r.html", net.network_, History(), images, targets, **options)
     score = net.score(images, targets)
     assert number(page.pairs["mean R²"]) == pytest.approx(score, rel=1e-3)
+
+
+@pytest.mark.parametrize("offset", [1.7e9, -1e13])
+def test_numbers_that_are_much_alike_are_told_apart(tmp_path, offset):
+    """Four or six digits would be the same ones for all of them."""
+    images, targets = pictures(60, 4)
+    y = offset + 30 * targets[:, 0] / targets[:, 0].std()
+    net = cp.ConvNetRegressor([cp.Dense(1)], epochs=3, random_state=0).fit(images, y)
+    page = page_of(tmp_path / "r.html", net.network_, History(), images, y)
+    _, row = page.tables["Errors: predicted less true"]
+    assert number(row[5]) == pytest.approx(y.mean(), abs=0.1)
+    shown = (tmp_path / "r.html").read_text()
+    said = net.predict(images)
+    for value in (y.min(), y.max(), said.min(), said.max()):
+        assert told_apart(float(value), float(y.std())) in shown
+    assert re.search(r"true value [−+] [0-9,]+<", shown)
+    ticks = re.findall(r">(−?[0-9]+)</text>", shown)
+    assert len(set(ticks)) > 4
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (1.7e9 + 12.3456, 30, "1,700,000,012.3"),
+        (-1e13 + 2, 1, "-9,999,999,999,998.00"),
+        (1000.123, 2, "1,000.12"),
+        (5e-9, 1e-11, "5e-09"),
+        (3.5, 30, "3.5000"),
+        (1.7e9, 0, "1.7e+09"),
+        (0.0, 0, "0"),
+    ],
+)
+def test_digits_go_as_far_as_the_spread(value, spread, text):
+    assert told_apart(value, spread) == text
 
 
 def test_what_is_refused(tmp_path, trained):

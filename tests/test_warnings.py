@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.model_selection import cross_val_score
 
 import convprop as cp
 from convprop.data.value_range import warn_of_range
@@ -267,6 +268,27 @@ def test_estimators_warn_of_chunks_and_of_pixels(estimator, unit):
     assert len(warned(net.fit, unit * 255, y)) == 1
     net.set_params(warm_start=False)
     assert warned(net.fit, unit * 255, y) == []
+
+
+@pytest.mark.parametrize("estimator", [cp.ConvNetClassifier, cp.ConvNetRegressor])
+@pytest.mark.parametrize("method", ["partial_fit", "fit", "predict", "transform", "score"])
+def test_an_estimators_warning_is_shown_where_it_is_called(estimator, method, unit):
+    """Between the call and the package are scikit-learn's wrappers, and its own score."""
+    y = np.arange(40) % 2
+    layers = [cp.Dense(2 if estimator is cp.ConvNetClassifier else 1)]
+    net = estimator(layers, epochs=1, warm_start=True, random_state=0).fit(unit, y)
+    targets = () if method in ("predict", "transform") else (y,)
+    with pytest.warns(RangeWarning) as caught:
+        getattr(net, method)(unit * 255, *targets)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_warning_in_a_cross_validation_is_shown_where_that_is_called(unit):
+    net = cp.ConvNetClassifier([cp.Dense(2)], epochs=1, random_state=0)
+    images = np.concatenate([unit, unit * 255])
+    with pytest.warns(RangeWarning) as caught:
+        cross_val_score(net, images, np.arange(80) % 2, cv=[(np.arange(40), np.arange(40, 80))])
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_a_regressors_chunk_of_targets_far_outside(unit):

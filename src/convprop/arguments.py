@@ -25,7 +25,7 @@ def check_names(of: str, given: Iterable[str], known: Mapping[str, inspect.Param
     """
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         return
-    names = [name for name in known if name != "self"]
+    names = [name for name in known if name not in ("self", "cls")]
     for name in given:
         if name not in names:
             rule = f"be among {', '.join(names)}" if names else "be left out"

@@ -11,6 +11,7 @@ from convprop.shown import printable, shortened, written
 _LONGEST_NAME = 4096
 """Characters: a parameter may be a file, whose name is needed whole."""
 _LONGEST_RULE = 1000
+_BETWEEN = frozenset(("convprop", "sklearn", "joblib"))
 
 
 class ConvpropError(Exception):
@@ -80,10 +81,13 @@ class RangeWarning(ConvpropWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line that called the package, however many of its functions are in between."""
+    """Warn at the line that called the package, whatever is in between.
+
+    That is functions of its own, and what scikit-learn wraps an estimator's methods in.
+    """
     frame: FrameType | None = sys._getframe()
     level = 1
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "convprop":
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.arguments import checks_names
 from convprop.attributes import (
     Pair,
     checked_class_names,
@@ -140,6 +141,7 @@ def _not_finite(array: np.ndarray[Any, Any]) -> str | None:
     return f"{array[index]} at {tuple(map(int, index))}"
 
 
+@checks_names
 def load(path: str | PathLike[str]) -> Network:
     """Read a network from a file.
 

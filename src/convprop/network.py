@@ -339,6 +339,7 @@ class Network:
         numbers = isinstance(self.loss, SquaredError) and array.dtype.kind == "f"
         return array.ndim == 1 and not numbers
 
+    @checks_names
     def forward(self, images: ArrayLike | ImageStream) -> Array:
         """Return the raw outputs of the last layer.
 
@@ -407,6 +408,7 @@ class Network:
         image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
+    @checks_names
     def predict(self, images: ArrayLike | ImageStream) -> Array:
         """Return what the loss makes of the raw outputs, (N, K).
 
@@ -424,6 +426,7 @@ class Network:
         numbers: Array = outputs.astype(np.float64) * scale + offset
         return numbers
 
+    @checks_names
     def predict_classes(self, images: ArrayLike | ImageStream) -> NDArray[np.int64]:
         """Return each image's most probable class, (N,)."""
         return self._joined(images, self.classes_of)
@@ -436,6 +439,7 @@ class Network:
         threshold = 0.0 if isinstance(self.loss, BinaryCrossEntropy) else 0.5
         return (outputs[:, 0] > threshold).astype(np.int64)
 
+    @checks_names
     def evaluate(
         self,
         images: ArrayLike | ImageStream,
@@ -489,6 +493,7 @@ class Network:
         losses, _ = engine.loss(outputs, targets, kind, None, smoothing)
         return losses
 
+    @checks_names
     def backpropagate(
         self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Backpropagation:
@@ -519,6 +524,7 @@ class Network:
         )
         return Backpropagation(loss, passes, deltas[0], gradients)
 
+    @checks_names
     def gradients(
         self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, Array]:
@@ -546,6 +552,7 @@ class Network:
         )
         return loss, gradients, plan
 
+    @checks_names
     def summary(
         self,
         batch_size: int | None = None,
@@ -567,6 +574,7 @@ class Network:
         """
         return summaries.summary(self, batch_size, images, optimizer)
 
+    @checks_names
     def explore(
         self, images: ArrayLike, labels: ArrayLike | None = None, *, height: int = 900
     ) -> Any:
@@ -610,6 +618,7 @@ class Network:
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return digest.hexdigest()
 
+    @checks_names
     def save(self, path: str | PathLike[str]) -> None:
         """Write a model file; see ``convprop.model_file.save``."""
         from convprop import model_file
@@ -617,6 +626,7 @@ class Network:
         model_file.save(self, path)
 
     @classmethod
+    @checks_names
     def load(cls, path: str | PathLike[str]) -> Network:
         """Read a model file; see ``convprop.model_file.load``."""
         from convprop import model_file

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.brief import Brief
-from convprop.described import Described, below_one, flag, non_negative, positive, table
+from convprop.described import Described, below_one, flag, from_dict, non_negative, positive, table
 from convprop.errors import invalid
 from convprop.geometry import positive_integer
 
@@ -211,6 +211,24 @@ class Adadelta(Optimizer):
 
 OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta)
 """The optimizers by their kind."""
+
+
+def optimizer_for(suggested: Optimizer, kind: str | None) -> Optimizer:
+    """Return the optimizer that a name stands for, on the command line and for estimators.
+
+    That is the suggested one if it is of that kind, or none is named; another one has its own
+    defaults, and SGD, which few train without, a momentum of 0.9.
+
+    Parameters
+    ----------
+    suggested : Optimizer
+        What a preset or "auto" is trained by.
+    kind : str, optional
+        One of OPTIMIZERS.
+    """
+    if kind is None or kind == suggested.kind:
+        return suggested
+    return SGD(momentum=0.9) if kind == SGD.kind else from_dict({"kind": kind}, OPTIMIZERS, kind)
 
 
 @dataclass(repr=False)

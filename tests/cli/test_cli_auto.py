@@ -31,6 +31,29 @@ def test_it_is_what_a_classifier_trains(
     assert json.loads(capsys.readouterr().out)["epochs"] == 100
 
 
+@pytest.mark.parametrize("batch_size", [16, 64])
+@pytest.mark.parametrize(
+    ("preset", "optimizer"),
+    [("auto", "sgd"), ("auto", "adamw"), ("auto", "rmsprop"), ("mlp", "adam"), ("mlp", "sgd")],
+)
+def test_an_optimizers_name_means_the_same_to_a_classifier(
+    capsys: pytest.CaptureFixture[str],
+    stripes_file: Path,
+    preset: str,
+    optimizer: str,
+    batch_size: int,
+) -> None:
+    arguments = ["--preset", preset, "--optimizer", optimizer, "--batch-size", str(batch_size)]
+    assert cli.run(["train", str(stripes_file), *arguments, "--epochs", "1", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    train = load(stripes_file).train
+    ours = cp.ConvNetClassifier(
+        preset, optimizer=optimizer, batch_size=batch_size, epochs=1, random_state=0
+    )
+    ours.fit(train.images, [train.class_names[label] for label in train.labels])
+    assert record["weights_sha256"] == ours.network_.weights_sha256()
+
+
 def test_a_settings_file_may_name_it(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
 ) -> None:

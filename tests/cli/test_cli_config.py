@@ -260,3 +260,23 @@ def test_a_byte_order_mark_is_passed_over(
     path.write_bytes(b"\xef\xbb\xbfepochs = 1\r\n")
     assert cli.run(["train", "--config", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 1
+
+
+@pytest.mark.parametrize("zero", ["0.00", "0e0", "-0", ".0"])
+@pytest.mark.parametrize("option", ["--weight-decay", "--label-smoothing"])
+def test_a_zero_is_one_however_it_is_written(
+    capsys: pytest.CaptureFixture[str], option: str, zero: str
+) -> None:
+    hashes = []
+    for text in ("0", zero):
+        assert cli.run(["train", "--epochs", "1", "--json", f"{option}={text}"]) == 0
+        hashes.append(json.loads(capsys.readouterr().out)["weights_sha256"])
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("option", ["--learning-rate", "--clip-norm", "--average"])
+def test_where_a_zero_has_no_sense_it_is_none(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert cli.run(["train", "--epochs", "1", option, "0.00"]) == 2
+    assert f"{option} must be" in capsys.readouterr().err

@@ -35,6 +35,68 @@ def learned(
     return folder / "net", folder / "numbers.npz", net, y.reshape(60, -1)
 
 
+@pytest.mark.parametrize(("offset", "scale"), [(1.7e9, 30), (-1e13, 1), (0, 1e-9), (5, 1e9)])
+def test_predict_prints_as_many_digits_as_tell_the_numbers_apart(
+    offset: float, scale: float, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    y = offset + scale * (BRIGHT - BRIGHT.mean()) / BRIGHT.std()
+    net = cp.ConvNetRegressor([cp.Dense(1)], epochs=5, random_state=0).fit(IMAGES, y)
+    net.network_.save(tmp_path / "net")
+    np.savez(tmp_path / "numbers.npz", images=IMAGES, labels=y)
+    assert cli.run(["predict", str(tmp_path / "net"), str(tmp_path / "numbers.npz")]) == 0
+    shown = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose(shown, net.predict(IMAGES), rtol=0, atol=1e-5 * scale + 2e-3)
+    assert len(set(shown)) > 50
+
+
+def test_predict_takes_arrays_without_labels(
+    learned: tuple[Path, Path, cp.ConvNetRegressor, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    model, _, net, _ = learned
+    np.savez(tmp_path / "new.npz", images=IMAGES[:3])
+    assert cli.run(["predict", str(model), str(tmp_path / "new.npz"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["outputs"] for record in records] == net.predict(IMAGES[:3]).reshape(
+        3, -1
+    ).tolist()
+    assert cli.run(["evaluate", str(model), str(tmp_path / "new.npz")]) == 1
+    assert "must hold an array named labels, got images" in capsys.readouterr().err
+
+
+def test_grey_arrays_of_another_size_are_told_in_their_own_shape(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cp.Network([cp.Dense(2)], (3, 4, 4)).save(tmp_path / "net")
+    np.savez(tmp_path / "new.npz", images=IMAGES, labels=np.arange(60) % 2)
+    assert cli.run(["evaluate", str(tmp_path / "net"), str(tmp_path / "new.npz")]) == 1
+    assert "images of 3x4x4 to fit" in (said := unfolded(capsys.readouterr().err))
+    assert "got 1x8x8" in said
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_numbers_that_are_no_classes_are_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, columns: int
+) -> None:
+    """A network of the squared error may have been taught classes, but not by fractions."""
+    cp.Network([cp.Dense(2)], (1, 8, 8), cp.SquaredError()).save(tmp_path / "net")
+    np.savez(tmp_path / "new.npz", images=IMAGES, labels=RANDOM.random((60, columns)))
+    assert cli.run(["evaluate", str(tmp_path / "net"), str(tmp_path / "new.npz")]) == 1
+    said = unfolded(capsys.readouterr().err)
+    assert f"must hold 2 numbers for each image to fit {tmp_path / 'net'}, got {columns}" in said
+
+
+def test_predict_prints_no_minus_zero(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    network = cp.Network([cp.Dense(1)], (1, 8, 8), cp.SquaredError())
+    network.parameters["dense1.weight"][...] = 0.0
+    network.parameters["dense1.bias"][...] = -0.0
+    network.save(tmp_path / "net")
+    Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
+    assert cli.run(["predict", str(tmp_path / "net"), str(tmp_path / "0.png")]) == 0
+    assert capsys.readouterr().out.split()[0] == "0"
+
+
 def test_predict_prints_all_numbers(
     learned: tuple[Path, Path, cp.ConvNetRegressor, np.ndarray],
     capsys: pytest.CaptureFixture[str],

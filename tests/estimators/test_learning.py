@@ -360,4 +360,4 @@ def test_a_preset_of_plain_gradient_descent_learns_numbers(preset):
     net = cp.ConvNetRegressor(preset, epochs=20, batch_size=8, random_state=0)
     assert net.fit(images, places).score(images, places) > 0.6
     assert isinstance(net._optimizer(), cp.AdamW)
-    assert net.set_params(optimizer="sgd")._optimizer() == cp.SGD()
+    assert net.set_params(optimizer="sgd")._optimizer() == cp.SGD(momentum=0.9)

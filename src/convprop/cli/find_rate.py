@@ -13,11 +13,11 @@ from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for, optimizer_for
+from convprop.cli.train_settings import course_for
 from convprop.data import load
 from convprop.errors import InvalidInput, sentence
 from convprop.files import check_writable, replace_file
-from convprop.optimizers import OPTIMIZERS
+from convprop.optimizers import OPTIMIZERS, optimizer_for
 from convprop.rate_finder import FEWEST_STEPS, RateCurve
 from convprop.report.pictures import png
 from convprop.report.raster import raster

@@ -55,7 +55,8 @@ def load_for(
     numbers = _learns_numbers(network, data)
     split = read("any" if not labels else "numbers" if numbers else "classes")
     if labels and numbers and split.train.labels.shape[1] != network.outputs:
-        if network.target_scaling is not None:
+        fractions = (np.rint(split.train.labels) != split.train.labels).any()
+        if network.target_scaling is not None or fractions:
             rule = f"hold {counted(network.outputs, 'number')} for each image to fit {model}"
             raise invalid(data, rule, split.train.labels.shape[1])
         # The squared error has taught it classes, whose names it does not know.
@@ -76,14 +77,13 @@ def _learns_numbers(network: Network, data: str) -> bool:
 
 def _fitted(images: Dataset, network: Network, model: Path) -> Dataset:
     """Return ``images`` as the network takes them, or say what does not fit."""
-    if images.image_shape[0] == 1 < network.input_shape[0] and isinstance(
-        images.images, np.ndarray
-    ):
+    own = images.image_shape
+    if own[0] == 1 < network.input_shape[0] and isinstance(images.images, np.ndarray):
         coloured = np.repeat(images.images, network.input_shape[0], axis=1)
         images = replace(images, images=coloured)
     if images.image_shape != network.input_shape:
         rule = f"hold images of {shape_text(network.input_shape)} to fit {model}"
-        received = f"{shape_text(images.image_shape)} (image files would be resized)"
+        received = f"{shape_text(own)} (image files would be resized)"
         raise invalid(images.name, rule, received)
     if images.labels.ndim == 2 or network.class_names is not None:
         return images

@@ -82,9 +82,7 @@ def positive_number(_: Any, tokens: Sequence[Token]) -> float:
 
 def not_negative_number(_: Any, tokens: Sequence[Token]) -> float:
     """Read a weight decay."""
-    text = tokens[0].value
-    rule = "be a finite number of at least 0"
-    return 0.0 if text in ("0", "0.0") else _number(text, math.inf, rule)
+    return _number(tokens[0].value, math.inf, "be a finite number of at least 0", zero=True)
 
 
 def proper_fraction(_: Any, tokens: Sequence[Token]) -> float:
@@ -92,11 +90,13 @@ def proper_fraction(_: Any, tokens: Sequence[Token]) -> float:
     return _number(tokens[0].value, 1.0, "be a number above 0 and below 1")
 
 
-def _number(text: str, limit: float, rule: str) -> float:
+def _number(text: str, limit: float, rule: str, zero: bool = False) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
+    if zero and value == 0:
+        return 0.0  # However it is written, as 0.00 or -0.
     if not 0 < value < limit:
         raise ValueError(rule)
     return value
@@ -104,9 +104,7 @@ def _number(text: str, limit: float, rule: str) -> float:
 
 def smoothing(_: Any, tokens: Sequence[Token]) -> float:
     """Read a share of at least 0; any number above 0 and below 1, or 0 itself."""
-    text = tokens[0].value
-    rule = "be a number with 0 <= value < 1"
-    return 0.0 if text in ("0", "0.0") else _number(text, 1.0, rule)
+    return _number(tokens[0].value, 1.0, "be a number with 0 <= value < 1", zero=True)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from convprop.errors import invalid
 from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
-from convprop.report.words import counted
+from convprop.report.words import counted, digits_beside
 from convprop.shown import printable
 
 # So many images are read and predicted together: enough for the engine, and soon there.
@@ -66,7 +66,8 @@ def predict(
     files
         Image files, folders of them at any depth, and quoted patterns, `photos/*.jpg` or
         `photos/**/*.png`; they are resized to what the model takes. Or one of digits, mnist, an
-        .npz file, a folder of idx or .npy files: its test images, all where it has no such part.
+        .npz file, a folder of idx or .npy files: its test images, all where it has no such part;
+        of arrays no labels are needed.
     top
         So many labels an image, the most probable ones first; 1 if not given.
     all_probabilities
@@ -299,6 +300,10 @@ def _say_numbers(network: Network, form: str, target: TextIO, _: _Wanted) -> _Sa
     if form == "csv":
         table.writerow(["file", *(f"output_{n}" for n in range(1, network.outputs + 1))])
 
+    scaling = network.target_scaling or ([0.0] * network.outputs, [1.0] * network.outputs)
+    # Those of float32, and of the numbers' offset what is above their scale.
+    digits = [digits_beside(o, s, 7) for o, s in np.transpose(scaling).tolist()]
+
     def say(images: NDArray[Any], files: list[str]) -> None:
         for file, values in zip(files, network.predict(images).tolist(), strict=True):
             if form == "csv":
@@ -306,8 +311,7 @@ def _say_numbers(network: Network, form: str, target: TextIO, _: _Wanted) -> _Sa
             elif form == "json":
                 target.write(json_line({"file": file, "outputs": values}) + "\n")
             else:
-                # As many digits as float32 has.
-                cells = [f"{value:>13.7g}" for value in values]
+                cells = [f"{v:>z{n + 6}.{n}g}" for v, n in zip(values, digits, strict=True)]
                 target.write("  ".join([*cells, printable(file)]) + "\n")
 
     return say

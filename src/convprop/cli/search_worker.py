@@ -12,12 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from convprop.auto import AUTO
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
-from convprop.cli.train_settings import optimizer_for
 from convprop.errors import TrainingDiverged, invalid
 from convprop.estimators import ConvNetClassifier
-from convprop.optimizers import Optimizer
 from convprop.symptoms import unremarked
 
 _WATCH_SECONDS = 1.0
@@ -56,11 +53,6 @@ class TimedClassifier(ConvNetClassifier):
             self.diverged_ = True
         self.seconds_ = time.perf_counter() - started
         return self
-
-    def _optimizer(self) -> Optimizer:
-        kind = self.optimizer
-        assert kind is None or isinstance(kind, str)
-        return optimizer_for((self._preset() or AUTO).optimizer, kind)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,9 @@ from convprop.cli.options import PresetName, UsageError
 from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
-from convprop.described import from_dict
 from convprop.errors import sentence
 from convprop.files import check_writable, locked
-from convprop.optimizers import OPTIMIZERS, SGD, Optimizer
+from convprop.optimizers import OPTIMIZERS, Optimizer, optimizer_for
 from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
 
@@ -74,7 +73,8 @@ class TrainOptions:
         How strongly weights are drawn to 0. If not given, the optimizer's; it follows the
         batch size, too, if the learning rate is not given either.
     optimizer
-        How gradients become steps.
+        How gradients become steps: with the preset's settings if it is the preset's; another
+        one with its own, sgd with momentum 0.9.
     schedule
         How the learning rate goes: constant, step, exponential, cosine, one-cycle or trapezoid,
         with settings as in "step at=0.5,0.75 decay=0.2"; if not given, the preset's, or with
@@ -399,11 +399,3 @@ def recipe(name: str) -> Preset | Recipe:
 def decay(optimizer: Optimizer) -> float:
     """Return the weight decay, which every rule has."""
     return optimizer.settings()["weight_decay"]
-
-
-def optimizer_for(suggested: Optimizer, kind: str | None) -> Optimizer:
-    """Return the preset's optimizer, or the one named with its own defaults."""
-    if kind is None or kind == suggested.kind:
-        return suggested
-    momentum = {"momentum": 0.9} if kind == SGD.kind else {}
-    return from_dict({"kind": kind, **momentum}, OPTIMIZERS, "--optimizer")

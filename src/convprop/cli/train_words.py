@@ -16,7 +16,6 @@ from convprop.cli.train_settings import (
     OPTIONS,
     TrainOptions,
     decay,
-    optimizer_for,
     option_text,
     recipe,
 )
@@ -26,6 +25,7 @@ from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.identity import OtherTraining
 from convprop.memory import peak_memory
 from convprop.network import Network
+from convprop.optimizers import optimizer_for
 from convprop.presets import Preset
 from convprop.report.words import counted
 from convprop.threads import get_num_threads

@@ -36,7 +36,7 @@ def reason(error: Exception) -> str:
 
 
 Labels = Literal["classes", "numbers", "any"]
-"""What labels are taken for; "any": they are not looked at."""
+"""What labels are taken for; "any": they are not looked at, and may be missing."""
 
 
 @dataclass(frozen=True)

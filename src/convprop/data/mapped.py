@@ -79,9 +79,9 @@ def load_folder(folder: Path, name: str, how: Reading) -> Split:
     names = next(n for n in NAMES if any((folder / f"{part}.npy").is_file() for part in n[:2]))
     data_format = "".join(_texts(folder, "data_format")) if _has(folder, "data_format") else None
     class_names = _texts(folder, "class_names") if _has(folder, "class_names") else None
-    train, test = _pair(folder, names[0], names[1], data_format, how.size), None
+    train, test = _pair(folder, names[0], names[1], data_format, how), None
     if _has(folder, names[2]) or _has(folder, names[3]):
-        test = _pair(folder, names[2], names[3], data_format, how.size)
+        test = _pair(folder, names[2], names[3], data_format, how)
     test_path = folder / f"{names[2]}.npy"
     return labelled_split(name, train, test, class_names, how, test_path)
 
@@ -95,9 +95,9 @@ def _pair(
     images_name: str,
     labels_name: str,
     data_format: str | None,
-    size: tuple[int, int] | None,
+    how: Reading,
 ) -> tuple[MappedImages, Array]:
-    array, labels = _map(folder, images_name), _map(folder, labels_name)
+    array = _map(folder, images_name)
     file = str(folder / f"{images_name}.npy")
     if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.bool_):
         raise unusable(file, "hold bytes, booleans or floating-point numbers", array.dtype)
@@ -105,10 +105,14 @@ def _pair(
         view = channels_first(array, data_format, images_name)
     except InvalidInput as error:
         raise DataError(f"{file}: {error}") from None
+    images = MappedImages(view, file, how.size)
+    if how.labels == "any" and not _has(folder, labels_name):
+        return images, np.zeros(len(view), np.int32)
+    labels = _map(folder, labels_name)
     if labels.ndim == 0 or len(labels) != len(view):
         rule = f"hold one label for each of the {len(view)} images"
         raise unusable(folder / f"{labels_name}.npy", rule, f"shape {labels.shape}")
-    return MappedImages(view, file, size), np.array(labels)
+    return images, np.array(labels)
 
 
 def _texts(folder: Path, name: str) -> list[str]:

@@ -101,10 +101,10 @@ def _load_archive(archive: _Archive, name: str, how: Reading) -> Split:
         )
     data_format = "".join(archive.texts("data_format")) if "data_format" in held else None
     class_names = archive.texts("class_names") if "class_names" in held else None
-    shape = _checked(archive, names[0], names[1], data_format)
+    shape = _checked(archive, names[0], names[1], data_format, how)
     has_test = names[2] in held or names[3] in held
     if has_test:
-        test_shape = _checked(archive, names[2], names[3], data_format)
+        test_shape = _checked(archive, names[2], names[3], data_format, how)
         if how.size is None:
             check_test_shape(path, shape, test_shape)
     train = _read_pair(archive, names[0], names[1], data_format)
@@ -113,14 +113,17 @@ def _load_archive(archive: _Archive, name: str, how: Reading) -> Split:
 
 
 def _checked(
-    archive: _Archive, images_name: str, labels_name: str, data_format: str | None
+    archive: _Archive, images_name: str, labels_name: str, data_format: str | None, how: Reading
 ) -> tuple[int, ...]:
-    """Return (C, H, W) of images, once they and their labels are as many."""
-    images, labels = archive.header(images_name), archive.header(labels_name)
+    """Return (C, H, W) of images, once they and their labels, if they need any, are as many."""
+    images = archive.header(images_name)
     try:
         count, *shape = image_shape(images.dtype, images.shape, data_format, images_name)
     except InvalidInput as error:
         raise DataError(f"{archive.path}: {error}") from None
+    if how.labels == "any" and labels_name not in archive.members:
+        return tuple(shape)
+    labels = archive.header(labels_name)
     if labels.shape[:1] != (count,):
         rule = f"hold one label in {labels_name} for each of the {count} images"
         raise unusable(archive.path, rule, f"shape {labels.shape}")
@@ -130,14 +133,15 @@ def _checked(
 def _read_pair(
     archive: _Archive, images_name: str, labels_name: str, data_format: str | None
 ) -> tuple[Array, Array]:
-    """Return images (N, C, H, W) and raw labels of the same length."""
-    labels, images = archive.read(labels_name), archive.read(images_name)
+    """Return images (N, C, H, W) and raw labels of the same length, zeros where it has none."""
+    labels = archive.read(labels_name) if labels_name in archive.members else None
+    images = archive.read(images_name)
     dtype = np.float64 if images.dtype == np.float64 else np.float32
     try:
         images = as_images(images, dtype, parameter=images_name, data_format=data_format)
     except InvalidInput as error:
         raise DataError(f"{archive.path}: {error}") from None
-    return images, labels
+    return images, np.zeros(len(images), np.int32) if labels is None else labels
 
 
 def _reason(error: Exception) -> str:

@@ -57,8 +57,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         that reads like the other order, such as (8, 8, 1), has to come with one of the two.
     optimizer : Optimizer or str, optional
         One of convprop's, or its name: "sgd", "adam", "adamw", "rmsprop", "adadelta". None: the
-        preset's, `AdamW` with learning rate 0.004 for others. Learning rate and weight decay of
-        all but the first suit the batches of "auto", and follow those that are really taken.
+        preset's, `AdamW` with learning rate 0.004 for others. A name stands for the same, if it
+        is that of the preset's; other optimizers have their own defaults, SGD a momentum of 0.9.
+        Learning rate and weight decay, unless an Optimizer is given, suit the batches of "auto",
+        and follow those that are really taken.
     learning_rate_init : float, optional
         In the place of the optimizer's default one; it follows nothing.
     schedule : Schedule, optional

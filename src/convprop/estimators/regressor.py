@@ -56,9 +56,9 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
     True
     """
 
-    def _optimizer(self) -> Optimizer:
-        chosen = super()._optimizer()
-        return AdamW(1e-3) if self.optimizer is None and isinstance(chosen, SGD) else chosen
+    def _suggested(self) -> Optimizer:
+        suggested = super()._suggested()
+        return AdamW(1e-3) if isinstance(suggested, SGD) else suggested
 
     @with_callbacks
     @checks_names

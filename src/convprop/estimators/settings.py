@@ -15,11 +15,11 @@ from sklearn.utils import check_random_state
 from convprop.arguments import checks_names, nearest
 from convprop.augmentation import Augment
 from convprop.auto import AUTO
-from convprop.described import Described, flag, from_dict, non_negative, number, positive
+from convprop.described import Described, flag, non_negative, number, positive
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import positive_integer
 from convprop.layers import Layer, Shape
-from convprop.optimizers import OPTIMIZERS, Optimizer
+from convprop.optimizers import OPTIMIZERS, Optimizer, optimizer_for
 from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
 
@@ -147,16 +147,20 @@ class Settings(BaseEstimator):
             raise invalid("network", f"be a list of layers, or one of {names}", repr(self.network))
         return PRESETS[self.network]
 
+    def _suggested(self) -> Optimizer:
+        """Return the optimizer where none is named."""
+        return (self._preset() or AUTO).optimizer
+
     def _optimizer(self) -> Optimizer:
         chosen = self.optimizer
         if chosen is None:
-            return (self._preset() or AUTO).optimizer
+            return self._suggested()
         if isinstance(chosen, Optimizer):
             return chosen
         if not isinstance(chosen, str) or chosen not in OPTIMIZERS:
             names = ", ".join(OPTIMIZERS)
             raise invalid("optimizer", f"be None, an Optimizer or one of {names}", repr(chosen))
-        return from_dict({"kind": chosen}, OPTIMIZERS, "optimizer")
+        return optimizer_for(self._suggested(), chosen)
 
     def _schedule(self) -> Schedule:
         if self.schedule is not None:

@@ -28,9 +28,13 @@ from convprop.report.chart import (
     thinned,
 )
 from convprop.report.measure import BINS, Calibration
+from convprop.report.words import magnitude, told_apart
 
 # From so great a ratio on a logarithmic axis shows more of a loss.
 _WIDE = 30.0
+
+# A range so many times as near to 0 as it is wide is drawn about a number near to it.
+_MUCH_ALIKE = 2e4
 
 _ERROR_BINS = 21
 """An odd number, so that one bin is about 0."""
@@ -100,14 +104,21 @@ def reliability_chart(calibration: Calibration) -> Chart:
 def agreement_chart(title: str, true: Floats, predicted: Floats) -> Chart:
     """Return a dot for each image, true value across and prediction up, and where both agree."""
     shown = thinned(len(true))
+    spread = float(true.std())
+    ends_in_words = [told_apart(float(n), spread) for n in _range(true) + _range(predicted)]
+    # The axes have room for six digits, in which 1.7e9 + 10 and + 20 are the same.
+    base, label = _base(true, predicted), "true value"
+    if base:
+        true, predicted = true - base, predicted - base
+        label += f" {'−' if base > 0 else '+'} {abs(base):,.17g}"
     axis = axis_for(np.concatenate([true, predicted]))
     some = "" if len(shown) == len(true) else f" {len(shown)} of them are drawn."
     description = (
-        f"{len(true):,} images with true values from {true.min():.4g} to {true.max():.4g} and"
-        f" predictions from {predicted.min():.4g} to {predicted.max():.4g}.{some}"
+        f"{len(true):,} images with true values from {ends_in_words[0]} to {ends_in_words[1]} and"
+        f" predictions from {ends_in_words[2]} to {ends_in_words[3]}.{some}"
     )
     chart = Chart(title, description, height=300.0)
-    plane = Plane(chart, axis, axis, "true value")
+    plane = Plane(chart, axis, axis, label)
     ends = [(plane.x(end), plane.y(end)) for end in (axis.low, axis.high)]
     chart.marks.extend(
         Dot(plane.x(x), plane.y(y), "first", 2.0)
@@ -118,6 +129,19 @@ def agreement_chart(title: str, true: Floats, predicted: Floats) -> Chart:
     chart.marks.append(Words(LEFT + 12, 16, "predicted", "start", "ink"))
     name_line(chart, LEFT + 100, "where both agree", "second", dashed=True)
     return chart
+
+
+def _range(values: Floats) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _base(*values: Floats) -> float:
+    """Return a round number to count from where numbers are much alike, else 0."""
+    low, high = _range(np.concatenate(values))
+    if not 0 < high - low < (abs(low) + abs(high)) / _MUCH_ALIKE:
+        return 0.0
+    step = 10.0 ** (magnitude(high - low) + 1)
+    return round((low + high) / 2 / step) * step
 
 
 def error_chart(title: str, errors: Floats) -> Chart:

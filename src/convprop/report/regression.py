@@ -18,7 +18,7 @@ from convprop.report.chart import Floats
 from convprop.report.charts import agreement_chart, error_chart
 from convprop.report.html import Pair, Safe, definitions, paragraph, section, table
 from convprop.report.sections import answered, drawn, gallery, training_figures
-from convprop.report.words import counted, plain, quantity
+from convprop.report.words import counted, plain, quantity, told_apart
 
 MOST_DRAWN = 6
 """Of more outputs the ones with the smallest R² are drawn."""
@@ -160,6 +160,7 @@ def key_figures(found: Predictions, network: Network, history: History) -> Safe:
 
 def outputs_section(found: Predictions) -> Safe:
     """Return how far each output is from the truth."""
+    means, spreads = found.true.mean(axis=0), found.true.std(axis=0)
     columns = [
         [plain(float(value)) for value in found.r2()],
         *(
@@ -168,10 +169,13 @@ def outputs_section(found: Predictions) -> Safe:
                 found.rmse(),
                 found.mean_absolute_error(),
                 found.errors.mean(axis=0),
-                found.true.mean(axis=0),
-                found.true.std(axis=0),
             )
         ),
+        [
+            told_apart(float(mean), float(spread))
+            for mean, spread in zip(means, spreads, strict=True)
+        ],
+        [quantity(float(spread)) for spread in spreads],
     ]
     rows = list(zip(found.names, *columns, strict=True))
     head = (
@@ -210,19 +214,19 @@ def largest_errors_section(
 ) -> Safe:
     """Return pictures of the images with the largest errors."""
     rows, outputs = found.largest(MOST_IMAGES)
+    spreads = found.true.std(axis=0)
     figures = []
     for row, output, drawing in zip(rows, outputs, gallery(images, rows), strict=True):
         origin = f"image {row}" if image_names is None else image_names[row]
         name = found.names[output] if len(found.names) > 1 else ""
         true, predicted = found.true[row, output], found.predicted[row, output]
+        said, truth = (told_apart(float(n), float(spreads[output])) for n in (predicted, true))
         lines = (
-            ("predicted", quantity(predicted), name),
-            ("is", quantity(true), f"error {quantity(predicted - true)}"),
+            ("predicted", said, name),
+            ("is", truth, f"error {quantity(predicted - true)}"),
         )
-        alternative = f"{origin}: {name or found.names[0]} {quantity(true)}"
-        figures.append(
-            answered(drawing, f"{alternative}, predicted {quantity(predicted)}", origin, lines)
-        )
+        alternative = f"{origin}: {name or found.names[0]} {truth}"
+        figures.append(answered(drawing, f"{alternative}, predicted {said}", origin, lines))
     words = f"{len(rows)} of {counted(len(found.true), 'image')}, the largest errors first"
     if len(found.names) > 1:
         words += "; outputs are compared in RMSEs of theirs"

@@ -22,6 +22,40 @@ def quantity(number: float) -> str:
     return f"{number:,.0f}" if 1000 <= abs(number) < 1e9 else plain(number)
 
 
+def told_apart(number: float, spread: float) -> str:
+    """Return a quantity with as many digits as tell it from others that lie about it.
+
+    Of 1.7e9 ± 30 ten digits are needed, where four are enough of 1.7e9 ± 1e9.
+
+    Parameters
+    ----------
+    number : float
+    spread : float
+        The deviation of such numbers; 0 where there are no others.
+    """
+    digits = digits_beside(number, spread, 3)
+    if digits <= 4:
+        return quantity(number)
+    decimals = digits - 1 - magnitude(number)
+    plainly = 1e-3 <= abs(number) < 1e15
+    return f"{number:,.{max(decimals, 0)}f}" if plainly else f"{number:.{digits}g}"
+
+
+def digits_beside(number: float, spread: float, known: int) -> int:
+    """Return how many digits of a number show the first ``known`` ones of a spread about it.
+
+    At least ``known`` and at most the 17 that a float64 has.
+    """
+    if not (spread > 0 and math.isfinite(spread) and abs(number) > spread):
+        return known
+    return min(known + magnitude(number) - magnitude(spread), 17)
+
+
+def magnitude(number: float) -> int:
+    """Return the power of ten of a number's first digit."""
+    return math.floor(math.log10(abs(number)))
+
+
 def counted(number: int, noun: str) -> str:
     """Return "1 image" or "1,437 images"."""
     if number == 1:
