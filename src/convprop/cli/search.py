@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import threading
@@ -123,7 +124,7 @@ def search(
         course_for(name, train).network(train.image_shape, len(train.class_names))
     parts = folds or 3
     _check_folds(train, parts)
-    with signals.ending() as ending, tempfile.TemporaryDirectory(prefix="convprop-") as folder:
+    with signals.ending() as ending, _folder() as folder:
         plan = Search(
             choices,
             course.name,
@@ -157,6 +158,15 @@ def search(
             if error is not None:
                 raise error
         return 0 if ended_by is None else 128 + ended_by
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for the records of the search."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="convprop-")
+    except OSError as error:
+        received = f"{os.environ.get('TMPDIR', 'none')} ({(error.strerror or str(error)).lower()})"
+        raise invalid("TMPDIR", "name a folder that has room", received) from None
 
 
 def _check_folds(train: Dataset, folds: int) -> None:
