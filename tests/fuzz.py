@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 
-from convprop import set_num_threads
+from convprop import ConvpropWarning, set_num_threads
 from fuzzing.children import Tally, try_all
 from fuzzing.judge import judged
 
@@ -51,6 +51,8 @@ def try_one(kind: str, attempt: Try, seed: int, number: int) -> str:
     """Try an input; return "taken" or "refused", or raise Wrong."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # What a user is to be told of numbers that are taken is no fault.
+        warnings.simplefilter("ignore", ConvpropWarning)
         return judged(lambda: attempt(random.Random(f"{kind} {seed} {number}")))
 
 

@@ -56,11 +56,14 @@ def test_crashes_errors_memory_and_hangs_are_found(tmp_path):
 
 
 def test_a_few_inputs_of_every_kind(tmp_path):
-    found = run(str(TESTS / "fuzz.py"), "--inputs", "40", "--seed", "1", cwd=tmp_path)
+    found = run(str(TESTS / "fuzz.py"), "--inputs", "60", "--seed", "1", cwd=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr
-    kinds = re.findall(r"^(\w+) +40 inputs,.*: 0 other errors, 0 signals", found.stdout, re.M)
+    kinds = re.findall(r"^(\w+) +60 inputs,.*: 0 other errors, 0 signals", found.stdout, re.M)
     assert kinds == ["model", "checkpoint", "idx", "npz", "image", "toml", "explorer"]
-    assert re.search(r"^together +280 inputs, 0 findings$", found.stdout, re.M)
+    # A kind whose good inputs are all refused tries nothing but the first check.
+    taken = re.findall(r"inputs, +([0-9,]+) taken", found.stdout)
+    assert "0" not in taken, found.stdout
+    assert re.search(r"^together +420 inputs, 0 findings$", found.stdout, re.M)
 
 
 def test_an_input_is_a_function_of_kind_seed_and_number(tmp_path):

@@ -218,6 +218,8 @@ def set_in(*way):
         (set_in("position", "loss_sum", float("nan")), "position's sums must be a number"),
         (set_in("watch", "best", "x"), "watch's best must be a number, got 'x'"),
         (set_in("watch", "waited", True), "watch's waited must be an integer, got True"),
+        (set_in("watch", "last_epoch", 2**40), "watch's last_epoch must be 0 or in 3.."),
+        (set_in("watch", "last_epoch", 1), "watch's last_epoch must be 0 or in 3.."),
         (set_in("training", 3), "training must hold data, dtype,"),
         (set_in("training", "settings", []), "settings must be an object, got []"),
         (set_in("training", "settings", "optimizer", {"kind": "x"}), "optimizer must be one of"),

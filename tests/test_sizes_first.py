@@ -132,6 +132,35 @@ BIG = npy("|u1", (60, 1024, 1024), bytes(60 << 20))
             " must hold a readable array images, got an error: its header has no plain descr:"
             r" \"{'descr': '<c8', 'fortran_order': False, 'shape': (8,), }\"",
         ),
+        (
+            {
+                "images": array(IMAGES),
+                "labels": array(LABELS),
+                "class_names": npy("<U1", (15 << 20,), bytes(60 << 20)),
+            },
+            " must have at most 16,777,216 bytes in class_names, got 62,914,560",
+        ),
+        (
+            {
+                "images": array(IMAGES),
+                "labels": array(LABELS),
+                "data_format": npy("|S62914560", (1,), bytes(60 << 20)),
+            },
+            " must have at most 16,777,216 bytes in data_format, got 62,914,560",
+        ),
+        (
+            {"images": array(IMAGES), "labels": npy("|u1", (8, 15 << 19), bytes(60 << 20))},
+            " must have at most 4,096 bytes a label in labels, got 7,864,320",
+        ),
+        (
+            {
+                "images": array(IMAGES),
+                "labels": array(LABELS),
+                "test_images": array(IMAGES),
+                "test_labels": npy("<U1966080", (8,), bytes(60 << 20)),
+            },
+            " must have at most 4,096 bytes a label in test_labels, got 7,864,320",
+        ),
     ],
 )
 def test_npz_headers_are_compared_before_arrays_are_unpacked(tmp_path, members, message):

@@ -98,7 +98,9 @@ def _read_model(found: Inspection) -> None:
 def _read_checkpoint(found: Inspection) -> None:
     description = checkpoint.read_description(found.header)
     trained = read_identity(description)
-    Standing.from_dict(description)
+    standing = Standing.from_dict(description)
+    if type(epochs := trained["settings"].get("epochs")) is int:
+        standing.check_epochs(epochs)
     found.description, found.settings = description, trained["settings"]
     _read_network(found, trained)
 

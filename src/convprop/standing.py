@@ -91,14 +91,18 @@ class Standing:
         for name in ("best_epoch", "waited"):
             if not 0 <= (count := getattr(watch, name)) <= epochs:
                 raise invalid(f"watch's {name}", f"lie in 0..{epochs}, the epochs", count)
-        if watch.last_epoch < 0:
-            raise invalid("watch's last_epoch", "be at least 0", watch.last_epoch)
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raise InvalidInput unless it is of a training of so many epochs."""
+        if (after := self.position.epoch - 1) > epochs:
+            raise invalid("position's epoch", f"be at most {epochs + 1}", after + 1)
+        if (last := self.watch.last_epoch) and not after <= last <= epochs:
+            raise invalid("watch's last_epoch", f"be 0 or in {after}..{epochs}", last)
 
     def check_steps(self, epochs: int, per_epoch: int) -> None:
         """Raise InvalidInput unless it is of a training of so many epochs and steps."""
+        self.check_epochs(epochs)
         at = self.position
-        if at.epoch > epochs + 1:
-            raise invalid("position's epoch", f"be at most {epochs + 1}", at.epoch)
         wanted = (at.epoch - 1) * per_epoch + at.batch
         if at.batch > per_epoch or self.steps != wanted:
             rule = f"be those of {at.epoch - 1} epochs of {per_epoch}, and {at.batch}"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from convprop._native import engine
+from convprop.errors import TooFewThreads
 from convprop.geometry import positive_integer
 from convprop.processors import MOST_THREADS, processors
 
@@ -18,3 +23,19 @@ def set_num_threads(threads: int) -> None:
 def get_num_threads() -> int:
     """Return how many threads are used; at first, ``processors.default_threads``."""
     return int(engine.get_num_threads())
+
+
+@contextmanager
+def starting_threads() -> Iterator[None]:
+    """Raise TooFewThreads where the block needs a thread of Python that the system does not start.
+
+    Python has no error of its own for it, and the libraries that start threads pass it on.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        running = threading.active_count()
+        rule = f"threads must be at most the {running} that this process can start"
+        raise TooFewThreads(f"{rule}, got {running + 1}") from None

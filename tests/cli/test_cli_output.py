@@ -168,3 +168,13 @@ def test_help_for_a_reader_that_has_gone_ends_quietly() -> None:
     )
     os.close(writer)
     assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_a_search_says_where_it_could_not_keep_its_records(
+    stripes_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    assert cli.run(["search", str(stripes_file), "--epochs", "1"]) == 1
+    error = "TMPDIR must name a folder that has room, got /nowhere (no such file or directory)"
+    assert capsys.readouterr().err == f"error: {error}\n"

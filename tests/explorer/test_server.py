@@ -638,6 +638,25 @@ def test_a_server_that_ends_answers_those_who_wait(monkeypatch):
         assert statuses == [503] * 3
 
 
+@pytest.mark.parametrize(
+    ("lack", "said"),
+    [
+        (RuntimeError("can't start new thread"), "threads must be at most the "),
+        (MemoryError("Unable to allocate 9 GB"), "not enough memory: Unable to allocate 9 GB"),
+    ],
+)
+def test_what_the_machine_lacks_is_said(client, monkeypatch, capfd, lack, said):
+    async def fails(*_):
+        raise lack
+
+    session = client.open()
+    monkeypatch.setattr(served, "run_in_threadpool", fails)
+    for path in ("/open", f"{session}/maps"):
+        answer = client.post(path, {})
+        assert (answer.status, answer.json()["error"].startswith(said)) == (503, True)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_frame_needs_no_cookie_and_its_token_in_every_path():
     with running(framed=True, stays=True) as client:
         assert client.ask("GET", client.entrance).status == 200

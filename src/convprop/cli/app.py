@@ -37,6 +37,7 @@ from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError
 from convprop.memory import free_memory
 from convprop.shown import printable_lines, shortened
+from convprop.threads import starting_threads
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -108,7 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         _startup.imported()
         output.begin()
-        status = build_app()(arguments)
+        with starting_threads():
+            status = build_app()(arguments)
         output.put("")
     except BrokenPipeError:
         # What is still buffered must not raise again when the interpreter flushes it.

@@ -88,7 +88,7 @@ def check(
 
 def _bits(steps: int, json: bool) -> int:
     terminal, started = Terminal(), time.perf_counter()
-    with terminal.status("computing", spinner_style="dim"):
+    with terminal.doing("computing"):
         rows = check_every_engine(steps)
     seconds = time.perf_counter() - started
     differing = sum(bool(row.differing) for row in rows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from convprop.data import Dataset, Split, load
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.files import check_writable, replace_file
 from convprop.report.words import counted
+from convprop.threads import starting_threads
 
 MOST_CANDIDATES = 27
 
@@ -122,7 +124,7 @@ def search(
         course_for(name, train).network(train.image_shape, len(train.class_names))
     parts = folds or 3
     _check_folds(train, parts)
-    with signals.ending() as ending, tempfile.TemporaryDirectory(prefix="convprop-") as folder:
+    with signals.ending() as ending, _folder() as folder:
         plan = Search(
             choices,
             course.name,
@@ -158,6 +160,15 @@ def search(
         return 0 if ended_by is None else 128 + ended_by
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for the records of the search."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="convprop-")
+    except OSError as error:
+        received = f"{os.environ.get('TMPDIR', 'none')} ({(error.strerror or str(error)).lower()})"
+        raise invalid("TMPDIR", "name a folder that has room", received) from None
+
+
 def _check_folds(train: Dataset, folds: int) -> None:
     counts = np.bincount(train.labels, minlength=len(train.class_names))
     rarest = int(np.argmin(counts))
@@ -187,17 +198,17 @@ def _announce(terminal: Terminal, split: Split, plan: Search) -> None:
 
 def _run(
     terminal: Terminal, plan: Search, train: Dataset, ending: signals.Ending
-) -> tuple[signal.Signals | None, ConvpropError | None]:
+) -> tuple[signal.Signals | None, ConvpropError | MemoryError | None]:
     """Search, and return the signal or the error that ended it, if one did."""
     images = train.images
     if not isinstance(images, np.ndarray):
         images = images[np.arange(len(train))]
     try:
-        with _progress(terminal, plan):
+        with _progress(terminal, plan), starting_threads():
             plan.run(images, train.labels)
     except KeyboardInterrupt:
         return ending.signal or signal.SIGINT, None
-    except ConvpropError as error:
+    except (ConvpropError, MemoryError) as error:
         if not plan.finished():
             raise
         return None, error
@@ -216,6 +227,7 @@ def _progress(terminal: Terminal, plan: Search) -> Iterator[None]:
         TextColumn("{task.description}"),
         TextColumn("{task.percentage:>3.0f} %"),
         console=terminal,
+        auto_refresh=False,
         transient=True,
     )
     over = threading.Event()
@@ -226,16 +238,20 @@ def _progress(terminal: Terminal, plan: Search) -> Iterator[None]:
             done = plan.finished()
             if ranked := plan.ranked():
                 text = f"{len(done)} trainings, best {percent(max(ranked[0].mean, 0.0))}"
-                bar.update(task, description=text, completed=sum(r["epochs"] for r in done))
+                completed = sum(record["epochs"] for record in done)
+                bar.update(task, description=text, completed=completed, refresh=True)
 
     watcher = threading.Thread(target=watch, daemon=True)
     with bar:
-        watcher.start()
+        # Without it nothing is shown, which is no reason not to search.
+        with suppress(RuntimeError):
+            watcher.start()
         try:
             yield
         finally:
             over.set()
-            watcher.join()
+            if watcher.ident is not None:
+                watcher.join()
 
 
 def _settings(settings: TrainOptions, plan: Search, best: Candidate) -> TrainOptions:

@@ -9,6 +9,7 @@ import json
 import math
 import signal
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from convprop.cli import signals
 from convprop.cli.search_settings import SETTINGS, Choices, combinations, word
 from convprop.data.arrays import Array
+from convprop.errors import invalid
 
 FACTOR = 3
 """A round leaves one candidate in so many, and gives it so many times the epochs."""
@@ -132,7 +134,11 @@ class Search:
             search = HalvingGridSearchCV(classifier, grid, **common)
         if self.jobs > 1:
             _start_cleaner()
-        search.fit(images, labels)
+        try:
+            search.fit(images, labels)
+        except BrokenExecutor:  # As where the system, short of memory, kills one.
+            rule = "leave each process the memory it needs: one of them has been killed"
+            raise invalid("--jobs", rule, self.jobs) from None
 
     def finished(self) -> list[dict[str, Any]]:
         """Return a record of each training that is done."""

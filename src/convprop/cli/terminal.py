@@ -9,7 +9,7 @@ import re
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import zip_longest
 from typing import IO, Any, cast
 
@@ -123,11 +123,24 @@ class Terminal(Console):
         for file in files:
             self.copied("", file)
 
-    def reading(self, source: str) -> AbstractContextManager[object]:
+    def reading(self, source: str) -> AbstractContextManager[None]:
         """Show on a terminal, for as long as it takes, that ``source`` is being read."""
+        return self.doing(f"reading {source}")
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Show on a terminal, for as long as the block takes, what is being done."""
         if not self.is_terminal:
-            return nullcontext()
-        return self.status(printable(f"reading {source}"), spinner_style="dim")
+            yield
+            return
+        shown = self.status(printable(what), spinner_style="dim")
+        try:
+            # A thread turns it; where none can be started it stands still.
+            with suppress(RuntimeError):
+                shown.start()
+            yield
+        finally:
+            shown.stop()
 
 
 def left_out(files: int) -> list[str]:

@@ -24,6 +24,11 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # DEFLATE's largest ratio is 1032 to 1, so a longer claim is false before any memory is taken.
 _DEFLATE_RATIO = 1032
 
+_MOST_TEXT = 1 << 24
+"""Bytes of the class names; as Python's texts they may take fifteen times as much."""
+_LONGEST_LABEL = 4096
+"""Bytes of a label: a text of a thousand characters."""
+
 
 def load_file(path: Path, name: str, how: Reading) -> Split:
     """Load an .npz file; without test arrays the training arrays are split."""
@@ -83,6 +88,8 @@ class _Archive:
 
     def texts(self, name: str) -> list[str]:
         """Return the members of an array, of one row, as texts."""
+        if (size := self.header(name).size) > _MOST_TEXT:
+            raise unusable(self.path, f"have at most {_MOST_TEXT:,} bytes in {name}", f"{size:,}")
         try:
             return npy.texts(self.read(name))
         except UnicodeDecodeError as error:
@@ -127,6 +134,9 @@ def _checked(
     if labels.shape[:1] != (count,):
         rule = f"hold one label in {labels_name} for each of the {count} images"
         raise unusable(archive.path, rule, f"shape {labels.shape}")
+    if (each := labels.size // max(count, 1)) > _LONGEST_LABEL:
+        rule = f"have at most {_LONGEST_LABEL:,} bytes a label in {labels_name}"
+        raise unusable(archive.path, rule, f"{each:,}")
     return tuple(shape)
 
 

@@ -20,6 +20,7 @@ from convprop.explorer.session import Session
 from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import Adam
+from convprop.threads import starting_threads
 
 _open: list[Frame] = []
 
@@ -61,7 +62,8 @@ class Frame:
         self.url = serving.url
         self._serving: Serving | None = serving
         self._thread = threading.Thread(target=serving.run, daemon=True)
-        self._thread.start()
+        with starting_threads():
+            self._thread.start()
         self._cell, self._run = _cell_and_run()
         for other in list(_open):
             if self._cell is not None and other._cell == self._cell and other._run != self._run:

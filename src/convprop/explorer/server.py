@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from starlette.applications import Starlette
@@ -20,10 +20,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from convprop.errors import DataError, InvalidInput, TrainingDiverged
+from convprop.errors import DataError, InvalidInput, TooFewThreads, TrainingDiverged
 from convprop.explorer import answers
 from convprop.explorer.questions import QUESTIONS, Question, uploaded
 from convprop.explorer.session import Session
+from convprop.threads import starting_threads
+
+Result = TypeVar("Result")
 
 MOST_SESSIONS = 64
 """Pages at a time; the one that has been silent longest gives way."""
@@ -113,7 +116,10 @@ class Explorer:
             return body
         name, held = await self._left(body.get("session"))
         if held is None:
-            name, held = secrets.token_urlsafe(12), Held(await run_in_threadpool(self.make))
+            made = await _in_thread(self.make)
+            if isinstance(made, Response):
+                return made
+            name, held = secrets.token_urlsafe(12), Held(made)
             self._keep(name, held)
         return JSONResponse({"session": name} | answers.network(held.session))
 
@@ -167,7 +173,7 @@ class Explorer:
             body = await request.body()
         except ClientDisconnect:
             return _error(400, "the request ended early")
-        return await run_in_threadpool(self._answer, held, uploaded, {"bytes": body})
+        return await _in_thread(self._answer, held, uploaded, {"bytes": body})
 
     async def ask(self, request: Request) -> Response:
         """Answer a question about a session."""
@@ -180,7 +186,7 @@ class Explorer:
         body = await _object(request)
         if isinstance(body, Response):
             return body
-        return await run_in_threadpool(self._answer, held, question, body)
+        return await _in_thread(self._answer, held, question, body)
 
     def _find(self, request: Request) -> Held | None:
         name = request.path_params["session"]
@@ -201,6 +207,17 @@ class Explorer:
                 return _error(400, str(error))
             except TrainingDiverged as error:
                 return _error(409, str(error))
+
+
+async def _in_thread(function: Callable[..., Result], *arguments: Any) -> Result | Response:
+    """Return what a function does in a thread; what the machine lacks for it is said."""
+    try:
+        with starting_threads():
+            return await run_in_threadpool(function, *arguments)
+    except TooFewThreads as error:
+        return _error(503, str(error))
+    except MemoryError as error:
+        return _error(503, f"not enough memory: {error}".removesuffix(": "))
 
 
 async def _object(request: Request) -> dict[str, Any] | Response:
