@@ -308,6 +308,7 @@ def process(path: Path, seconds: float, epochs: int, **options) -> subprocess.Po
     )
 
 
+@pytest.mark.slow
 def test_killed_processes_leave_only_whole_checkpoints(tmp_path):
     path, epochs = tmp_path / "net", 300
     whole = process(tmp_path / "whole", 1e9, epochs).communicate()[0].split()[-1]

@@ -115,7 +115,11 @@ def test_threads_of_a_child_use_the_engine_first(before):
     run(before, forks=50, threads=4)
 
 
-@pytest.mark.parametrize("before", [BESIDE, TRAINS_BESIDE], ids=["predicting", "training"])
+@pytest.mark.parametrize(
+    "before",
+    [pytest.param(BESIDE, marks=pytest.mark.slow), TRAINS_BESIDE],
+    ids=["predicting", "training"],
+)
 def test_a_child_of_a_parent_that_computes_inherits_no_lock(before):
     run(before, forks=30, threads=2, after=AND_END)
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 
 WATCHED = """
@@ -66,6 +68,7 @@ def test_a_few_inputs_of_every_kind(tmp_path):
     assert re.search(r"^together +420 inputs, 0 findings$", found.stdout, re.M)
 
 
+@pytest.mark.slow
 def test_an_input_is_a_function_of_kind_seed_and_number(tmp_path):
     once = [
         run(str(TESTS / "fuzz.py"), "idx", "--seed", "7", "--input", str(n), cwd=tmp_path).stdout

@@ -120,7 +120,7 @@ def test_refuses(arguments, message):
         cp.preset(*arguments)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_digits_are_learnt(seed):
     split = data.load("digits", seed=seed)
     entry = presets.PRESETS["digits"]

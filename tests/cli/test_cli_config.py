@@ -243,6 +243,7 @@ def test_files_that_are_no_settings(capsys: pytest.CaptureFixture[str], tmp_path
     assert capsys.readouterr().err == f"error: {pipe} {rule}"
 
 
+@pytest.mark.slow
 def test_settings_come_through_a_pipe_of_the_shell() -> None:
     reader, writer = os.pipe()
     with open(writer, "w") as file:

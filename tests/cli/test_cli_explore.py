@@ -119,6 +119,7 @@ def test_other_signals_end_it_too(explorer, number):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_browser_is_given_no_secret(explorer, tmp_path, monkeypatch):
     """What a program was started with can be read by every user of the machine."""
     browser, given = tmp_path / "browser", tmp_path / "given"

@@ -82,6 +82,7 @@ def test_a_checkpoint_that_does_not_fit_does_not_end_the_training(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net", "net.jsonl", "net.toml"]
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_saved_names_the_last_checkpoint(
     tmp_path: Path, stripes_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,8 +72,8 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved
     ("number", "limit"),
     [
         (signal.SIGUSR1, ""),
-        (signal.SIGUSR2, ""),
-        (signal.SIGXCPU, ""),
+        pytest.param(signal.SIGUSR2, "", marks=pytest.mark.slow),
+        pytest.param(signal.SIGXCPU, "", marks=pytest.mark.slow),
         # The kernel sends it every second from then on.
         pytest.param(signal.SIGXCPU, "ulimit -S -t 6;", marks=pytest.mark.slow),
     ],
@@ -241,6 +241,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
         assert (process.returncode, errors) == (141, "")
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_while_training_does_not_lose_the_network(
     tmp_path: Path, stripes_file: Path
 ) -> None:

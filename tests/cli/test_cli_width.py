@@ -58,6 +58,7 @@ def test_a_width_beyond_all_terminals_takes_no_memory(
 
 
 @pytest.mark.parametrize("columns", [10, 11, 20, 40, 60])
+@pytest.mark.slow
 def test_narrow_help_lacks_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
@@ -109,6 +110,7 @@ def test_the_numbers_of_a_search_are_whole(
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 0), (24, 3), (1, 11), (0, 20), (24, 0)])
+@pytest.mark.slow
 def test_a_terminal_of_few_columns_or_none(stripes_file: Path, rows: int, columns: int) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -89,6 +89,7 @@ def test_a_fit_that_fails_tears_down():
     assert recorder.events[-1] == "teardown fit"
 
 
+@pytest.mark.slow
 def test_scikit_learns_own_callbacks():
     pytest.importorskip("rich")
     script = """

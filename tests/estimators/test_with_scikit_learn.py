@@ -77,6 +77,7 @@ def test_grid_search_in_two_processes():
         assert np.array_equal(search.cv_results_[name], alone.cv_results_[name])
 
 
+@pytest.mark.slow
 def test_processes_share_the_threads():
     """Each of two has half of the processors, and not all of them."""
     from joblib import cpu_count

@@ -15,6 +15,9 @@ from convprop.explorer import connection
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
 
+# They wait for other programs not to come.
+pytestmark = pytest.mark.slow
+
 HALF = {
     "nothing": "",
     "half a head": "GET / HTTP/1.1\r\nHost: 127",

@@ -703,6 +703,7 @@ def test_a_frame_refuses_what_it_cannot_show(wrong, message):
         small_network().explore(**{"images": small_data().images[:5]} | wrong)
 
 
+@pytest.mark.slow
 def test_a_cell_that_runs_again_ends_its_frame_and_no_other(monkeypatch):
     message = {"metadata": {}, "header": {}}
     shell = types.SimpleNamespace(get_parent=lambda: message)
