@@ -2,7 +2,7 @@
 // writing memory.
 #pragma once
 
-#include "limit.h"
+#include "machine/limit.h"
 
 namespace convprop {
 

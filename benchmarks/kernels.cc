@@ -15,11 +15,11 @@
 #include <functional>
 #include <string>
 
-#include "activation.h"
+#include "ops/activation.h"
 #include "bounds.h"
-#include "conv.h"
-#include "pool.h"
-#include "threads.h"
+#include "ops/conv.h"
+#include "ops/pool.h"
+#include "machine/threads.h"
 
 using namespace convprop;
 using Call = std::function<void(int)>;

@@ -9,8 +9,8 @@
 #include <functional>
 
 #include "bounds.h"
-#include "layout.h"
-#include "threads.h"
+#include "maps/layout.h"
+#include "machine/threads.h"
 
 using namespace convprop;
 using Clock = std::chrono::steady_clock;

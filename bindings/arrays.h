@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "layout.h"
+#include "maps/layout.h"
 
 namespace nb = nanobind;
 

@@ -1,9 +1,9 @@
 // Training images, changed at random.
-#include "augment.h"
+#include "ops/augment.h"
 
 #include "arrays.h"
 #include "module.h"
-#include "threads.h"
+#include "machine/threads.h"
 
 namespace convprop {
 

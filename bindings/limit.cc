@@ -1,5 +1,5 @@
 // The machine's limit, which a profile is measured against.
-#include "limit.h"
+#include "machine/limit.h"
 
 #include "arrays.h"
 #include "module.h"

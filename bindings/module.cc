@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "threads.h"
+#include "machine/threads.h"
 
 namespace {
 

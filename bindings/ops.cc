@@ -1,6 +1,10 @@
 // Single operations over NCHW arrays: to lanes, the kernel block by block, and back.
-#include "names.h"
 #include "module.h"
+#include "names.h"
+#include "ops/conv.h"
+#include "ops/dense.h"
+#include "ops/dropout.h"
+#include "ops/pool.h"
 
 namespace convprop {
 
@@ -43,9 +47,6 @@ struct LaneArray : LaneImages<T> {
   }
 };
 
-using Pair = std::array<int, 2>;
-using Sides = std::array<int, 4>;
-
 template <class T>
 void check_weights(const ConvLayer<T>& layer, const Array<T>& w) {
   require(w.ndim() == 4 && length(w, 0) == layer.K && length(w, 1) == layer.channels_each() &&
@@ -54,15 +55,13 @@ void check_weights(const ConvLayer<T>& layer, const Array<T>& w) {
 }
 
 template <class T>
-NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, Pair stride, Sides padding, double padding_value,
-                         Pair dilation, int groups, bool flip) {
-  require(o.ndim() == 4 && w.ndim() == 4, "o and w must have four axes");
-  const Window window = window_of({length(w, 2), length(w, 3)}, stride, padding, dilation);
-  const Shape in = LaneArray<T>::shape_of(o);
-  const ConvLayer<T> layer(in.C, in.H, in.W, length(w, 0), window, groups, flip);
+NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, const std::string& description) {
+  require(o.ndim() == 4, "o must have four axes");
+  const Description described(description);
+  const ConvLayer<T> layer(described, LaneArray<T>::shape_of(o));
   check_weights(layer, w);
   require(!b || (b->ndim() == 1 && length(*b, 0) == layer.K), "b must have shape (K,)");
-  const LaneArray<T> input(o, input_halo(window), T(padding_value));
+  const LaneArray<T> input(o, input_halo(layer.window), T(described.number("padding_value")));
   const LaneArray<T> x(input.images, {layer.K, layer.Ho, layer.Wo});
   input.for_blocks([&](int block) {
     layer.forward(input.maps, w.data(), b ? b->data() : nullptr, x.maps, block, {0, layer.K}, {});
@@ -72,15 +71,14 @@ NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, Pair
 
 // One sum a block, added up block after block: no thread count shows.
 template <class T>
-NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, Pair kernel_size, Pair stride, Sides padding, double padding_value,
-                                 Pair dilation, int groups, bool flip) {
+NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, const std::string& description) {
   require(o.ndim() == 4 && delta.ndim() == 4 && o.shape(0) == delta.shape(0), "o and delta must have four axes and as many images");
-  const Window window = window_of(kernel_size, stride, padding, dilation);
-  const Shape in = LaneArray<T>::shape_of(o);
-  const ConvLayer<T> layer(in.C, in.H, in.W, length(delta, 1), window, groups, flip);
-  require(length(delta, 2) == layer.Ho && length(delta, 3) == layer.Wo, "delta must have the shape of the output");
-  const LaneArray<T> input(o, input_halo(window), T(padding_value)), error(delta);
-  auto dw = new_array<T>({size_t(layer.K), size_t(layer.channels_each()), size_t(kernel_size[0]), size_t(kernel_size[1])});
+  const Description described(description);
+  const ConvLayer<T> layer(described, LaneArray<T>::shape_of(o));
+  require(length(delta, 1) == layer.K && length(delta, 2) == layer.Ho && length(delta, 3) == layer.Wo,
+          "delta must have the shape of the output");
+  const LaneArray<T> input(o, input_halo(layer.window), T(described.number("padding_value"))), error(delta);
+  auto dw = new_array<T>({size_t(layer.K), size_t(layer.channels_each()), size_t(layer.window.size[0]), size_t(layer.window.size[1])});
   std::fill_n(dw.data(), layer.weights(), T(0));
   const int threads = SharedPool::instance().threads();
   const auto work = [&](int thread) {
@@ -92,12 +90,12 @@ NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, Pair kernel_size, P
 }
 
 template <class T>
-NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, Pair input_size, Pair stride, Sides padding, Pair dilation, int groups,
-                             bool flip) {
+NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, std::array<int, 2> input_size, const std::string& description) {
   require(delta.ndim() == 4 && w.ndim() == 4, "delta and w must have four axes");
-  const Window window = window_of({length(w, 2), length(w, 3)}, stride, padding, dilation);
+  const Description described(description);
+  const int groups = described.integer("groups");
   check_size("an image's channels", {length(w, 1), groups});
-  const ConvLayer<T> layer(length(w, 1) * groups, input_size[0], input_size[1], length(w, 0), window, groups, flip);
+  const ConvLayer<T> layer(described, {length(w, 1) * groups, input_size[0], input_size[1]});
   check_weights(layer, w);
   require(length(delta, 1) == layer.K && length(delta, 2) == layer.Ho && length(delta, 3) == layer.Wo,
           "delta must have the shape of the output");
@@ -125,9 +123,9 @@ struct PoolRun {
   LaneArray<T> x;
   LaneArray<Int> winner;
 
-  PoolRun(const Array<T>& array, const std::string& kind, Pair size, Pair stride, Sides padding, bool count_padding)
+  PoolRun(const Array<T>& array, const std::string& description)
       : o(array),
-        layer(pooling_named(kind), o.maps.C, o.maps.H, o.maps.W, window_of(size, stride, padding, {1, 1}), count_padding),
+        layer(Description(description), LaneArray<T>::shape_of(array)),
         x(o.images, {layer.C, layer.Ho, layer.Wo}),
         winner(o.images, {layer.C, layer.Ho, layer.Wo}) {
     o.for_blocks([&](int block) { layer.forward(o.maps, x.maps, winner.maps, block, {0, layer.C}); });
@@ -135,20 +133,19 @@ struct PoolRun {
 };
 
 template <class T>
-nb::tuple pool_forward(Array<T> o, const std::string& kind, Pair size, Pair stride, Sides padding, bool count_padding) {
+nb::tuple pool_forward(Array<T> o, const std::string& description) {
   require(o.ndim() == 4, "o must have four axes");
-  const PoolRun<T> run(o, kind, size, stride, padding, count_padding);
-  if (run.layer.kind != Pooling::max) return nb::make_tuple(run.x.array(), nb::none());
+  const PoolRun<T> run(o, description);
+  if (!run.layer.has_winner()) return nb::make_tuple(run.x.array(), nb::none());
   auto winner = new_array<int64_t>({size_t(run.o.images), size_t(run.layer.C), size_t(run.layer.Ho), size_t(run.layer.Wo)});
   for (int b = 0; b < run.o.blocks(); b++) from_lanes(run.winner.maps, b, run.o.images, winner.data());
   return nb::make_tuple(run.x.array(), winner);
 }
 
 template <class T>
-NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& kind, Pair size, Pair stride, Sides padding,
-                             bool count_padding) {
+NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& description) {
   require(o.ndim() == 4 && delta.ndim() == 4, "delta and o must have four axes");
-  const PoolRun<T> run(o, kind, size, stride, padding, count_padding);
+  const PoolRun<T> run(o, description);
   const LaneArray<T> error(delta);
   require(error.images == run.o.images && error.maps.C == run.layer.C && error.maps.H == run.layer.Ho && error.maps.W == run.layer.Wo,
           "delta must have the shape of the output");
@@ -244,18 +241,16 @@ NewArray<T> running_sums(Array<T> start, Array<T> a, Array<T> b) {
 }
 
 template <class T>
-NewArray<T> activation_forward(Array<T> x, const std::string& kind, double slope) {
-  const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  return layer.known([&](const auto& f) {
-    return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f().forward(v); });
+NewArray<T> activation_forward(Array<T> x, const std::string& description) {
+  return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
+    return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f.forward(v); });
   });
 }
 
 template <class T>
-NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& kind, double slope) {
-  const ActivationLayer<T> layer{activation_named(kind), T(slope)};
-  return layer.known([&](const auto& f) {
-    return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f().derivative(v); });
+NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& description) {
+  return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
+    return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f.derivative(v); });
   });
 }
 
@@ -318,25 +313,18 @@ NewArray<uint64_t> random_bits_of(uint64_t seed, uint64_t stream, uint64_t count
 template <class T>
 void define(nb::module_& m) {
   using namespace nb::literals;
-  const Pair one{1, 1};
-  const Sides none{0, 0, 0, 0};
   m.def("conv_forward", &conv_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none(),
-        "stride"_a = one, "padding"_a = none, "padding_value"_a = 0.0, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
-  m.def("conv_weight_gradient", &conv_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "kernel_size"_a,
-        "stride"_a = one, "padding"_a = none, "padding_value"_a = 0.0, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
-  m.def("conv_input_delta", &conv_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert(), "input_size"_a,
-        "stride"_a = one, "padding"_a = none, "dilation"_a = one, "groups"_a = 1, "flip_kernel"_a = false);
+        "description"_a);
+  m.def("conv_weight_gradient", &conv_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "description"_a);
+  m.def("conv_input_delta", &conv_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert(), "input_size"_a, "description"_a);
   m.def("bias_gradient", &bias_gradient<T>, nb::arg("delta").noconvert());
-  m.def("pool_forward", &pool_forward<T>, nb::arg("o").noconvert(), "kind"_a, "size"_a, "stride"_a, "padding"_a = none,
-        "count_padding"_a = true);
-  m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "kind"_a, "size"_a,
-        "stride"_a, "padding"_a = none, "count_padding"_a = true);
+  m.def("pool_forward", &pool_forward<T>, nb::arg("o").noconvert(), "description"_a);
+  m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
   m.def("dense_forward", &dense_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none());
   m.def("dense_weight_gradient", &dense_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert());
   m.def("dense_input_delta", &dense_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert());
-  m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "kind"_a, "slope"_a = 0.01);
-  m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "kind"_a,
-        "slope"_a = 0.01);
+  m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "description"_a);
+  m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
   m.def("running_sums", &running_sums<T>, nb::arg("start").noconvert(), nb::arg("a").noconvert(), nb::arg("b").noconvert());
   m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
   m.def(

@@ -1,62 +1,12 @@
-// A whole network's plan: Python describes the layers as dictionaries and keeps the
-// parameters as arrays, which training updates in place.
+// A whole network's plan: Python describes the layers (description.h) and keeps the parameters as
+// arrays, which training updates in place.
 #include "module.h"
 #include "names.h"
+#include "plan/plan.h"
 
 namespace convprop {
 
 namespace {
-
-template <class V>
-V item(const nb::dict& layer, const char* key) {
-  require(layer.contains(key), std::string("a layer lacks ") + key);
-  return nb::cast<V>(layer[key]);
-}
-
-LayerSpec spec_of(const nb::dict& layer) {
-  using Pair = std::array<int, 2>;
-  using Sides = std::array<int, 4>;
-  LayerSpec spec;
-  spec.kind = one_of<LayerKind>(item<std::string>(layer, "kind"), "layer",
-                                {{"conv", LayerKind::conv},
-                                 {"pool", LayerKind::pool},
-                                 {"dense", LayerKind::dense},
-                                 {"flatten", LayerKind::flatten},
-                                 {"dropout", LayerKind::dropout},
-                                 {"activation", LayerKind::activation}});
-  switch (spec.kind) {
-    case LayerKind::conv:
-      spec.kernels = item<int>(layer, "kernels");
-      spec.window = window_of(item<Pair>(layer, "kernel_size"), item<Pair>(layer, "stride"), item<Sides>(layer, "padding"),
-                              item<Pair>(layer, "dilation"));
-      spec.padding_value = item<double>(layer, "padding_value");
-      spec.groups = item<int>(layer, "groups");
-      spec.bias = item<bool>(layer, "bias");
-      spec.flip = item<bool>(layer, "flip_kernel");
-      spec.winograd = one_of<bool>(item<std::string>(layer, "algorithm"), "algorithm", {{"direct", false}, {"winograd", true}});
-      break;
-    case LayerKind::pool:
-      spec.pooling = pooling_named(item<std::string>(layer, "pool"));
-      spec.window = window_of(item<Pair>(layer, "size"), item<Pair>(layer, "stride"), item<Sides>(layer, "padding"), {1, 1});
-      spec.count_padding = item<bool>(layer, "count_padding");
-      break;
-    case LayerKind::dense:
-      spec.kernels = item<int>(layer, "units");
-      require(spec.kernels > 0, "a dense layer needs a unit");
-      spec.bias = item<bool>(layer, "bias");
-      break;
-    case LayerKind::dropout:
-      spec.rate = item<double>(layer, "rate");
-      require(spec.rate >= 0 && spec.rate < 1, "rate must lie in [0, 1)");
-      break;
-    case LayerKind::activation:
-      spec.activation = activation_named(item<std::string>(layer, "activation"));
-      if (layer.contains("slope")) spec.slope = item<double>(layer, "slope");
-      break;
-    case LayerKind::flatten: break;
-  }
-  return spec;
-}
 
 Mode mode_named(const std::string& name) {
   return one_of<Mode>(name, "mode", {{"train", Mode::train}, {"predict", Mode::predict}, {"inspect", Mode::inspect}});
@@ -79,11 +29,11 @@ class PythonPlan {
   using Weights = std::optional<Array<double>>;
   using Labels = Array<int32_t>;
 
-  PythonPlan(std::array<int, 3> input, const std::vector<nb::dict>& layers, LossSpec loss, int batch_size, const std::string& mode,
-             const std::string& reduction, bool measured_alone = false)
+  PythonPlan(std::array<int, 3> input, const std::vector<std::string>& layers, LossSpec loss, int batch_size, const std::string& mode,
+             const std::string& reduction, bool measured_alone)
       : input_{input[0], input[1], input[2]},
         predicts_only_(mode_named(mode) == Mode::predict),
-        plan_(input_, specs_of(layers), loss, one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
+        plan_(input_, layers, loss, one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
               mode_named(mode), SharedPool::instance().threads(), measured_alone) {}
 
   void bind(const std::vector<MutableArray<T>>& parameters) {
@@ -181,12 +131,11 @@ class PythonPlan {
   // (layer, pass, seconds of all threads, seconds of the one that took longest) of all that has run
   // since start_profile.
   std::vector<std::tuple<int, std::string, double, double>> profile() const {
-    static constexpr const char* names[PASSES] = {"images", "forward", "loss", "weight_gradient", "input_delta", "update", "wait"};
     std::vector<std::tuple<int, std::string, double, double>> rows;
     for (int layer = -1; layer < plan_.layers(); layer++)
       for (int pass = 0; pass < PASSES; pass++)
         if (const auto seconds = plan_.seconds(layer, Pass(pass)); seconds.all > 0)
-          rows.emplace_back(layer, names[pass], seconds.all, seconds.longest);
+          rows.emplace_back(layer, PASS_NAMES[pass], seconds.all, seconds.longest);
     return rows;
   }
 
@@ -223,12 +172,6 @@ class PythonPlan {
   static void define_predict(nb::class_<PythonPlan>& c) {
     using namespace nb::literals;
     c.def("predict", &PythonPlan::predict<Pixel>, nb::arg("images").noconvert(), nb::arg("indices").none(), "offset"_a, "scale"_a);
-  }
-
-  static std::vector<LayerSpec> specs_of(const std::vector<nb::dict>& layers) {
-    std::vector<LayerSpec> specs;
-    for (const nb::dict& layer : layers) specs.push_back(spec_of(layer));
-    return specs;
   }
 
   static ptrdiff_t size_of(const std::vector<ptrdiff_t>& shape) {
@@ -308,26 +251,22 @@ void define_plan(nb::module_& m) {
   using namespace nb::literals;
   PythonPlan<float>::define(m, "Plan32");
   PythonPlan<double>::define(m, "Plan64");
-  m.def(
-      "Plan",
-      [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
-         int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
-        const LossSpec what{loss_named(loss), label_smoothing};
-        return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
-                   ? nb::cast(new PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction), nb::rv_policy::take_ownership)
-                   : nb::cast(new PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction), nb::rv_policy::take_ownership);
-      },
-      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
-  m.def(
-      "plan_bytes",
-      [](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<nb::dict>& layers, const std::string& loss,
-         int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
-        const LossSpec what{loss_named(loss), label_smoothing};
-        return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}})
-                   ? PythonPlan<double>(input_shape, layers, what, batch_size, mode, reduction, true).bytes()
-                   : PythonPlan<float>(input_shape, layers, what, batch_size, mode, reduction, true).bytes();
-      },
-      "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
+  // answer(plan) of a new plan of either type.
+  const auto define = [&](const char* name, bool measured_alone, auto answer) {
+    m.def(
+        name,
+        [=](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<std::string>& layers, const std::string& loss,
+            int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
+          const LossSpec what{loss_named(loss), label_smoothing};
+          const auto plan = [&]<class T>(T) {
+            return answer(std::make_unique<PythonPlan<T>>(input_shape, layers, what, batch_size, mode, reduction, measured_alone));
+          };
+          return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}}) ? plan(double()) : plan(float());
+        },
+        "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
+  };
+  define("Plan", false, [](auto plan) { return nb::cast(plan.release(), nb::rv_policy::take_ownership); });
+  define("plan_bytes", true, [](auto plan) { return plan->bytes(); });
 }
 
 }  // namespace convprop

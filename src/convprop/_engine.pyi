@@ -1,7 +1,8 @@
 """The native engine, as ``convprop._native`` chooses it.
 
 The arrays of one call share a dtype, float32 or float64, and are C-contiguous; what they mean
-is said where the package calls this: `convprop.ops` and `convprop.network`.
+is said where the package calls this: `convprop.ops` and `convprop.network`. Descriptions are lines
+of words and numbers (kernels/ops/description.h).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
-Sides = tuple[int, int, int, int]
 
 isa: str
 
@@ -30,61 +30,17 @@ def augment(
     seed: int,
     epoch: int,
 ) -> Array: ...
-def conv_forward(
-    o: Array,
-    w: Array,
-    b: Array | None,
-    stride: Pair = (1, 1),
-    padding: Sides = (0, 0, 0, 0),
-    padding_value: float = 0.0,
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-    flip_kernel: bool = False,
-) -> Array: ...
-def conv_weight_gradient(
-    o: Array,
-    delta: Array,
-    kernel_size: Pair,
-    stride: Pair = (1, 1),
-    padding: Sides = (0, 0, 0, 0),
-    padding_value: float = 0.0,
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-    flip_kernel: bool = False,
-) -> Array: ...
-def conv_input_delta(
-    delta: Array,
-    w: Array,
-    input_size: Pair,
-    stride: Pair = (1, 1),
-    padding: Sides = (0, 0, 0, 0),
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-    flip_kernel: bool = False,
-) -> Array: ...
+def conv_forward(o: Array, w: Array, b: Array | None, description: str) -> Array: ...
+def conv_weight_gradient(o: Array, delta: Array, description: str) -> Array: ...
+def conv_input_delta(delta: Array, w: Array, input_size: Pair, description: str) -> Array: ...
 def bias_gradient(delta: Array) -> Array: ...
-def pool_forward(
-    o: Array,
-    kind: str,
-    size: Pair,
-    stride: Pair,
-    padding: Sides = (0, 0, 0, 0),
-    count_padding: bool = True,
-) -> tuple[Array, NDArray[np.int64] | None]: ...
-def pool_input_delta(
-    delta: Array,
-    o: Array,
-    kind: str,
-    size: Pair,
-    stride: Pair,
-    padding: Sides = (0, 0, 0, 0),
-    count_padding: bool = True,
-) -> Array: ...
+def pool_forward(o: Array, description: str) -> tuple[Array, NDArray[np.int64] | None]: ...
+def pool_input_delta(delta: Array, o: Array, description: str) -> Array: ...
 def dense_forward(o: Array, w: Array, b: Array | None) -> Array: ...
 def dense_weight_gradient(o: Array, delta: Array) -> Array: ...
 def dense_input_delta(delta: Array, w: Array) -> Array: ...
-def activation_forward(x: Array, kind: str, slope: float = 0.01) -> Array: ...
-def activation_input_delta(delta: Array, o: Array, kind: str, slope: float = 0.01) -> Array: ...
+def activation_forward(x: Array, description: str) -> Array: ...
+def activation_input_delta(delta: Array, o: Array, description: str) -> Array: ...
 def dropout(o: Array, rate: float, seed: int, step: int, layer: int) -> Array: ...
 def loss(
     y: Array,
@@ -145,7 +101,7 @@ class Plan64(Plan32): ...
 def Plan(
     dtype: str,
     input_shape: tuple[int, int, int],
-    layers: Sequence[Mapping[str, object]],
+    layers: Sequence[str],
     loss: str,
     batch_size: int,
     mode: str,
@@ -155,7 +111,7 @@ def Plan(
 def plan_bytes(
     dtype: str,
     input_shape: tuple[int, int, int],
-    layers: Sequence[Mapping[str, object]],
+    layers: Sequence[str],
     loss: str,
     batch_size: int,
     mode: str,

@@ -43,4 +43,16 @@ else:
 
     engine = _chosen()
 
-__all__ = ["engine"]
+
+def description(kind: str, **properties: object) -> str:
+    """Return an operation as the engine is told of it (kernels/ops/description.h)."""
+    return " ".join((kind, *(f"{name}={_word(value)}" for name, value in properties.items())))
+
+
+def _word(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(_word, value))
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+__all__ = ["description", "engine"]

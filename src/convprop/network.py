@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop import summary as summaries
-from convprop._native import engine
+from convprop._native import description, engine
 from convprop.arguments import checks_names
 from convprop.attributes import (
     checked_class_names,
@@ -275,7 +275,7 @@ class Network:
         return (
             self.dtype.name,
             self.input_shape,
-            self.stack.native(),
+            [description(**layer, reads=n) for n, layer in enumerate(self.stack.native())],
             self.loss.kind,
             batch_size,
             mode,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from convprop._native import engine
+from convprop._native import description, engine
 from convprop.described import non_negative
 from convprop.errors import invalid
 from convprop.ops.arrays import Array, checked, require_shape
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = (
 def forward(x: Array, kind: Kind, slope: float = 0.01) -> Array:
     """Return f(x), in x's shape."""
     x = checked("x", x, "")
-    return engine.activation_forward(x, _known(kind), slope=non_negative("slope", slope))
+    return engine.activation_forward(x, _described(kind, slope))
 
 
 def input_delta(delta: Array, o: Array, kind: Kind, slope: float = 0.01) -> Array:
@@ -51,11 +51,10 @@ def input_delta(delta: Array, o: Array, kind: Kind, slope: float = 0.01) -> Arra
     if delta.ndim != o.ndim:
         raise invalid("delta", f"have shape {o.shape}", delta.shape)
     require_shape("delta", delta, *o.shape)
-    return engine.activation_input_delta(delta, o, _known(kind), slope=non_negative("slope", slope))
+    return engine.activation_input_delta(delta, o, _described(kind, slope))
 
 
-def _known(kind: object) -> Kind:
-    for name in KINDS:
-        if kind == name:
-            return name
-    raise invalid("kind", f"be one of {', '.join(KINDS)}", repr(kind))
+def _described(kind: object, slope: object) -> str:
+    if kind not in KINDS:
+        raise invalid("kind", f"be one of {', '.join(KINDS)}", repr(kind))
+    return description("activation", activation=kind, slope=non_negative("slope", slope))

@@ -22,9 +22,9 @@ sums themselves see `convprop.equations.general`.
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from convprop._native import engine
+from convprop._native import description, engine
 from convprop.described import flag, number
 from convprop.errors import invalid
 from convprop.geometry import (
@@ -68,13 +68,13 @@ def forward(
     """
     o = checked("o", o, "(N, C, H, W)")
     w = checked("w", w, "(K, C / groups, k1, k2)", ("o", o))
-    at = _geometry(o.shape[1:], w.shape[2:], stride, padding, dilation, groups, flip_kernel)
-    at.require_groups(channels=o.shape[1], kernels=len(w))
+    at = _geometry(len(w), o.shape[1:], w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels=o.shape[1])
     require_shape("w", w, "K", o.shape[1] // at.groups, "k1", "k2")
     if b is not None:
         b = checked("b", b, "(K,)", ("o", o))
         require_shape("b", b, len(w))
-    return engine.conv_forward(o, w, b, padding_value=_value(padding_value), **at.options)
+    return engine.conv_forward(o, w, b, at.description(padding_value))
 
 
 def weight_gradient(
@@ -105,13 +105,12 @@ def weight_gradient(
     o = checked("o", o, "(N, C, H, W)")
     delta = checked("delta", delta, "(N, K, Ho, Wo)", ("o", o))
     size = pair("kernel_size", kernel_size)
-    at = _geometry(o.shape[1:], size, stride, padding, dilation, groups, flip_kernel)
-    at.require_groups(channels=o.shape[1], kernels=delta.shape[1])
-    check_values("weights", (delta.shape[1], o.shape[1] // at.groups, *size))
+    kernels = delta.shape[1]
+    at = _geometry(kernels, o.shape[1:], size, stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels=o.shape[1])
+    check_values("weights", (kernels, o.shape[1] // at.groups, *size))
     require_shape("delta", delta, len(o), "K", *at.output_size)
-    return engine.conv_weight_gradient(
-        o, delta, kernel_size=size, padding_value=_value(padding_value), **at.options
-    )
+    return engine.conv_weight_gradient(o, delta, at.description(padding_value))
 
 
 def bias_gradient(delta: Array) -> Array:
@@ -149,15 +148,18 @@ def input_delta(
     w = checked("w", w, "(K, C / groups, k1, k2)", ("delta", delta))
     size = pair("input_size", input_size)
     channels = w.shape[1] * positive_integer("groups", groups)
-    at = _geometry((channels, *size), w.shape[2:], stride, padding, dilation, groups, flip_kernel)
-    at.require_groups(channels, kernels=len(w))
+    shape = (channels, *size)
+    at = _geometry(len(w), shape, w.shape[2:], stride, padding, dilation, groups, flip_kernel)
+    at.require_groups(channels)
     require_shape("delta", delta, "N", len(w), *at.output_size)
-    return engine.conv_input_delta(delta, w, input_size=size, **at.options)
+    return engine.conv_input_delta(delta, w, size, at.description())
 
 
 class _Geometry(NamedTuple):
     """The checked and resolved options of a call."""
 
+    kernels: int
+    kernel_size: Pair
     stride: Pair
     padding: Sides
     dilation: Pair
@@ -165,20 +167,22 @@ class _Geometry(NamedTuple):
     flip_kernel: bool
     output_size: Pair
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The engine's keywords."""
-        return {name: value for name, value in self._asdict().items() if name != "output_size"}
+    def description(self, padding_value: object = 0.0) -> str:
+        """Return the convolution as the engine is told of it."""
+        rule = "be a finite number"
+        value = number("padding_value", padding_value, rule, -sys.float_info.max)
+        return description("conv", **self._asdict(), padding_value=value)
 
-    def require_groups(self, channels: int, kernels: int) -> None:
-        """Raise InvalidInput unless the groups divide both."""
+    def require_groups(self, channels: int) -> None:
+        """Raise InvalidInput unless the groups divide channels and kernels."""
         if channels % self.groups:
             raise invalid("groups", f"divide the {channels} input channels", self.groups)
-        if kernels % self.groups:
-            raise invalid("groups", f"divide the {kernels} kernels", self.groups)
+        if self.kernels % self.groups:
+            raise invalid("groups", f"divide the {self.kernels} kernels", self.groups)
 
 
 def _geometry(
+    kernels: int,
     input_shape: tuple[int, ...],
     kernel_size: tuple[int, ...],
     stride: object,
@@ -192,6 +196,8 @@ def _geometry(
     steps, spread = pair("stride", stride), pair("dilation", dilation)
     sides = resolve_padding(padding, size, window, steps, spread)
     return _Geometry(
+        kernels,
+        window,
         steps,
         sides,
         spread,
@@ -199,8 +205,3 @@ def _geometry(
         flag("flip_kernel", flip_kernel),
         output_size(size, window, steps, sides, spread, channels),
     )
-
-
-def _value(padding_value: object) -> float:
-    rule = "be a finite number"
-    return number("padding_value", padding_value, rule, -sys.float_info.max)

@@ -19,12 +19,12 @@ sums themselves see `convprop.equations`.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from convprop._native import engine
+from convprop._native import description, engine
 from convprop.described import flag
 from convprop.errors import invalid
 from convprop.geometry import Padding, Pair, PoolSize, output_size, pool_padding, pool_window
@@ -55,8 +55,8 @@ def forward(
         The winning unit's index i W + j in its map; None for the other kinds.
     """
     o = checked("o", o, "(N, C, H, W)")
-    options, _ = _options(o, kind, size, stride, padding, count_padding)
-    return engine.pool_forward(o, kind, **options)
+    described, _ = _described(o, kind, size, stride, padding, count_padding)
+    return engine.pool_forward(o, described)
 
 
 def input_delta(
@@ -85,24 +85,26 @@ def input_delta(
     """
     delta = checked("delta", delta, "(N, C, Ho, Wo)")
     o = checked("o", o, "(N, C, H, W)", ("delta", delta))
-    options, outputs = _options(o, kind, size, stride, padding, count_padding)
+    described, outputs = _described(o, kind, size, stride, padding, count_padding)
     require_shape("delta", delta, *o.shape[:2], *outputs)
-    return engine.pool_input_delta(delta, o, kind, **options)
+    return engine.pool_input_delta(delta, o, described)
 
 
-def _options(
+def _described(
     o: Array, kind: object, size: object, stride: object, padding: object, count_padding: object
-) -> tuple[dict[str, Any], Pair]:
-    """Return the engine's keywords and (Ho, Wo)."""
+) -> tuple[str, Pair]:
+    """Return the pooling as the engine is told of it, and (Ho, Wo)."""
     if kind not in KINDS:
         raise invalid("kind", "be 'max', 'average' or 'l2'", repr(kind))
     input_size = o.shape[2], o.shape[3]
     window, steps = pool_window(size, stride, input_size)
     sides = pool_padding(padding, input_size, window, steps)
-    options = {
-        "size": window,
-        "stride": steps,
-        "padding": sides,
-        "count_padding": flag("count_padding", count_padding),
-    }
-    return options, output_size(input_size, window, steps, sides, channels=o.shape[1])
+    described = description(
+        "pool",
+        pool=kind,
+        size=window,
+        stride=steps,
+        padding=sides,
+        count_padding=flag("count_padding", count_padding),
+    )
+    return described, output_size(input_size, window, steps, sides, channels=o.shape[1])

@@ -11,8 +11,8 @@
 
 #include <algorithm>
 
-#include "geometry.h"
-#include "lanes.h"
+#include "maps/geometry.h"
+#include "machine/lanes.h"
 
 namespace convprop {
 

@@ -1,7 +1,7 @@
 // One step down the gradient, parameter by parameter; the formulas are those of PyTorch.
 #pragma once
 
-#include "lanes.h"
+#include "machine/lanes.h"
 
 namespace convprop {
 

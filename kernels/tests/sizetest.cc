@@ -4,10 +4,11 @@
 #include <climits>
 #include <cstdio>
 #include <new>
+#include <sstream>
 #include <stdexcept>
 
-#include "augment.h"
-#include "plan.h"
+#include "ops/augment.h"
+#include "plan/plan.h"
 
 namespace {
 
@@ -32,47 +33,48 @@ struct Draw {
   }
 };
 
-LayerSpec conv_or_pool(Draw& draw, const Shape& in) {
-  LayerSpec spec;
-  spec.kind = draw.below(3) ? LayerKind::conv : LayerKind::pool;
-  spec.kernels = draw.size(1, 5);
-  spec.pooling = Pooling(draw.below(3));
-  spec.count_padding = draw.below(2);
-  spec.flip = draw.below(2), spec.bias = draw.below(2);
-  spec.groups = draw.below(4) ? 1 : in.C;
-  if (spec.groups > 1) spec.kernels = int(std::min(ptrdiff_t(INT_MAX), ptrdiff_t(in.C) * (1 + draw.below(2))));
+std::string conv_or_pool(Draw& draw, const Shape& in) {
+  const bool conv = draw.below(3), winograd = conv && !draw.below(6);
+  int size[2], stride[2], dilation[2], before[2], after[2];
   for (int axis = 0; axis < 2; axis++) {
-    Window& window = spec.window;
-    window.size[axis] = draw.size(1, 4), window.stride[axis] = draw.size(1, 3), window.before[axis] = draw.size(0, 2);
-    window.dilation[axis] = spec.kind == LayerKind::conv ? draw.size(1, 2) : 1;
+    size[axis] = draw.size(1, 4), stride[axis] = draw.size(1, 3), before[axis] = draw.size(0, 2), dilation[axis] = draw.size(1, 2);
+    if (winograd) size[axis] = 3, stride[axis] = dilation[axis] = 1;
     // What "same" gives: as many as the window reaches.
-    window.after[axis] = draw.below(3) ? draw.size(0, 2) : int(std::min(ptrdiff_t(INT_MAX), window.reach(axis) / 2));
-    if (!draw.below(3)) window.before[axis] = window.after[axis];
+    const ptrdiff_t reach = (ptrdiff_t(size[axis]) - 1) * (conv ? dilation[axis] : 1) + 1;
+    after[axis] = draw.below(3) ? draw.size(0, 2) : int(std::min(ptrdiff_t(INT_MAX), reach / 2));
+    if (!draw.below(3)) before[axis] = after[axis];
   }
-  spec.winograd = spec.kind == LayerKind::conv && !draw.below(6);
-  if (spec.winograd) {
-    spec.groups = 1;
-    for (int axis = 0; axis < 2; axis++) spec.window.size[axis] = 3, spec.window.stride[axis] = spec.window.dilation[axis] = 1;
+  const auto pair = [](const int (&of)[2]) { return std::to_string(of[0]) + "," + std::to_string(of[1]); };
+  std::ostringstream text;
+  text << (conv ? "conv kernel_size=" : "pool size=") << pair(size) << " stride=" << pair(stride) << " padding=" << before[0] << ","
+       << after[0] << "," << before[1] << "," << after[1];
+  if (!conv) {
+    constexpr const char* kinds[] = {"max", "average", "l2"};
+    text << " pool=" << kinds[draw.below(3)] << " count_padding=" << draw.below(2);
+  } else {
+    const int groups = winograd || draw.below(4) ? 1 : in.C;
+    const ptrdiff_t kernels = groups > 1 ? std::min(ptrdiff_t(INT_MAX), ptrdiff_t(in.C) * (1 + draw.below(2))) : draw.size(1, 5);
+    text << " dilation=" << pair(dilation) << " kernels=" << kernels << " groups=" << groups << " flip_kernel=" << draw.below(2)
+         << " bias=" << draw.below(2) << " padding_value=0 algorithm=" << (winograd ? "winograd" : "direct");
   }
-  return spec;
+  return text.str();
 }
 
 template <class T>
 bool compute(Draw& draw) {
   const Shape input{draw.size(1, 3), draw.size(1, 9), draw.size(1, 9)};
-  std::vector<LayerSpec> layers{conv_or_pool(draw, input)};
-  LayerSpec activation, dense;
-  activation.kind = LayerKind::activation, activation.activation = Activation::tanh;
-  dense.kind = LayerKind::dense, dense.kernels = draw.size(1, 3);
-  if (draw.below(2)) layers.push_back(activation);
-  layers.push_back(dense);
+  std::vector<std::string> layers{conv_or_pool(draw, input)};
+  const int units = draw.size(1, 3);
+  if (draw.below(2)) layers.push_back("activation activation=tanh");
+  layers.push_back("dense bias=1 units=" + std::to_string(units));
+  for (size_t l = 0; l < layers.size(); l++) layers[l] += " reads=" + std::to_string(l);
   const int batch = draw.size(1, 40), threads = 1 + draw.below(3);
   const Mode mode = Mode(draw.below(3));
   const auto plan_of = [&](bool measured_alone) {
     return std::make_unique<Plan<T>>(input, layers, LossSpec{Loss::squared_error, 0}, true, batch, mode, threads, measured_alone);
   };
   const auto measured = plan_of(true);
-  ptrdiff_t numbers = ptrdiff_t(batch) * (ptrdiff_t(input.C) * input.H * input.W + dense.kernels);
+  ptrdiff_t numbers = ptrdiff_t(batch) * (ptrdiff_t(input.C) * input.H * input.W + units);
   for (const auto& shape : measured->parameter_shapes()) {
     ptrdiff_t size = 1;
     for (ptrdiff_t s : shape) size *= s;
@@ -93,7 +95,7 @@ bool compute(Draw& draw) {
   plan->bind(p);
   plan->bind_optimizer(Optimizer{}, s);
   const std::vector<uint8_t> pixels(size_t(batch) * input.C * input.H * input.W, 100);
-  const std::vector<T> offset(input.C, T(127)), scale(input.C, T(1.0 / 127)), targets(size_t(batch) * dense.kernels, T(0.5));
+  const std::vector<T> offset(input.C, T(127)), scale(input.C, T(1.0 / 127)), targets(size_t(batch) * units, T(0.5));
   const Images<T> images{pixels.data(), nullptr, nullptr, batch, offset.data(), scale.data()};
   std::vector<T> out(targets.size());
   if (mode == Mode::predict) plan->predict(images, out.data());

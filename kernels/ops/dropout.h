@@ -1,52 +1,10 @@
-// Random numbers that are a function of their place: Philox4x32-10 of Salmon, Moraes, Dror
-// and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (2011). No state, so neither
-// threads nor restarts show.
+// Dropout: numbers of a map left out at random, in training alone.
 #pragma once
 
-#include <array>
-#include <cstdint>
-
-#include "layout.h"
+#include "machine/random.h"
+#include "ops/operands.h"
 
 namespace convprop {
-
-// Four 32-bit words for each of sixteen counters that differ in words 0 and 1 only.
-struct RandomLanes {
-  uint32_t word[4][LANES];
-};
-
-// Not inlined: by itself it is vectorised everywhere.
-__attribute__((noinline)) inline void philox(RandomLanes& counter, uint64_t key) {
-  uint32_t key0 = uint32_t(key), key1 = uint32_t(key >> 32);
-  for (int round = 0; round < 10; round++, key0 += 0x9E3779B9u, key1 += 0xBB67AE85u)
-    for (int l = 0; l < LANES; l++) {
-      const uint64_t a = uint64_t(0xD2511F53u) * counter.word[0][l], b = uint64_t(0xCD9E8D57u) * counter.word[2][l];
-      const uint32_t x = counter.word[1][l], y = counter.word[3][l];
-      counter.word[0][l] = uint32_t(b >> 32) ^ x ^ key0;
-      counter.word[1][l] = uint32_t(b);
-      counter.word[2][l] = uint32_t(a >> 32) ^ y ^ key1;
-      counter.word[3][l] = uint32_t(a);
-    }
-}
-
-// The first `count` 64-bit numbers of a stream.
-inline void random_bits(uint64_t seed, uint64_t stream, uint64_t* out, uint64_t count) {
-  for (uint64_t first = 0; first < count; first += 2 * LANES) {
-    RandomLanes r;
-    for (int l = 0; l < LANES; l++) {
-      const uint64_t pair = first / 2 + l;
-      r.word[0][l] = uint32_t(pair);
-      r.word[1][l] = uint32_t(pair >> 32);
-      r.word[2][l] = uint32_t(stream);
-      r.word[3][l] = uint32_t(stream >> 32);
-    }
-    philox(r, seed);
-    for (uint64_t n = first; n < count && n < first + 2 * LANES; n++) {
-      const uint64_t l = (n - first) / 2, low = 2 * (n % 2);
-      out[n] = r.word[low][l] | uint64_t(r.word[low + 1][l]) << 32;
-    }
-  }
-}
 
 // Dropout of Srivastava et al. (2014), with the scaling by 1 / (1 - rate) at training time.
 // A unit's fate is a function of the seed, the step, the layer, its image's place in the
@@ -99,6 +57,36 @@ struct DropoutLayer {
     return r;
   }
   uint32_t threshold() const { return uint32_t(rate * 4294967296.0); }
+};
+
+template <class T>
+struct DropoutOp {
+  static constexpr bool POINTWISE = true;
+  DropoutLayer<T> layer;
+  Mode mode;
+
+  static bool takes(const Description& description, const Way&) { return description.kind() == "dropout"; }
+  DropoutOp(const Description& description, const Shape&, const Way& way) : layer{description.number("rate")}, mode(way.mode) {
+    if (!(layer.rate >= 0 && layer.rate < 1)) description.refuse("rate must lie in [0, 1)");
+  }
+
+  bool passes_on() const { return mode == Mode::predict; }
+  void forward(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.in(), v.out(), blocks, at); }
+  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.delta(), v.delta_in(), blocks, at); }
+  void forward_image(const Operands<T>& v, int n, Range, const Place& at) const {
+    if (at.step->images > 1 || at.part == 0) now(at).forward_image(v.in(), v.out(), n, at.step->seed, at.step->number, v.layer);
+  }
+  void input_delta_image(const Operands<T>& v, int n, const Place& at) const {
+    now(at).forward_image(v.delta(), v.delta_in(), n, at.step->seed, at.step->number, v.layer);
+  }
+
+ private:
+  // Step 0 is no training step: nothing is dropped in it.
+  DropoutLayer<T> now(const Place& at) const { return at.step->number ? layer : DropoutLayer<T>{0}; }
+  void drop(const Operands<T>& v, const Maps<T>& from, const Maps<T>& to, Range blocks, const Place& at) const {
+    for (int b = blocks.begin; b < blocks.end; b++)
+      now(at).forward(from, to, b, at.share_of(v.gives.shape.C), at.step->seed, at.step->number, v.layer);
+  }
 };
 
 }  // namespace convprop

@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "plan.h"
+#include "plan/plan.h"
 
 namespace {
 
@@ -60,20 +60,22 @@ void count(const char* what, const char* type, int batch, int threads, const Run
               threads, first, later);
 }
 
-LayerSpec layer(LayerKind kind, int kernels = 0) {
-  LayerSpec spec;
-  spec.kind = kind, spec.kernels = kernels, spec.rate = 0.25, spec.activation = Activation::relu;
-  if (kind == LayerKind::conv) spec.window = {{3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
-  else spec.window = {{2, 2}, {2, 2}, {1, 1}, {0, 0}, {0, 0}};
-  return spec;
-}
+constexpr const char* CONV = "conv kernel_size=3,3 stride=1,1 padding=1,1,1,1 dilation=1,1 padding_value=0 groups=1 bias=1 flip_kernel=0 ";
 
 template <class T>
 void test(const char* type, int batch, int threads) {
-  using enum LayerKind;
-  std::vector<LayerSpec> layers{layer(conv, 5), layer(activation), layer(pool),    layer(conv, 7),  layer(activation), layer(pool),
-                                layer(dropout), layer(flatten),    layer(dense, 9), layer(activation), layer(dense, 3)};
-  layers[3].winograd = true;
+  std::vector<std::string> layers{std::string(CONV) + "kernels=5 algorithm=direct",
+                                  "activation activation=relu",
+                                  "pool pool=max size=2,2 stride=2,2 padding=0,0,0,0 count_padding=1",
+                                  std::string(CONV) + "kernels=7 algorithm=winograd",
+                                  "activation activation=relu",
+                                  "pool pool=max size=2,2 stride=2,2 padding=0,0,0,0 count_padding=1",
+                                  "dropout rate=0.25",
+                                  "flatten",
+                                  "dense units=9 bias=1",
+                                  "activation activation=relu",
+                                  "dense units=3 bias=1"};
+  for (size_t l = 0; l < layers.size(); l++) layers[l] += " reads=" + std::to_string(l);
   const Shape input{2, 12, 12};
   Plan<T> training(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
   Plan<T> predicting(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::predict, threads);

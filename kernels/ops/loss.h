@@ -1,8 +1,8 @@
 // The loss layer: E of each image and delta = ∂E/∂y at the outputs y.
 #pragma once
 
-#include "lane_math.h"
-#include "layout.h"
+#include "machine/lane_math.h"
+#include "maps/layout.h"
 
 namespace convprop {
 

@@ -8,7 +8,7 @@
 
 #include <limits>
 
-#include "lanes.h"
+#include "machine/lanes.h"
 
 namespace convprop {
 

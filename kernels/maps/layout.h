@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "geometry.h"
-#include "lanes.h"
-#include "memory.h"
+#include "maps/geometry.h"
+#include "machine/lanes.h"
+#include "machine/memory.h"
 
 namespace convprop {
 

@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "plan.h"
+#include "plan/plan.h"
 
 namespace {
 
@@ -32,11 +32,10 @@ struct Network {
   const std::vector<int32_t> labels = std::vector<int32_t>(BATCH, 1);
   const float offset = 127, scale = 1.0f / 127;
 
-  static std::vector<LayerSpec> layers() {
-    std::vector<LayerSpec> specs(2);
-    specs[0].kind = LayerKind::conv, specs[0].kernels = 5, specs[0].window.size[0] = specs[0].window.size[1] = 3;
-    specs[1].kind = LayerKind::dense, specs[1].kernels = OUTPUTS;
-    return specs;
+  static std::vector<std::string> layers() {
+    return {"conv reads=0 kernels=5 kernel_size=3,3 stride=1,1 padding=0,0,0,0 dilation=1,1 padding_value=0 groups=1 bias=1 "
+            "flip_kernel=0 algorithm=direct",
+            "dense reads=1 units=" + std::to_string(OUTPUTS) + " bias=1"};
   }
 
   explicit Network(int count)

@@ -5,8 +5,8 @@
 #include <chrono>
 #include <vector>
 
-#include "lanes.h"
-#include "threads.h"
+#include "machine/lanes.h"
+#include "machine/threads.h"
 
 namespace convprop {
 

@@ -15,8 +15,9 @@
 #include <cmath>
 #include <vector>
 
-#include "lane_math.h"
-#include "random.h"
+#include "machine/lane_math.h"
+#include "machine/random.h"
+#include "maps/layout.h"
 
 namespace convprop {
 

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "lanes.h"
+#include "machine/lanes.h"
 
 namespace convprop {
 

@@ -21,7 +21,7 @@
 // images. Blocks follow one another, and groups are added by a tree as in conv.h.
 #pragma once
 
-#include "image_conv.h"
+#include "ops/image_conv.h"
 
 namespace convprop {
 
@@ -96,7 +96,7 @@ struct Winograd {
       for (int k = kernels.begin; k < kernels.end; k++) {
         const Lanes<T> bias = b ? b[k] : T(0);
         activation.known([&](const auto& f) {
-          transform_back(m, k, tiling, strip, [&](int i, int j, const Lanes<T>& y) { f().forward(y + bias).store(x.at(block, k, i, j)); });
+          transform_back(m, k, tiling, strip, [&](int i, int j, const Lanes<T>& y) { f.forward(y + bias).store(x.at(block, k, i, j)); });
         });
       }
     }
@@ -114,8 +114,9 @@ struct Winograd {
       for (int c = channels.begin; c < channels.end; c++)
         activation.known([&](const auto& f) {
           transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
-            const bool alone = f().kind == Activation::identity;
-            (alone ? y : y * f().derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(delta_in.at(block, c, i, j));
+            T* to = delta_in.at(block, c, i, j);
+            if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
+            else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
           });
         });
     }
@@ -210,17 +211,19 @@ struct Winograd {
         multiply(v, u, false, m, strip.tiles, kernels);
         for (int k = kernels.begin; k < kernels.end; k++) {
           const Lanes<T> bias = b ? b[k] : T(0);
-          for (int t = 0; t < strip.tiles; t++) {
-            Lanes<T> y[2][2];
-            transform_products(m.of(0) + (ptrdiff_t(k) * strip.tiles + t) * LANES, m.apart(), y);
-            for (int i = 0; i < 2 && 2 * (first + t) + i < layer.Ho; i++) {
-              Lanes<T> even = activation.forward(y[i][0] + bias), odd = activation.forward(y[i][1] + bias);
-              interleave(even, odd, std::make_integer_sequence<int, Lanes<T>::WIDTH>());
-              T* to = x.at(n, k, 2 * (first + t) + i, left);
-              even.store(to);
-              if (left + LANES < layer.Wo) odd.store(to + LANES);
+          activation.known([&](const auto& f) {
+            for (int t = 0; t < strip.tiles; t++) {
+              Lanes<T> y[2][2];
+              transform_products(m.of(0) + (ptrdiff_t(k) * strip.tiles + t) * LANES, m.apart(), y);
+              for (int i = 0; i < 2 && 2 * (first + t) + i < layer.Ho; i++) {
+                Lanes<T> even = f.forward(y[i][0] + bias), odd = f.forward(y[i][1] + bias);
+                interleave(even, odd, std::make_integer_sequence<int, Lanes<T>::WIDTH>());
+                T* to = x.at(n, k, 2 * (first + t) + i, left);
+                even.store(to);
+                if (left + LANES < layer.Wo) odd.store(to + LANES);
+              }
             }
-          }
+          });
         }
       }
   }
@@ -374,6 +377,64 @@ struct Winograd {
         }
       }
     });
+  }
+};
+
+// A convolution that was asked for by this algorithm.
+template <class T>
+struct WinogradOp : BlockConvolutionOp<T> {
+  static constexpr bool GAINS_BY_IMAGE = true;
+  using Base = BlockConvolutionOp<T>;
+  using Base::layer, Base::dw, Base::db;
+  T *transformed = nullptr, *weight_sum = nullptr;  // its weights, and their gradient; dw is of the transformed tiles
+
+  static bool takes(const Description& description, const Way& way) {
+    return description.kind() == "conv" && description.word("algorithm") == "winograd" && (!way.by_image || way.mode == Mode::predict);
+  }
+  WinogradOp(const Description& description, const Shape& in, const Way&) : Base(description, in) {
+    if (!Winograd<T>::supports(layer)) description.refuse("Winograd's algorithm is for windows of 3 by 3 without stride, dilation and groups");
+  }
+
+  ptrdiff_t scratch(Mode) const { return Winograd<T>{layer}.room(); }
+  void place(const Memory& memory, bool delta_is_given) {
+    const Winograd<T> winograd{layer};
+    transformed = memory.take<T>(winograd.transformed_size());
+    if (!memory.trains()) return;
+    this->place_delta(memory, delta_is_given);
+    dw = memory.sums<T>(winograd.gradient_size());
+    if (this->bias) db = memory.sums<T>(layer.K);
+    weight_sum = memory.take<T>(layer.weights());
+  }
+  T* gradient(int parameter) const { return parameter == 0 ? weight_sum : db[0]; }
+
+  void prepare(const Operands<T>& v, int thread, int threads) const {
+    Winograd<T>{layer}.transform_weights(v.parameters[0], transformed, share(layer.K, thread, threads));
+  }
+  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+    for (int block = blocks.begin; block < blocks.end; block++)
+      Winograd<T>{layer}.forward(v.in(), transformed, this->b(v), v.out(), block, at.share_of(layer.K), this->activation, v.scratch);
+  }
+  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const {
+    Winograd<T>{layer}.forward_image(v.in(), transformed, this->b(v), v.out(), n, maps, this->activation, v.scratch);
+  }
+  // Sixteen kernels go together.
+  void weight_gradient(const Operands<T>& v, Range blocks, const Place& at) const {
+    const Winograd<T> winograd{layer};
+    this->add_to_bias(this->x_delta(v), at, blocks.begin, at.share_of(layer.K));
+    const Range vectors = at.share_of(int(winograd.kernel_lanes() / LANES));
+    winograd.weight_gradient(v.in(), this->x_delta(v), dw[at.group], at.first_of_group, blocks.begin, vectors, v.scratch);
+  }
+  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    Winograd<T>{layer}.input_delta(this->x_delta(v), transformed, v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(), v.scratch);
+  }
+  Range gather(int parameter, const Step& step, int thread, int threads) const {
+    if (parameter == 1) return this->gather_bias(step.groups, thread, threads);
+    const Winograd<T> winograd{layer};
+    const Range kernels = share(layer.K, thread, threads);
+    winograd.add_groups(dw.data(), step.groups, kernels);
+    winograd.gradient(dw[0], weight_sum, kernels);
+    const int each = int(layer.weights() / layer.K);
+    return {kernels.begin * each, kernels.end * each};
   }
 };
 

@@ -10,8 +10,8 @@
 #include <map>
 #include <sstream>
 
-#include "augment.h"
-#include "plan.h"
+#include "ops/augment.h"
+#include "plan/plan.h"
 
 using namespace convprop;
 
@@ -120,12 +120,11 @@ std::vector<double> values(size_t count, uint64_t stream) {
   return v;
 }
 
-void read_window(std::istringstream& line, Window& w) {
-  line >> w.size[0] >> w.size[1] >> w.stride[0] >> w.stride[1] >> w.before[0] >> w.after[0] >> w.before[1] >> w.after[1];
-}
-
-Pooling pooling_named(const std::string& name) {
-  return name == "max" ? Pooling::max : name == "average" ? Pooling::average : Pooling::l2;
+// The next word of a line, or so many with commas between them: a property of a description.
+std::string words(std::istringstream& line, int count = 1) {
+  std::string all;
+  for (std::string word; count-- > 0 && line >> word;) all += (all.empty() ? "" : ",") + word;
+  return all;
 }
 
 template <class T>
@@ -167,13 +166,18 @@ void test_winograd(const ConvLayer<T>& layer, const std::string& name, const InL
 
 template <class T>
 void test_conv(std::istringstream& line, const std::string& name) {
-  int N, C, K, H, W, groups, flip, bias;
-  double value;
-  Window w;
-  line >> N >> C >> H >> W >> K;
-  read_window(line, w);
-  line >> value >> w.dilation[0] >> w.dilation[1] >> groups >> flip >> bias;
-  const ConvLayer<T> layer(C, H, W, K, w, groups, flip);
+  int N, C, H, W, bias;
+  line >> N >> C >> H >> W;
+  std::string text = "conv";
+  for (const auto& [property, count] : {std::pair{"kernels", 1}, {"kernel_size", 2}, {"stride", 2}, {"padding", 4}, {"padding_value", 1},
+                                        {"dilation", 2}, {"groups", 1}, {"flip_kernel", 1}})
+    text += std::string(" ") + property + "=" + words(line, count);
+  line >> bias;
+  const Description description(text);
+  const double value = description.number("padding_value");
+  const ConvLayer<T> layer(description, {C, H, W});
+  const int K = layer.K;
+  const Window& w = layer.window;
   const int Ho = layer.Ho, Wo = layer.Wo, Cg = layer.channels_each(), Kg = layer.kernels_each(), M = w.size[0], P = w.size[1];
   const auto o = values(size_t(N) * C * H * W, 1), weights = values(layer.weights(), 2), d = values(size_t(N) * K * Ho * Wo, 3);
   const auto b = values(K, 4);
@@ -220,33 +224,35 @@ void test_pool(std::istringstream& line, const std::string& name) {
   using Int = typename Lanes<T>::Int;
   int N, C, H, W, count;
   std::string kind;
-  Window w;
   line >> kind >> N >> C >> H >> W;
-  read_window(line, w);
+  std::string text = "pool pool=" + kind;
+  for (const auto& [property, count] : {std::pair{"size", 2}, {"stride", 2}, {"padding", 4}})
+    text += std::string(" ") + property + "=" + words(line, count);
   line >> count;
-  const PoolLayer<T> layer(pooling_named(kind), C, H, W, w, count);
+  const PoolLayer<T> layer(Description(text + " count_padding=" + std::to_string(count)), {C, H, W});
+  const Window& w = layer.window;
   const auto o = values(size_t(N) * C * H * W, 1), d = values(size_t(N) * C * layer.Ho * layer.Wo, 3);
   std::vector<double> x(d.size()), din(o.size());
   for (size_t map = 0; map < size_t(N) * C; map++)
     for (int i = 0; i < layer.Ho; i++)
       for (int j = 0; j < layer.Wo; j++) {
-        const auto r = layer.region(i, j);
         const size_t at = (map * layer.Ho + i) * layer.Wo + j;
-        const auto pixel = [&](int p, int q) { return map * H * W + size_t(p) * W + q; };
-        size_t winner = pixel(r.top, r.left);
-        double sum = 0, squares = 0;
-        for (int p = r.top; p < r.bottom; p++)
-          for (int q = r.left; q < r.right; q++) {
-            if (o[pixel(p, q)] > o[winner]) winner = pixel(p, q);
-            sum += o[pixel(p, q)], squares += o[pixel(p, q)] * o[pixel(p, q)];
+        std::vector<size_t> pixels;  // of the window, as far as they lie in the map
+        for (int m = 0; m < w.size[0]; m++)
+          for (int n = 0; n < w.size[1]; n++) {
+            const int p = i * w.stride[0] - w.before[0] + m, q = j * w.stride[1] - w.before[1] + n;
+            if (p >= 0 && p < H && q >= 0 && q < W) pixels.push_back(map * H * W + size_t(p) * W + q);
           }
-        const double share_each = 1.0 / (count ? w.size[0] * w.size[1] : r.pixels()), norm = std::sqrt(squares);
-        x[at] = layer.kind == Pooling::max ? o[winner] : layer.kind == Pooling::average ? sum * share_each : norm;
-        if (layer.kind == Pooling::max) din[winner] += d[at];
-        else
-          for (int p = r.top; p < r.bottom; p++)
-            for (int q = r.left; q < r.right; q++)
-              din[pixel(p, q)] += layer.kind == Pooling::average ? d[at] * share_each : norm > 0 ? d[at] * o[pixel(p, q)] / norm : 0;
+        size_t winner = pixels[0];
+        double sum = 0, squares = 0;
+        for (size_t pixel : pixels) {
+          if (o[pixel] > o[winner]) winner = pixel;
+          sum += o[pixel], squares += o[pixel] * o[pixel];
+        }
+        const double share_each = 1.0 / (count ? w.size[0] * w.size[1] : double(pixels.size())), norm = std::sqrt(squares);
+        x[at] = kind == "max" ? o[winner] : kind == "average" ? sum * share_each : norm;
+        for (size_t pixel : pixels)
+          din[pixel] += kind == "max" ? d[at] * (pixel == winner) : kind == "average" ? d[at] * share_each : norm > 0 ? d[at] * o[pixel] / norm : 0;
       }
   InLanes<T> input(N, {C, H, W}), output(N, {C, layer.Ho, layer.Wo}), delta(N, {C, layer.Ho, layer.Wo}), back(N, {C, H, W});
   InLanes<Int> winner(N, {C, layer.Ho, layer.Wo});
@@ -296,45 +302,39 @@ void test_dense(std::istringstream& line, const std::string& name) {
   report(name, "input_delta", back.array(), din);
 }
 
-Activation activation_named(const std::string& name) {
-  static const std::map<std::string, Activation> kinds{{"relu", Activation::relu},
-                                                       {"leaky_relu", Activation::leaky_relu},
-                                                       {"sigmoid", Activation::sigmoid},
-                                                       {"tanh", Activation::tanh},
-                                                       {"scaled_tanh", Activation::scaled_tanh},
-                                                       {"softplus", Activation::softplus}};
-  return kinds.at(name);
-}
+// f(x) and f'(x) in double precision.
+const std::map<std::string, std::pair<double, double> (*)(double)> exactly{
+    {"relu", [](double v) { return std::pair{v > 0 ? v : 0.0, v > 0 ? 1.0 : 0.0}; }},
+    {"leaky_relu", [](double v) { return std::pair{v > 0 ? v : 0.01 * v, v > 0 ? 1 : 0.01}; }},
+    {"sigmoid", [](double v) { return std::pair{1 / (1 + std::exp(-v)), 1 / (1 + std::exp(-v)) / (1 + std::exp(v))}; }},
+    {"tanh", [](double v) { return std::pair{std::tanh(v), 1 - std::tanh(v) * std::tanh(v)}; }},
+    {"scaled_tanh",
+     [](double v) {
+       const double t = std::tanh(v * 2 / 3);
+       return std::pair{1.7159 * t, 1.7159 * 2 / 3 * (1 - t * t)};
+     }},
+    {"softplus", [](double v) { return std::pair{std::log1p(std::exp(v)), 1 / (1 + std::exp(-v))}; }},
+};
 
 template <class T>
 void test_activation(std::istringstream& line, const std::string& name) {
   size_t count;
   line >> count;
-  const ActivationLayer<T> layer{activation_named(name), T(0.01)};
+  const ActivationLayer<T> layer(Description("activation activation=" + name + " slope=0.01"));
   const auto x = values(count, 1), d = values(count, 3);
   std::vector<T> o(count), back(count);
   std::vector<double> exact(count), slope(count);
   for (size_t i = 0; i < count; i++) {
-    const double v = 8 * x[i], exp = std::exp(v), inner = std::tanh(v * SCALED_TANH_SLOPE);
-    switch (layer.kind) {
-      case Activation::relu: exact[i] = v > 0 ? v : 0, slope[i] = v > 0; break;
-      case Activation::leaky_relu: exact[i] = v > 0 ? v : v * double(layer.slope), slope[i] = v > 0 ? 1 : double(layer.slope); break;
-      case Activation::sigmoid: exact[i] = exp / (1 + exp), slope[i] = exact[i] / (1 + exp); break;
-      case Activation::tanh: exact[i] = std::tanh(v), slope[i] = 1 - exact[i] * exact[i]; break;
-      case Activation::scaled_tanh:
-        exact[i] = SCALED_TANH_HEIGHT * inner, slope[i] = SCALED_TANH_HEIGHT * SCALED_TANH_SLOPE * (1 - inner * inner);
-        break;
-      case Activation::softplus: exact[i] = std::log1p(exp), slope[i] = exp / (1 + exp); break;
-      case Activation::identity: break;
-    }
+    const double v = 8 * x[i];
+    const auto [value, derivative] = exactly.at(name)(v);
+    exact[i] = value, slope[i] = derivative;
     slope[i] *= d[i];
   }
   for (size_t i = 0; i < count; i += LANES) {
     T lanes[LANES], delta[LANES];
     for (int l = 0; l < LANES; l++) lanes[l] = T(8 * x[i + l]), delta[l] = T(d[i + l]);
-    const Lanes<T> out = layer.forward(Lanes<T>::load(lanes));
-    out.store(&o[i]);
-    (Lanes<T>::load(delta) * layer.derivative(out)).store(&back[i]);
+    layer.forward(lanes, &o[i], 1);
+    layer.input_delta(delta, &o[i], &back[i], 1);
   }
   report(name, "forward", o, exact);
   report(name, "input_delta", back, slope);
@@ -374,7 +374,7 @@ struct Training {
   Shape input;
   Optimizer optimizer;
   double rate;
-  std::vector<LayerSpec> layers;
+  std::vector<std::string> layers;  // as descriptions
 
   explicit Training(std::istringstream& line) {
     std::string kind, word;
@@ -394,44 +394,37 @@ struct Training {
     while (line >> word);
   }
 
-  static LayerSpec layer(std::istringstream& line) {
-    LayerSpec spec;
-    std::string kind, name;
+  std::string layer(std::istringstream& line) const {
+    std::string kind;
     line >> kind;
+    std::string text = kind + " reads=" + std::to_string(layers.size());
+    const auto add = [&](const char* property, int count = 1) { text += std::string(" ") + property + "=" + words(line, count); };
     if (kind == "conv") {
-      spec.kind = LayerKind::conv;
-      line >> spec.kernels;
-      read_window(line, spec.window);
-      line >> name;
-      spec.winograd = name == "winograd";
+      add("kernels"), add("kernel_size", 2), add("stride", 2), add("padding", 4), add("algorithm");
+      text += " padding_value=0 dilation=1,1 groups=1 bias=1 flip_kernel=0";
     } else if (kind == "pool") {
-      spec.kind = LayerKind::pool;
-      line >> name;
-      spec.pooling = pooling_named(name);
-      read_window(line, spec.window);
+      add("pool"), add("size", 2), add("stride", 2), add("padding", 4);
+      text += " count_padding=1";
     } else if (kind == "dense") {
-      spec.kind = LayerKind::dense;
-      line >> spec.kernels;
-    } else if (kind == "activation") {
-      spec.kind = LayerKind::activation;
-      line >> name;
-      spec.activation = activation_named(name);
-    } else if (kind == "dropout") {
-      spec.kind = LayerKind::dropout;
-      line >> spec.rate;
+      add("units");
+      text += " bias=1";
+    } else if (kind != "flatten") {
+      add(kind == "dropout" ? "rate" : "activation");
     }
-    return spec;
+    return text;
   }
 
   std::vector<std::vector<T>> first_weights(const Plan<T>& plan) const {
     std::vector<std::vector<T>> parameters;
     const auto& shapes = plan.parameter_shapes();
+    std::vector<std::string> kinds;
+    for (const std::string& layer : layers) kinds.push_back(Description(layer).kind());
     for (size_t l = 0; l < layers.size(); l++) {
-      const auto weighted = [&](size_t at) { return layers[at].kind == LayerKind::conv || layers[at].kind == LayerKind::dense; };
+      const auto weighted = [&](size_t at) { return kinds[at] == "conv" || kinds[at] == "dense"; };
       if (!weighted(l)) continue;
       size_t next = l + 1;
-      while (next < layers.size() && !weighted(next) && layers[next].kind != LayerKind::activation) next++;
-      const bool he = next < layers.size() && !weighted(next) && layers[next].activation == Activation::relu;
+      while (next < layers.size() && !weighted(next) && kinds[next] != "activation") next++;
+      const bool he = next < layers.size() && !weighted(next) && Description(layers[next]).word("activation") == "relu";
       const auto& shape = shapes[parameters.size()];
       ptrdiff_t area = 1;
       for (size_t a = 2; a < shape.size(); a++) area *= shape[a];

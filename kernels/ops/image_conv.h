@@ -11,7 +11,7 @@
 // and clear_margins() the halo.
 #pragma once
 
-#include "conv.h"
+#include "ops/conv.h"
 
 namespace convprop {
 
@@ -40,8 +40,6 @@ template <class T>
 struct ImageConv {
   const ConvLayer<T>& layer;
 
-  static bool supports(const ConvLayer<T>& layer) { return layer.groups == 1 && layer.window.stride[0] == 1 && layer.window.stride[1] == 1; }
-
   // Numbers of by_kernel and of one image's part of the weight and bias gradients.
   ptrdiff_t kernel_lanes() const { return (layer.K + LANES - 1) / LANES * LANES; }
   ptrdiff_t by_kernel_size() const { return kernel_lanes() * layer.Ho * layer.Wo; }
@@ -67,7 +65,7 @@ struct ImageConv {
       columns.x_step = x.row;
       products(columns, kernels.end - kernels.begin, layer.Ho);
     }
-    if (activation.kind == Activation::identity) return;
+    if (activation.identity()) return;
     const ptrdiff_t pixels = (layer.Ho - 1) * x.row + layer.Wo;
     for (int k = kernels.begin; k < kernels.end; k++) activation.forward(x.at(n, k, 0, 0), x.at(n, k, 0, 0), (pixels + LANES - 1) / LANES);
   }
@@ -173,6 +171,54 @@ struct ImageConv {
     CONVPROP_TAPS(1) CONVPROP_TAPS(2) CONVPROP_TAPS(3) CONVPROP_TAPS(4) CONVPROP_TAPS(5) CONVPROP_TAPS(6)
     CONVPROP_TAPS(7) CONVPROP_TAPS(8) CONVPROP_TAPS(9) CONVPROP_TAPS(10) CONVPROP_TAPS(11) CONVPROP_TAPS(12)
 #undef CONVPROP_TAPS
+  }
+};
+
+// Takes the place of ConvOp where a batch goes image by image.
+template <class T>
+struct ImageConvOp : ConvolutionOp<T> {
+  static constexpr bool GAINS_BY_IMAGE = true;
+  using Base = ConvolutionOp<T>;
+  using Base::layer, Base::dw, Base::db;
+  std::vector<Maps<T>> own_delta;  // one image a thread
+  T* image_gradients = nullptr;
+
+  static bool takes(const Description& description, const Way& way) {
+    const auto stride = description.kind() == "conv" ? description.integers<2>("stride") : std::array<int, 2>{};
+    return description.kind() == "conv" && description.word("algorithm") == "direct" && way.by_image &&
+           description.integer("groups") == 1 && stride[0] == 1 && stride[1] == 1;
+  }
+  ImageConvOp(const Description& description, const Shape& in, const Way&) : Base(description, in) {}
+
+  ptrdiff_t scratch(Mode mode) const { return mode == Mode::train ? ImageConv<T>{layer}.by_kernel_size() : 0; }
+  void place(const Memory& memory, bool) {
+    if (!memory.trains()) return;
+    own_delta = memory.maps(memory.threads, Layout<T>{this->shape, whole_delta_halo(layer.window, layer.H, layer.W), 1, 1});
+    dw = memory.sums<T>(layer.weights());
+    if (this->bias) db = memory.sums<T>(layer.K);
+    image_gradients = memory.take<T>(room_for(memory.batch_size, ImageConv<T>{layer}.gradient_size()));
+  }
+  T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
+
+  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const {
+    ImageConv<T>{layer}.forward(v.in(), v.parameters[0], this->b(v), v.out(), n, maps, this->activation);
+  }
+  void weight_gradient_image(const Operands<T>& v, int n, const Place& at) const {
+    const ImageConv<T> images{layer};
+    const Maps<T>& delta = own_delta[at.thread];
+    this->activation.input_delta_image(v.delta(), v.out(), n, delta, 0);
+    clear_margins(delta, 0, {0, delta.C}, T(0));
+    images.weight_gradient(v.in(), delta, v.scratch, image_gradients + n * images.gradient_size(), n);
+  }
+  void input_delta_image(const Operands<T>& v, int n, const Place& at) const {
+    ImageConv<T>{layer}.input_delta(own_delta[at.thread], v.parameters[0], v.delta_in(), n);
+  }
+  void gather_images(int count, int thread, int threads) const {
+    const ImageConv<T> images{layer};
+    images.add_images(image_gradients, count, dw[0], this->bias ? db[0] : nullptr, share(images.taps() + 1, thread, threads));
+  }
+  Range gather(int parameter, const Step&, int thread, int threads) const {
+    return share(parameter == 0 ? int(layer.weights()) : layer.K, thread, threads);
   }
 };
 

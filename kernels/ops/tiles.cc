@@ -1,5 +1,5 @@
 // The register tiles: many small functions that take long to compile, in one place.
-#include "conv.h"
+#include "ops/conv.h"
 
 namespace convprop {
 

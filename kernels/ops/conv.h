@@ -11,10 +11,9 @@
 
 #include <numeric>
 
-#include "activation.h"
-#include "geometry.h"
-#include "layout.h"
-#include "products.h"
+#include "maps/products.h"
+#include "ops/activation.h"
+#include "ops/groups.h"
 
 namespace convprop {
 
@@ -36,6 +35,9 @@ struct ConvLayer {
     check_size("a convolution's output", {K, Ho, Wo});
     check_size("a convolution's weights", {K, channels_each(), window.size[0], window.size[1]});
   }
+  ConvLayer(const Description& description, const Shape& in)
+      : ConvLayer(in.C, in.H, in.W, description.integer("kernels"), dilated_window(description), description.integer("groups"),
+                  description.flag("flip_kernel")) {}
 
   int channels_each() const { return C / groups; }
   int kernels_each() const { return K / groups; }
@@ -69,7 +71,7 @@ struct ConvLayer {
         row.x_kernel = x.channel;
         row.x_step = LANES;
         products(row, k1 - k0, Wo);
-        if (activation.kind != Activation::identity)
+        if (!activation.identity())
           for (int k = k0; k < k1; k++) activation.forward(x.at(block, k, i, 0), x.at(block, k, i, 0), Wo);
       }
     }
@@ -124,7 +126,7 @@ struct ConvLayer {
       const Range own{std::max(channels.begin, g * channels_each()), std::min(channels.end, (g + 1) * channels_each())};
       for (int i = 0; i < H; i++) {
         input_delta_row(delta, w, delta_in, block, g, own, i);
-        if (activation.kind != Activation::identity)
+        if (!activation.identity())
           for (int c = own.begin; c < own.end; c++)
             activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
       }
@@ -145,6 +147,13 @@ struct ConvLayer {
   }
 
  private:
+  static Window dilated_window(const Description& description) {
+    Window window = window_of(description, "kernel_size");
+    const auto dilation = description.integers<2>("dilation");
+    window.dilation[0] = dilation[0], window.dilation[1] = dilation[1];
+    return window;
+  }
+
   // Row i of the input delta, for channels of one group.
   void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i) const {
     Phase rows = phase(0, i);
@@ -331,6 +340,108 @@ void ConvLayer<T>::add_lanes(const Lanes<T>* sums, int kernels, int taps, const 
   for (int k = 0; k < kernels; k++, dw += channels_each() * window_weights())
     for (int t = 0; t < taps; t++) dw[place[t]] += *total++;
 }
+
+// What the ops of all algorithms have in common.
+template <class T>
+struct ConvolutionOp {
+  ConvLayer<T> layer;
+  Shape shape;
+  T padding_value;
+  bool bias;
+  ActivationLayer<T> activation;  // in place, behind it
+  std::vector<T*> dw, db;         // a sum for each group
+
+  ConvolutionOp(const Description& description, const Shape& in)
+      : layer(description, in),
+        shape{layer.K, layer.Ho, layer.Wo},
+        padding_value(T(description.number("padding_value"))),
+        bias(description.flag("bias")) {}
+
+  Halo halo() const { return input_halo(layer.window); }
+  std::vector<std::vector<ptrdiff_t>> parameters() const {
+    std::vector<std::vector<ptrdiff_t>> shapes{{layer.K, layer.channels_each(), layer.window.size[0], layer.window.size[1]}};
+    if (bias) shapes.push_back({layer.K});
+    return shapes;
+  }
+  double multiply_adds() const { return double(layer.weights()) * layer.Ho * layer.Wo; }
+
+ protected:
+  const T* b(const Operands<T>& v) const { return bias ? v.parameters[1] : nullptr; }
+  void add_to_bias(const Maps<T>& delta, const Place& at, int block, Range kernels) const {
+    if (!bias) return;
+    if (at.first_of_group) std::fill(db[at.group] + kernels.begin, db[at.group] + kernels.end, T(0));
+    layer.bias_gradient(delta, db[at.group], block, kernels);
+  }
+  Range gather_bias(int groups, int thread, int threads) const {
+    const Range kernels = share(layer.K, thread, threads);
+    add_groups(db, groups, kernels);
+    return kernels;
+  }
+};
+
+// A convolution whose deltas lie in maps with a halo: its own, unless those that read what it gives
+// write them there behind its activation.
+template <class T>
+struct BlockConvolutionOp : ConvolutionOp<T> {
+  static constexpr bool BY_BLOCK = true;
+  std::vector<Maps<T>> own_delta;  // one block a unit
+
+  using ConvolutionOp<T>::ConvolutionOp;
+
+  bool writes_through() const { return true; }
+  Halo own_delta_halo() const { return delta_halo(this->layer.window, this->layer.W); }
+  void place_delta(const Memory& memory, bool given) {
+    own_delta.clear();
+    if (!given) own_delta = memory.maps(memory.units, Layout<T>{this->shape, own_delta_halo(), 1});
+    for (Maps<T>& maps : own_delta) maps.block = 0;
+  }
+  Maps<T> x_delta(const Operands<T>& v) const { return own_delta.empty() ? v.delta() : own_delta[v.at.unit]; }
+  void make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    for (int block = blocks.begin; block < blocks.end && !own_delta.empty(); block++)
+      this->activation.input_delta(v.delta(), v.out(), x_delta(v), block, at.share_of(this->layer.K));
+  }
+};
+
+template <class T>
+struct ConvOp : BlockConvolutionOp<T> {
+  using Base = BlockConvolutionOp<T>;
+  using Base::layer, Base::dw, Base::db;
+
+  static bool takes(const Description& description, const Way& way) {
+    return description.kind() == "conv" && description.word("algorithm") == "direct" && !way.by_image;
+  }
+  ConvOp(const Description& description, const Shape& in, const Way&) : Base(description, in) {}
+
+  void place(const Memory& memory, bool delta_is_given) {
+    if (!memory.trains()) return;
+    this->place_delta(memory, delta_is_given);
+    dw = memory.sums<T>(layer.weights());
+    if (this->bias) db = memory.sums<T>(layer.K);
+  }
+  T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
+
+  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+    for (int block = blocks.begin; block < blocks.end; block++)
+      layer.forward(v.in(), v.parameters[0], this->b(v), v.out(), block, at.share_of(layer.K), this->activation);
+  }
+  void weight_gradient(const Operands<T>& v, Range blocks, const Place& at) const {
+    const Range kernels = at.share_of(layer.K);
+    const ptrdiff_t each = layer.weights() / layer.K;
+    T* sum = dw[at.group];
+    if (at.first_of_group) std::fill(sum + kernels.begin * each, sum + kernels.end * each, T(0));
+    this->add_to_bias(this->x_delta(v), at, blocks.begin, kernels);
+    layer.weight_gradient(v.in(), this->x_delta(v), sum, blocks.begin, kernels);
+  }
+  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    layer.input_delta(this->x_delta(v), v.parameters[0], v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in());
+  }
+  Range gather(int parameter, const Step& step, int thread, int threads) const {
+    if (parameter == 1) return this->gather_bias(step.groups, thread, threads);
+    const Range weights = share(int(layer.weights()), thread, threads);
+    add_groups(dw, step.groups, weights);
+    return weights;
+  }
+};
 
 // Compiled once, in tiles.cc.
 extern template void ConvLayer<float>::weight_gradient(const Maps<float>&, const Maps<float>&, float*, int, Range) const;

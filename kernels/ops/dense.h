@@ -6,10 +6,8 @@
 // turns each block round, and the sum is one chain over the images in the order of the batch.
 #pragma once
 
-#include "activation.h"
-#include "geometry.h"
-#include "layout.h"
-#include "products.h"
+#include "maps/products.h"
+#include "ops/activation.h"
 
 namespace convprop {
 
@@ -42,7 +40,7 @@ struct DenseLayer {
     all.x_kernel = LANES;
     all.x_step = x.block;
     products(all, kernels.end - kernels.begin, blocks.end - blocks.begin);
-    if (activation.kind != Activation::identity)
+    if (!activation.identity())
       for (int block = blocks.begin; block < blocks.end; block++) {
         T* to = x.at(block, 0, 0, 0) + ptrdiff_t(kernels.begin) * LANES;
         activation.forward(to, to, kernels.end - kernels.begin);
@@ -101,6 +99,67 @@ struct DenseLayer {
       for (int n = 0; n < images; n++) sum += delta.data[n * delta.row + k];
       db[k] = sum;
     }
+  }
+};
+
+template <class T>
+struct DenseOp {
+  static constexpr bool TOGETHER = true;
+  DenseLayer<T> layer;
+  Shape shape;
+  bool bias;
+  ActivationLayer<T> activation;  // in place, behind it
+  Rows<T> o_rows{}, delta_rows{};
+  T *dw = nullptr, *db = nullptr;
+
+  static bool takes(const Description& description, const Way&) { return description.kind() == "dense"; }
+  DenseOp(const Description& description, const Shape& in, const Way&)
+      : layer{in.C * in.H * in.W, description.integer("units")}, shape{layer.K, 1, 1}, bias(description.flag("bias")) {
+    if (layer.K < 1) description.refuse("it needs a unit");
+    check_size("a dense layer's weights", {layer.K, layer.F});
+  }
+
+  std::vector<std::vector<ptrdiff_t>> parameters() const {
+    std::vector<std::vector<ptrdiff_t>> shapes{{layer.K, layer.F}};
+    if (bias) shapes.push_back({layer.K});
+    return shapes;
+  }
+  double multiply_adds() const { return double(layer.weights()); }
+  void place(const Memory& memory, bool) {
+    if (!memory.trains()) return;
+    const auto rows = [&](int features) {
+      const ptrdiff_t row = padded_to_lanes(features);
+      return Rows<T>{memory.take<T>(room_for(ptrdiff_t(memory.blocks) * LANES, row)), row};
+    };
+    o_rows = rows(layer.F), delta_rows = rows(layer.K);
+    dw = memory.take<T>(layer.weights());
+    if (bias) db = memory.take<T>(layer.K);
+  }
+  T* gradient(int parameter) const { return parameter == 0 ? dw : db; }
+
+  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+    layer.forward(v.in(), v.parameters[0], bias ? v.parameters[1] : nullptr, v.out(), blocks, at.share_of(layer.K), activation);
+  }
+  // What the weight gradient will be made of, when all images are there.
+  void make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
+    for (int b = blocks.begin; b < blocks.end; b++) {
+      activation.input_delta(v.delta(), v.out(), v.delta(), b, kernels);
+      layer.rows_of(v.delta(), b, delta_rows, kernels);
+      layer.rows_of(v.in(), b, o_rows, features);
+    }
+  }
+  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F));
+  }
+  Range gather(int parameter, const Step& step, int thread, int threads) const {
+    const Range kernels = share(layer.K, thread, threads);
+    if (parameter == 1) {
+      layer.bias_gradient(delta_rows, step.images, db, kernels);
+      return kernels;
+    }
+    layer.weight_gradient(o_rows, delta_rows, step.images, dw, kernels);
+    return {kernels.begin * layer.F, kernels.end * layer.F};
   }
 };
 

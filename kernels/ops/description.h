@@ -1,0 +1,97 @@
+// What an operation of a network is told of itself, in words and numbers on one line:
+//
+//   conv reads=0 kernels=6 kernel_size=5,5 stride=1,1 padding=2,2,2,2 ...
+//
+// its kind, then its properties. Python writes such lines, the self-test reads them from
+// check/bits.txt, and an operation takes its own apart.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace convprop {
+
+class Description {
+ public:
+  // std::invalid_argument, here and below, for what is no description, or lacks or misstates a property.
+  explicit Description(const std::string& line) {
+    std::istringstream words(line);
+    words >> kind_;
+    for (std::string word; words >> word;) {
+      const size_t equals = word.find('=');
+      require(equals != std::string::npos && equals > 0, word + " is no property");
+      properties_[word.substr(0, equals)] = word.substr(equals + 1);
+    }
+    require(!kind_.empty(), "its kind is missing");
+  }
+
+  const std::string& kind() const { return kind_; }
+
+  const std::string& word(const char* name) const {
+    const auto found = properties_.find(name);
+    require(found != properties_.end(), std::string("it lacks ") + name);
+    return found->second;
+  }
+
+  std::vector<int> integers(const char* name) const { return numbers<int>(name); }
+  template <size_t N>
+  std::array<int, N> integers(const char* name) const {
+    const std::vector<int> given = integers(name);
+    require(given.size() == N, std::string(name) + " must be " + std::to_string(N) + " integers");
+    std::array<int, N> values{};
+    std::copy(given.begin(), given.end(), values.begin());
+    return values;
+  }
+  int integer(const char* name) const { return integers<1>(name)[0]; }
+  bool flag(const char* name) const { return integer(name) != 0; }
+  double number(const char* name) const {
+    const std::vector<double> given = numbers<double>(name);
+    require(given.size() == 1, std::string(name) + " must be a number");
+    return given[0];
+  }
+
+  [[noreturn]] void refuse(const std::string& why) const { throw std::invalid_argument("a " + kind_ + ": " + why); }
+
+ private:
+  void require(bool holds, const std::string& rule) const {
+    if (!holds) refuse(rule);
+  }
+
+  template <class Number>
+  std::vector<Number> numbers(const char* name) const {
+    const std::string& text = word(name);
+    std::vector<Number> values;
+    const char *next = text.data(), *const end = next + text.size();
+    while (true) {
+      values.emplace_back();
+      const auto [behind, error] = std::from_chars(next, end, values.back());
+      require(error == std::errc() && (behind == end || *behind == ','), std::string(name) + " must be numbers, got " + text);
+      if (behind == end) return values;
+      next = behind + 1;
+    }
+  }
+
+  std::string kind_;
+  std::map<std::string, std::string> properties_;
+};
+
+// The alternative of a variant whose name the word of a property is; made of the description where
+// it has settings of its own.
+template <class Variant, size_t I = 0>
+Variant named(const Description& description, const char* property) {
+  if constexpr (I == std::variant_size_v<Variant>) {
+    description.refuse("there is no " + std::string(property) + " " + description.word(property));
+  } else {
+    using One = std::variant_alternative_t<I, Variant>;
+    if (description.word(property) != One::name) return named<Variant, I + 1>(description, property);
+    if constexpr (std::is_constructible_v<One, const Description&>) return One(description);
+    else return One{};
+  }
+}
+
+}  // namespace convprop

@@ -1,0 +1,79 @@
+// The operations of a network, and what a plan asks of each.
+//
+// An operation is a type that owns its computations, its memory and its algorithm. It is made of its
+// description, the shape that it reads, and the way in which the plan will run, for which `takes` says
+// whether it is the right one. Most have a shape; what else one has, it names as follows, and
+// what it does not name it does not do:
+//
+//   forward(v, blocks, at)           what it gives, for the thread's share of it
+//   input_delta(v, blocks, at)       the delta of what it reads
+//   parameters()                     their shapes; then gradient(p), weight_gradient(v, blocks, at), its
+//                                    part in the sum of the group, and gather(p, step, thread, threads):
+//                                    a share of the sums of all groups, of which it returns the elements
+//   make_delta(v, blocks, at)        what all threads make together before weight_gradient
+//   prepare(v, thread, threads)      before any block
+//   forward_image, input_delta_image, weight_gradient_image, gather_images
+//                                    the same, image by image (GAINS_BY_IMAGE: and faster so, of a few)
+//   place(memory, delta_is_given), scratch(mode)
+//                                    its memory; the numbers that each thread has to work in
+//   activation                       computed in place behind it
+//   own_delta_halo()                 it keeps its delta with a halo, unless the one that reads what it
+//                                    gives writes it there at once
+//   writes_through()                 whether it can do so
+//   halo(), padding_value            round what it reads
+//   POINTWISE                        it gives numbers in the shape that it reads, and so has none
+//   passes_on()                      whether it gives what it reads, and computes nothing
+//   TOGETHER                         it is fastest over all blocks of a unit at once; BY_BLOCK: it
+//                                    takes one at a time
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include "ops/activation.h"
+#include "ops/conv.h"
+#include "ops/dense.h"
+#include "ops/dropout.h"
+#include "ops/flatten.h"
+#include "ops/gather_images.h"
+#include "ops/image_conv.h"
+#include "ops/pool.h"
+#include "ops/winograd.h"
+
+namespace convprop {
+
+template <class T>
+using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
+                        GatherImagesOp<T>>;
+
+// What a plan wants to know of an operation before it makes it.
+struct Traits {
+  bool gains_by_image, together;
+};
+
+// Of the one that takes a description; nothing where none does.
+template <class T, size_t I = 0>
+std::optional<Traits> traits_of(const Description& description, const Way& way) {
+  if constexpr (I == std::variant_size_v<Op<T>>) {
+    return {};
+  } else {
+    using One = std::variant_alternative_t<I, Op<T>>;
+    if (!One::takes(description, way)) return traits_of<T, I + 1>(description, way);
+    return Traits{requires { One::GAINS_BY_IMAGE; }, requires { One::TOGETHER; }};
+  }
+}
+
+// std::invalid_argument where none does.
+template <class T, size_t I = 0>
+Op<T> make_op(const Description& description, const Shape& in, const Way& way) {
+  if constexpr (I == std::variant_size_v<Op<T>>) {
+    description.refuse("there is no such operation");
+  } else {
+    using One = std::variant_alternative_t<I, Op<T>>;
+    if constexpr (std::is_constructible_v<One, const Description&, const Shape&, const Way&>)
+      if (One::takes(description, way)) return One(description, in, way);
+    return make_op<T, I + 1>(description, in, way);
+  }
+}
+
+}  // namespace convprop

@@ -1,0 +1,244 @@
+// How a plan is made: its operations, the values between them, and their places in memory.
+#include "plan/plan.h"
+
+#include <numeric>
+
+namespace convprop {
+
+namespace {
+
+// What the maps may take that a unit carries at once, to be near still on the way back.
+constexpr size_t CACHE_BYTES = size_t(2) << 20;
+
+// Up to so many images go one by one (FEW_IMAGES of network.py): on one thread a block of sixteen
+// costs as much as about seven of them, and more threads share images better than maps.
+constexpr int FEW_IMAGES = 8;
+
+// So many multiply-adds take about as long as it takes to wake a thread and to meet it behind every
+// layer. Awake already, it would be worth waiting for from a tenth of them on.
+constexpr double SOON_DONE = 5e6;
+
+bool same(const Shape& a, const Shape& b) { return a.C == b.C && a.H == b.H && a.W == b.W; }
+
+Halo larger(const Halo& a, const Halo& b) {
+  Halo halo;
+  for (int axis = 0; axis < 2; axis++)
+    halo.before[axis] = std::max(a.before[axis], b.before[axis]), halo.after[axis] = std::max(a.after[axis], b.after[axis]);
+  return halo;
+}
+
+}  // namespace
+
+template <class T>
+Plan<T>::Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads,
+              bool measured_alone)
+    : mode_(mode), loss_(loss), mean_(mean), batch_size_(batch_size), threads_(threads) {
+  if (batch_size < 1 || threads < 1 || input.C < 1 || input.H < 1 || input.W < 1)
+    throw std::invalid_argument("batch size, threads and input sizes must be positive");
+  check_size("the input", {input.C, input.H, input.W});
+  const std::vector<Description> descriptions(layers.begin(), layers.end());
+  by_image_ = few_images(descriptions);
+  layers_.push_back({input, 0});
+  values_.push_back({input});
+  add_operations(descriptions);
+  find_head();
+  find_deltas();
+  write_through();
+  for (Operation& operation : operations_)
+    for (int value : operation.reads) operation.read_values.push_back(&values_[value]);
+  one_is_soon_done_ = by_image_ && multiply_adds() < SOON_DONE;
+  lay_out();
+  if (measured_alone) return;
+  arena_.allocate();
+  lay_out();
+}
+
+// Of one image, forward.
+template <class T>
+double Plan<T>::multiply_adds() const {
+  double sum = 0;
+  for (const Operation& operation : operations_)
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.multiply_adds(); }) sum += op.multiply_adds();
+    }, operation.op);
+  return sum;
+}
+
+// Whether the layers before the first dense one can go image by image, and gain by it.
+template <class T>
+bool Plan<T>::few_images(const std::vector<Description>& layers) const {
+  if (batch_size_ > FEW_IMAGES || mode_ == Mode::inspect) return false;
+  bool gains = false;
+  for (const Description& layer : layers) {
+    const auto traits = traits_of<T>(layer, {mode_, true});
+    if (!traits) return false;
+    if (traits->together) break;
+    gains |= traits->gains_by_image;
+  }
+  return gains;
+}
+
+template <class T>
+void Plan<T>::add_operations(const std::vector<Description>& layers) {
+  std::vector<int> readers(layers.size() + 1);
+  std::vector<int> reads;
+  for (size_t l = 0; l < layers.size(); l++) {
+    reads.push_back(layers[l].integer("reads"));
+    if (reads[l] < 0 || reads[l] > int(l)) layers[l].refuse("it can read what comes before it alone");
+    readers[reads[l]]++;
+  }
+  bool together = !by_image_;
+  for (size_t l = 0; l < layers.size(); l++) {
+    const auto traits = traits_of<T>(layers[l], {mode_, by_image_});
+    if (traits && traits->together && !together) gather_images(), together = true;
+    const Layer from = layers_[reads[l]];
+    const Shape stored = values_[from.value].shape;
+    Operation operation{make_op<T>(layers[l], from.shape, {mode_, by_image_}), int(l), {from.value}};
+    std::visit([&](auto& op) {
+      using One = std::decay_t<decltype(op)>;
+      Layer gives = from;
+      if constexpr (!requires { One::POINTWISE; }) {
+        gives.shape = op.shape;
+        const bool any_order = requires { One::TOGETHER; } || requires { op.passes_on(); };
+        if (!any_order && !same(stored, from.shape)) layers[l].refuse("it cannot follow a Flatten of maps");
+      }
+      if constexpr (requires { op.padding_value; }) values_[from.value].padding_value = op.padding_value;
+      if constexpr (requires { op.halo(); }) values_[from.value].halo = larger(values_[from.value].halo, op.halo());
+      bool computes = true;
+      if constexpr (requires { op.passes_on(); }) computes = !op.passes_on();
+      if constexpr (std::is_same_v<One, ActivationOp<T>>) computes = !fuse(op, reads[l], readers[reads[l]]);
+      if (computes) {
+        gives.value = operation.gives = int(values_.size());
+        values_.push_back({requires { One::POINTWISE; } ? stored : gives.shape});
+      }
+      layers_.push_back(gives);
+    }, operation.op);
+    if (operation.gives >= 0) add_operation(std::move(operation));
+  }
+  if (!together) gather_images();
+}
+
+template <class T>
+void Plan<T>::add_operation(Operation operation) {
+  std::visit([&](const auto& op) {
+    if constexpr (requires { op.parameters(); }) {
+      operation.first_parameter = int(parameter_shapes_.size());
+      for (auto& shape : op.parameters()) {
+        const ptrdiff_t size = std::accumulate(shape.begin(), shape.end(), ptrdiff_t(1), std::multiplies<>());
+        const int parameter = int(parameter_shapes_.size());
+        for (ptrdiff_t begin = 0; begin < size; begin += RUN) runs_.push_back({parameter, begin, std::min(begin + RUN, size)});
+        parameter_shapes_.push_back(shape);
+      }
+      operation.parameters = int(parameter_shapes_.size()) - operation.first_parameter;
+      square_sums_.resize(runs_.size());
+    }
+  }, operation.op);
+  operations_.push_back(std::move(operation));
+}
+
+// The value of the last layer, from here on block by block.
+template <class T>
+void Plan<T>::gather_images() {
+  Layer& last = layers_.back();
+  const Shape stored = values_[last.value].shape;
+  Operation operation{GatherImagesOp<T>{}, -1, {last.value}};
+  last.value = operation.gives = int(values_.size());
+  values_.push_back({stored});
+  add_operation(std::move(operation));
+}
+
+template <class T>
+void Plan<T>::find_head() {
+  const auto is = [&](int i, const auto& trait) { return std::visit([&](const auto& op) { return trait(op); }, operations_[i].op); };
+  const auto together = [](const auto& op) { return requires { op.TOGETHER; }; };
+  const auto by_block = [](const auto& op) { return requires { op.BY_BLOCK; }; };
+  const int count = int(operations_.size());
+  for (head_ = 0; head_ < count && !is(head_, together);) head_++;
+  for (int i = head_; i < count; i++)
+    if (is(i, by_block)) throw std::invalid_argument("a convolution cannot follow a dense layer");
+  for (int i = 0; i < head_ && by_image_; i++) {
+    for (int value : operations_[i].reads) values_[value].by_image = true;
+    values_[operations_[i].gives].by_image = true;
+  }
+}
+
+// Which operations go back: those with parameters, and those behind them.
+template <class T>
+void Plan<T>::find_deltas() {
+  std::vector<bool> wanted(values_.size());
+  wanted[0] = mode_ == Mode::inspect;
+  for (Operation& operation : operations_) {
+    operation.backward = mode_ != Mode::predict && operation.parameters > 0;
+    for (int value : operation.reads) operation.backward |= wanted[value];
+    wanted[operation.gives] = operation.backward;
+  }
+  for (size_t v = 0; v < values_.size(); v++) values_[v].has_delta = wanted[v];
+}
+
+// As many as the cache holds, but all of them where there is nothing to do block by block.
+template <class T>
+int Plan<T>::blocks_at_once(int blocks_each) const {
+  size_t bytes = 0;
+  for (int i = 0; i < head_; i++) {
+    const Value<T>& value = values_[operations_[i].reads[0]];
+    bytes += Layout<T>{value.shape, value.halo, 1}.size() * sizeof(T);
+  }
+  return bytes ? int(std::clamp(CACHE_BYTES / bytes, size_t(1), size_t(blocks_each))) : blocks_each;
+}
+
+// Gives everything its place in the arena. Runs twice: to find how much that is, and for good.
+template <class T>
+void Plan<T>::lay_out() {
+  const int blocks = blocks_of(batch_size_), groups = std::min(blocks, MOST_GROUPS), units = std::min(groups, threads_);
+  const bool keeps_all = mode_ == Mode::inspect;
+  at_once_ = keeps_all ? blocks : blocks_at_once((groups + units - 1) / units * ((blocks + groups - 1) / groups));
+  Memory memory{arena_, mode_, batch_size_, blocks, groups, units, threads_, at_once_};
+  const auto layout = [&](const Value<T>& value, const Halo& halo) {
+    return Layout<T>{value.shape, halo, value.by_image ? batch_size_ : at_once_, value.by_image ? 1 : LANES};
+  };
+  for (Value<T>& value : values_) {
+    value.whole_batch = keeps_all;
+    const Layout<T> maps = layout(value, value.halo);
+    value.o = memory.maps(memory.copies(), maps);
+    if (value.padding_value != T(0) && arena_.allocated())
+      for (const Maps<T>& o : value.o) std::fill_n(o.at(0, 0, -value.halo.before[0], -value.halo.before[1]), maps.size(), value.padding_value);
+  }
+  // What an operation before the first dense one reads alone, it uses up before the next block's is made.
+  std::vector<bool> one_block(values_.size(), !keeps_all);
+  one_block[layers_.back().value] = false;
+  for (size_t i = head_; i < operations_.size(); i++) {
+    one_block[operations_[i].gives] = false;
+    for (int value : operations_[i].reads) one_block[value] = false;
+  }
+  for (size_t v = 0; v < values_.size(); v++) {
+    Value<T>& value = values_[v];
+    if (!value.has_delta) continue;
+    Layout<T> maps = layout(value, value.delta_halo);
+    const bool one = one_block[v] && !value.by_image;
+    if (one) maps.blocks = 1;
+    value.delta = memory.maps(memory.copies(), maps);
+    for (Maps<T>& delta : value.delta)
+      if (one) delta.block = 0;
+  }
+  ptrdiff_t scratch = 0;
+  gradients_.resize(parameter_shapes_.size());
+  for (Operation& operation : operations_)
+    std::visit([&](auto& op) {
+      memory.by_image = values_[operation.gives].by_image;
+      if constexpr (requires { op.place(memory, true); }) op.place(memory, values_[operation.gives].through != nullptr);
+      if constexpr (requires { op.scratch(mode_); }) scratch = std::max(scratch, op.scratch(mode_));
+      if constexpr (requires { op.gradient(0); })
+        for (int p = 0; p < operation.parameters && mode_ != Mode::predict; p++) gradients_[operation.first_parameter + p] = op.gradient(p);
+    }, operation.op);
+  scratch_.clear();
+  for (int t = 0; t < threads_ && scratch; t++) scratch_.push_back(arena_.take<T>(scratch));
+  barriers_.clear();
+  for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());
+  image_weight_ = arena_.take<double>(batch_size_), image_loss_ = arena_.take<double>(batch_size_);
+  image_factor_ = arena_.take<T>(batch_size_), image_correct_ = arena_.take<int>(batch_size_);
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace convprop

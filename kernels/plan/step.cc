@@ -1,0 +1,274 @@
+// A step of a plan: forward, loss and backward, on all threads. What an operation does, it knows itself.
+#include <cmath>
+
+#include "machine/fork.h"
+#include "plan/plan.h"
+
+namespace convprop {
+
+// ---- What is asked for ----
+
+template <class T>
+StepResult<T> Plan<T>::train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight,
+                                  double learning_rate, uint64_t step, uint64_t seed, double clip_norm) {
+  const Descent descent{learning_rate, clip_norm};
+  return run(images, targets, sample_weight, step, seed, &descent);
+}
+
+template <class T>
+StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
+                                 uint64_t seed) {
+  return run(images, targets, sample_weight, step, seed, nullptr);
+}
+
+template <class T>
+StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
+                           uint64_t seed, const Descent* descent) {
+  const Undivided undivided;
+  const std::lock_guard<std::mutex> alone(running_);
+  const FloatSettings settings;
+  images_ = images, targets_ = targets, descent_ = descent;
+  step_.number = step, step_.seed = seed;
+  weigh_images(sample_weight);
+  on_all_threads([&](const Place& at) { backward_pass(at); });
+  return total_loss();
+}
+
+template <class T>
+void Plan<T>::predict(const Images<T>& images, T* out) {
+  const Undivided undivided;
+  const std::lock_guard<std::mutex> alone(running_);
+  images_ = images, descent_ = nullptr;
+  step_.number = 0;
+  on_all_threads([&](const Place& at) {
+    if (at.part == 0)
+      for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(values_[layers_.back().value].output(at), b, images_.count, out);
+    meet(at);
+  });
+}
+
+template <class T>
+void Plan<T>::copy_out(const Maps<T>& maps, T* out) const {
+  for (int b = 0; b < step_.blocks(); b++) from_lanes(maps, b, images_.count, out);
+}
+
+template <class T>
+void Plan<T>::start_profile() {
+  const std::lock_guard<std::mutex> alone(running_);
+  profile_.start(threads_, layers());
+}
+
+// ---- Threads and their places ----
+
+template <class T>
+Place Plan<T>::place_of(int thread, int units, int parts) {
+  const int unit = thread / parts;
+  return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups, unit, units), {0, 0}};
+}
+
+// On every thread that has a place: the forward pass, then rest(place), for the blocks that are
+// carried at once; then, all having ended it, finish(thread) on all.
+template <class T>
+template <class Rest>
+void Plan<T>::on_all_threads(const Rest& rest) {
+  step_.images = images_.count;
+  step_.groups = std::min(step_.blocks(), MOST_GROUPS);
+  const int threads = mode_ == Mode::predict && images_.count == 1 && one_is_soon_done_ ? 1 : threads_;
+  const int units = std::min(step_.groups, threads), parts = threads / units;
+  const int spins = SharedPool::instance().spins(threads);
+  for (int u = 0; u < units; u++) barriers_[u]->reset(parts, spins);
+  barriers_.back()->reset(threads, spins);
+  const auto work = [&](int thread) {
+    prepare(thread, threads);
+    if (thread < units * parts) {
+      Place at = place_of(thread, units, parts);
+      const int end = group_blocks(at.groups.end - 1).end;
+      for (int b = group_blocks(at.groups.begin).begin; b < end; b += at_once_) {
+        at.blocks = {b, std::min(b + at_once_, end)};
+        forward_pass(at);
+        rest(at);
+      }
+    }
+    if (mode_ == Mode::predict) return;
+    meet_all(thread);
+    finish(thread);
+  };
+  SharedPool::instance().run(threads, work);
+}
+
+template <class T>
+void Plan<T>::prepare(int thread, int threads) {
+  bool prepared = false;
+  const Place at{&step_, nullptr, thread, 0, 0, 1, {0, 0}, {0, 0}};
+  for (Operation& operation : operations_)
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.prepare(operands(operation, at), thread, threads); }) {
+        timed(thread, operation.layer, Pass::forward, [&] { op.prepare(operands(operation, at), thread, threads); });
+        prepared = true;
+      }
+    }, operation.op);
+  if (prepared && threads > 1) meet_all(thread);
+}
+
+template <class T>
+void Plan<T>::meet(const Place& at) {
+  if (at.parts > 1) timed(at.thread, -1, Pass::wait, [&] { at.barrier->arrive_and_wait(); });
+}
+
+template <class T>
+void Plan<T>::meet_all(int thread) {
+  timed(thread, -1, Pass::wait, [&] { barriers_.back()->arrive_and_wait(); });
+}
+
+// ---- The loss ----
+
+// The factor of each image's loss in E: its weight, over the sum of the weights for the mean.
+template <class T>
+void Plan<T>::weigh_images(const double* sample_weight) {
+  weight_sum_ = 0;
+  for (int n = 0; n < images_.count; n++) {
+    image_weight_[n] = sample_weight ? sample_weight[targets_.row(n)] : 1.0;
+    weight_sum_ += image_weight_[n];
+  }
+  const double divisor = mean_ && weight_sum_ > 0 ? weight_sum_ : 1.0;
+  for (int n = 0; n < images_.count; n++) image_factor_[n] = T(image_weight_[n] / divisor);
+}
+
+template <class T>
+StepResult<T> Plan<T>::total_loss() const {
+  double loss = 0;
+  int correct = 0;
+  for (int n = 0; n < images_.count; n++) {
+    loss += image_weight_[n] * image_loss_[n];
+    correct += image_correct_[n];
+  }
+  return {mean_ && weight_sum_ > 0 ? loss / weight_sum_ : loss, correct};
+}
+
+template <class T>
+void Plan<T>::loss(const Place& at) {
+  const Value<T>& last = values_[layers_.back().value];
+  const Maps<T> y = last.output(at), delta = last.error(at);
+  const LossLayer<T> layer{loss_, int(y.features())};
+  for (int b = at.blocks.begin; b < at.blocks.end; b++)
+    layer.forward(y, targets_, b, images_.count, image_factor_, delta, image_loss_, image_correct_);
+}
+
+// ---- Forward ----
+
+// Calls to(batch) with the images as an array of the type they have.
+template <class T>
+template <class To>
+void Plan<T>::read_images(const To& to) const {
+  if (images_.bytes) to(Batch<T, uint8_t>{images_.bytes, images_.index, images_.count, images_.offset, images_.scale});
+  else to(Batch<T, T>{images_.values, images_.index, images_.count, images_.offset, images_.scale});
+}
+
+template <class T>
+void Plan<T>::forward_pass(const Place& at) {
+  const Maps<T> input = values_[0].output(at);
+  if (by_image_) {
+    // Of several images each has its thread; a single one's maps are divided among all.
+    const bool single = images_.count == 1;
+    const Range images = single ? Range{0, 1} : at.share_of(images_.count);
+    for (int n = images.begin; n < images.end; n++) {
+      if (!single || at.part == 0)
+        timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_maps(batch, input, n); }); });
+      for (int i = 0; i < head_; i++) {
+        if (single) meet(at);
+        const int C = values_[operations_[i].gives].shape.C;
+        forward_image(operations_[i], n, single ? at.share_of(C) : Range{0, C}, at);
+      }
+    }
+    meet(at);
+  } else {
+    for (int b = at.blocks.begin; b < at.blocks.end; b++) {
+      if (at.part == 0) timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_lanes(batch, input, b); }); });
+      meet(at);
+      for (int i = 0; i < head_; i++) forward(operations_[i], {b, b + 1}, at);
+    }
+  }
+  for (size_t i = head_; i < operations_.size(); i++) forward(operations_[i], at.blocks, at);
+}
+
+template <class T>
+void Plan<T>::forward(Operation& operation, Range blocks, const Place& at) {
+  const Operands<T> v = operands(operation, at);
+  std::visit([&](const auto& op) {
+    if constexpr (requires { op.forward(v, blocks, at); })
+      timed(at.thread, operation.layer, operation.layer < 0 ? Pass::images : Pass::forward, [&] { op.forward(v, blocks, at); });
+  }, operation.op);
+  meet(at);
+}
+
+template <class T>
+void Plan<T>::forward_image(Operation& operation, int n, Range maps, const Place& at) {
+  const Operands<T> v = operands(operation, at);
+  std::visit([&](const auto& op) {
+    if constexpr (requires { op.forward_image(v, n, maps, at); })
+      timed(at.thread, operation.layer, Pass::forward, [&] { op.forward_image(v, n, maps, at); });
+  }, operation.op);
+  if (v.gives.halo.any()) clear_margins(v.out(), n, maps, v.gives.padding_value);
+}
+
+// ---- Backward ----
+
+template <class T>
+void Plan<T>::backward_pass(const Place& at) {
+  if (at.part == 0) timed(at.thread, -1, Pass::loss, [&] { loss(at); });
+  meet(at);
+  for (int i = int(operations_.size()) - 1; i >= head_; i--) backward(operations_[i], at.blocks, at);
+  if (by_image_) {
+    const Range images = at.share_of(images_.count);
+    for (int n = images.begin; n < images.end; n++)
+      for (int i = head_ - 1; i >= 0; i--) backward_image(operations_[i], n, at);
+    return;
+  }
+  Place here = at;
+  for (here.group = at.groups.begin; here.group < at.groups.end; here.group++) {
+    const Range group = group_blocks(here.group);
+    for (int b = std::max(group.begin, at.blocks.begin); b < std::min(group.end, at.blocks.end); b++) {
+      here.first_of_group = b == group.begin;
+      for (int i = head_ - 1; i >= 0; i--) backward(operations_[i], {b, b + 1}, here);
+    }
+  }
+}
+
+template <class T>
+void Plan<T>::backward(Operation& operation, Range blocks, const Place& at) {
+  if (!operation.backward) return;
+  const Operands<T> v = operands(operation, at);
+  const auto gradients = [&](const auto& body) { timed(at.thread, operation.layer, Pass::weight_gradient, body); };
+  std::visit([&](const auto& op) {
+    if constexpr (requires { op.make_delta(v, blocks, at); }) {
+      gradients([&] { op.make_delta(v, blocks, at); });
+      meet(at);
+    }
+    if constexpr (requires { op.weight_gradient(v, blocks, at); }) {
+      gradients([&] { op.weight_gradient(v, blocks, at); });
+      meet(at);
+    }
+    if constexpr (requires { op.input_delta(v, blocks, at); })
+      if (v.delta_in().data) {
+        timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta(v, blocks, at); });
+        meet(at);
+      }
+  }, operation.op);
+}
+
+template <class T>
+void Plan<T>::backward_image(Operation& operation, int n, const Place& at) {
+  if (!operation.backward) return;
+  const Operands<T> v = operands(operation, at);
+  std::visit([&](const auto& op) {
+    if constexpr (requires { op.weight_gradient_image(v, n, at); })
+      timed(at.thread, operation.layer, Pass::weight_gradient, [&] { op.weight_gradient_image(v, n, at); });
+    if constexpr (requires { op.input_delta_image(v, n, at); })
+      if (v.delta_in().data) timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta_image(v, n, at); });
+  }, operation.op);
+}
+
+template class Plan<float>;
+template class Plan<double>;
+
+}  // namespace convprop
