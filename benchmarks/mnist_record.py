@@ -161,8 +161,9 @@ class PyTorch:
 
         net = first_network(self.digits, seed)
         modules: list[nn.Module] = []
-        for layer, name, before in zip(net.layers, net.names, net.shapes, strict=False):
-            match layer:
+        for node in net.graph.nodes:
+            before = node.inputs[0]
+            match layer := node.layer:
                 case cp.Conv():
                     modules.append(nn.Conv2d(before[0], layer.kernels, layer.kernel_size))
                 case cp.MaxPool():
@@ -174,7 +175,7 @@ class PyTorch:
                         modules.append(nn.Flatten())
                     modules.append(nn.Linear(int(np.prod(before)), layer.units))
                 case _:
-                    raise ValueError(f"no PyTorch module for {name}: {layer}")
+                    raise ValueError(f"no PyTorch module for {node.name}: {layer}")
         model = nn.Sequential(*modules)
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), net.parameters.values(), strict=True):

@@ -1,7 +1,7 @@
 """How a step's time depends on the number of threads: the model of docs/explanation/growth.md.
 
 Everything here is arithmetic on a network's description and on quantities measured elsewhere; the
-constants and the division of work are those of kernels/plan.cc.
+constants and the division of work are those of kernels/plan/plan.cc.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import convprop as cp
-from convprop.layers import Activation, Layer
+from convprop.graph import Node
 
 LANES = 16
 MOST_GROUPS = 8
@@ -86,10 +86,9 @@ def longest_share(net: cp.Network, batch: int, threads: int) -> float:
     """Return the part of a step's multiply-adds that the busiest thread computes."""
     division = Division.of(batch, threads)
     in_blocks = in_rows = total = 0.0
-    for layer, shape in _weighted(net):
-        count = layer.multiply_adds(shape)
-        kernels = layer.output_shape(shape)[0]
-        dense = isinstance(layer, cp.Dense)
+    for node in _weighted(net):
+        count, kernels = node.multiply_adds, node.output[0]
+        dense = node.layer.family == "dense"
         # Forward and weight gradient, and the input's delta unless nobody needs it; a dense
         # layer's weight gradient is divided among all threads once the blocks are done.
         passes = 3 if total else 2
@@ -101,7 +100,7 @@ def longest_share(net: cp.Network, batch: int, threads: int) -> float:
 
 def multiply_adds(net: cp.Network) -> int:
     """Return those of a training step of one image."""
-    counts = [layer.multiply_adds(shape) for layer, shape in _weighted(net)]
+    counts = [node.multiply_adds for node in _weighted(net)]
     return 3 * sum(counts) - counts[0]
 
 
@@ -110,8 +109,7 @@ def meetings_of_all(net: cp.Network) -> int:
 
     And, for Winograd's algorithm, once its weights are transformed.
     """
-    convolutions = (layer for layer in net.layers if isinstance(layer, cp.Conv))
-    return 3 + any(layer.algorithm == "winograd" for layer in convolutions)
+    return 3 + any(node.native.get("algorithm") == "winograd" for node in net.graph.nodes)
 
 
 def meetings(net: cp.Network, batch: int, threads: int) -> int:
@@ -119,21 +117,21 @@ def meetings(net: cp.Network, batch: int, threads: int) -> int:
     division = Division.of(batch, threads)
     if division.parts == 1:
         return 0
-    operations = [layer for layer, _ in _operations(net)]
-    dense = [isinstance(layer, cp.Dense) for layer in operations]
-    first = dense.index(True) if any(dense) else len(operations)
-    body, head = operations[:first], operations[first:]
-    # One after an operation forward and one back, two more inside a convolution's way back and one
-    # inside a dense layer's; one after the images of each block, one after the loss.
-    each_block = 1 + sum(4 if isinstance(layer, cp.Conv) else 2 for layer in body)
-    at_once = 1 + sum(3 if isinstance(layer, cp.Dense) else 2 for layer in head)
+    operations = [node.layer.family for node in _operations(net)]
+    first = operations.index("dense") if "dense" in operations else len(operations)
+    # One after an operation forward and one back, one more inside the way back of what has weights;
+    # one after the images of each block, one after the loss.
+    each_block, at_once = (
+        1 + sum(3 if family in ("conv", "dense") else 2 for family in part)
+        for part in (operations[:first], operations[first:])
+    )
     return division.most_blocks * each_block + at_once
 
 
 def traffic(net: cp.Network, batch: int, cache: int) -> float:
     """Return the bytes that a step moves to and from memory: none if they fit into a cache."""
     images = LANES * -(-batch // LANES)
-    pixels = math.prod(net.input_shape) + sum(math.prod(shape) for _, shape in _operations(net))
+    pixels = math.prod(net.input_shape) + sum(math.prod(node.output) for node in _operations(net))
     maps = net.dtype.itemsize * images * pixels
     weights = sum(array.nbytes for array in net.parameters.values())
     # Beside each weight lie its gradient and two of the optimizer's values.
@@ -156,21 +154,19 @@ def predict(
     return machine.fixed + max(computing, moving) + met * machine.meeting / 2
 
 
-def _weighted(net: cp.Network) -> list[tuple[cp.Conv | cp.Dense, tuple[int, ...]]]:
-    """Return the layers that have weights, with their inputs' shapes."""
-    inputs = zip(net.layers, net.shapes[:-1], strict=True)
-    return [(layer, shape) for layer, shape in inputs if isinstance(layer, cp.Conv | cp.Dense)]
+def _weighted(net: cp.Network) -> list[Node]:
+    return [node for node in net.graph.nodes if node.parameters]
 
 
-def _operations(net: cp.Network) -> list[tuple[Layer, tuple[int, ...]]]:
-    """Return the layers that leave maps of their own, with their outputs' shapes."""
-    found: list[tuple[Layer, tuple[int, ...]]] = []
-    for index, (layer, shape) in enumerate(zip(net.layers, net.shapes[1:], strict=True)):
+def _operations(net: cp.Network) -> list[Node]:
+    """Return the nodes that leave maps of their own."""
+    found = []
+    for node in net.graph.nodes:
+        before = net.graph.nodes[node.reads[0] - 1] if node.reads[0] else None
         # An activation behind weights is computed in their place.
-        before = net.layers[index - 1] if index else None
-        fused = isinstance(layer, Activation) and isinstance(before, cp.Conv | cp.Dense)
-        if not fused and not isinstance(layer, cp.Flatten):
-            found.append((layer, shape))
+        fused = node.layer.family == "activation" and before is not None and before.parameters
+        if not fused and node.layer.family != "flatten":
+            found.append(node)
     return found
 
 

@@ -66,14 +66,13 @@ def prediction_job(workload: Workload, batch: int) -> Job:
 def _job(workload: Workload, batch: int, batches: int, of_step: Callable[[list[int]], int]) -> Job:
     """Return a job; `of_step` makes a step's multiply-adds an image of the layers' forward ones."""
     net = cp.preset(workload.name, workload.input_shape, CLASSES)
-    inputs = list(zip(net.layers, net.shapes[:-1], strict=True))
     images, labels = synthetic_images(batch * batches, workload.input_shape)
-    counts = [la.multiply_adds(shape) for la, shape in inputs if la.parameter_shapes(shape)]
+    counts = [node.multiply_adds for node in net.graph.nodes if node.parameters]
     return Job(
         preset=workload.name,
         classes=CLASSES,
         flops=2.0 * batch * of_step(counts),
-        layers=[layer.native(shape) for layer, shape in inputs],
+        layers=[node.native for node in net.graph.nodes],
         input_shape=workload.input_shape,
         batch=batch,
         optimizer=workload.optimizer,

@@ -82,9 +82,8 @@ class ConvCase:
     def output_size(self) -> Pair:
         """(Ho, Wo)."""
         at = self.resolved
-        return geometry.output_size(
-            self.input_size, self.kernel_size, at["stride"], at["padding"], at["dilation"]
-        )
+        window = geometry.Window(self.kernel_size, at["stride"], at["padding"], at["dilation"])
+        return window.outputs(self.input_size)
 
     @property
     def multiply_adds(self) -> int:
@@ -145,7 +144,8 @@ class PoolCase:
     def output_size(self) -> Pair:
         """(Ho, Wo)."""
         at = self.resolved
-        return geometry.output_size(self.input_size, at["size"], at["stride"], at["padding"])
+        window = geometry.Window(at["size"], at["stride"], at["padding"])
+        return window.outputs(self.input_size)
 
     def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> PoolArrays:
         """Return the case's arrays, normal; with `ties`, o of a few whole numbers only."""

@@ -29,7 +29,7 @@ def lanes(network: Network, images: np.ndarray) -> np.ndarray:
 
 def forward(network: Network, parameters: Arrays, o: np.ndarray) -> list[np.ndarray]:
     """Return the input and every layer's output."""
-    return equations.forward(network.stack.native(), _pairs(network, parameters), o)
+    return equations.forward(_layers(network), _own(network, parameters), o)
 
 
 def loss(network: Network, y: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None):
@@ -55,20 +55,21 @@ def backward(
     delta = delta * weights[:, np.newaxis]
     if network.loss.reduction == "mean":
         delta = delta / weights.sum()
-    deltas, pairs = equations.backward(
-        network.stack.native(), _pairs(network, parameters), outputs, delta
-    )
+    deltas, found = equations.backward(_layers(network), _own(network, parameters), outputs, delta)
     gradients = {
-        f"{name}.{part}": gradient
-        for name, pair in zip(network.names, pairs, strict=True)
-        for part, gradient in zip(("weight", "bias"), pair, strict=True)
-        if gradient is not None
+        f"{node.name}.{part}": gradient
+        for node, own in zip(network.graph.nodes, found, strict=True)
+        for part, gradient in own.items()
     }
     return deltas, gradients
 
 
-def _pairs(network: Network, parameters: Arrays) -> list[tuple]:
+def _layers(network: Network) -> list[dict]:
+    return [node.native | {"reads": node.reads} for node in network.graph.nodes]
+
+
+def _own(network: Network, parameters: Arrays) -> list[Arrays]:
     return [
-        tuple(parameters.get(f"{name}.{part}") for part in ("weight", "bias"))
-        for name in network.names
+        {part: parameters[f"{node.name}.{part}"] for part in node.parameters}
+        for node in network.graph.nodes
     ]

@@ -47,7 +47,7 @@ def shift(row, axis, most):
 
 
 def expected_move(image, row, augment):
-    """Return an image moved as the header of kernels/augment.h says."""
+    """Return an image moved as the header of kernels/ops/augment.h says."""
     _, height, width = image.shape
     down, right = (shift(row, axis, most) for axis, most in enumerate(augment.shift))
     settings = augment.settings()

@@ -230,7 +230,7 @@ def test_squared_error_by_hand():
 
 
 def pool_forward(case: cases.PoolCase, o: np.ndarray) -> np.ndarray:
-    return eq.network.layer_forward(pool_layer(case), o, None, None)
+    return eq.network.layer_forward(pool_layer(case), [o], {})
 
 
 def pool_layer(case: cases.PoolCase) -> dict:
@@ -242,7 +242,7 @@ def test_pooling_against_complex_steps(case: cases.PoolCase):
     o, delta = (array[:2] for array in case.arrays())
     x = pool_forward(case, o)
     assert x.shape == delta.shape
-    routed = eq.network.layer_input_delta(pool_layer(case), o, None, delta)
+    (routed,) = eq.network.layer_input_deltas(pool_layer(case), [o], delta, {})
     if case.name in ("max-ties", "l2-zeros"):
         return  # not differentiable where blocks tie or vanish; asserted below by hand
     steps = eq.delta_by_definition(lambda v: (delta * pool_forward(case, v)).sum(), o)

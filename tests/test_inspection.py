@@ -44,7 +44,7 @@ def test_a_model_is_told_without_being_loaded(network, model, monkeypatch):
     found = inspect_file(model)
     assert (found.kind, found.faults) == ("model", [])
     assert found.weights_sha256 == network.weights_sha256()
-    assert found.layers.layers == network.layers
+    assert [node.layer for node in found.graph.nodes] == list(network.layers)
     assert found.description["class_names"] == ["cat", "dog"]
     assert found.description["training_settings"] == network.training_settings
     assert found.header.size == os.path.getsize(model)
@@ -61,7 +61,7 @@ def test_a_checkpoint_is_told(tmp_path, network):
     assert (found.kind, found.faults) == ("checkpoint", [])
     assert found.weights_sha256 == net.weights_sha256()
     assert found.description["steps"] == 6
-    assert found.layers.layers == net.layers
+    assert [node.layer for node in found.graph.nodes] == list(net.layers)
 
 
 def test_a_file_that_was_cut_off_tells_what_is_left(tmp_path, model):

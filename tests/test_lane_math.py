@@ -22,7 +22,7 @@ def wide_softplus(x):
 
 
 # name: (function, the same in wider arithmetic, bound in units in the last place as promised
-# in kernels/lane_math.h, where its results are normal numbers in float32)
+# in kernels/machine/lane_math.h, where its results are normal numbers in float32)
 FUNCTIONS = {
     "exp": (engine.exp, np.exp, 2, (-87.0, 88.5)),
     "log": (engine.log, np.log, 2, (1e-37, 1e38)),

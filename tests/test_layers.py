@@ -6,7 +6,6 @@ import pytest
 import convprop as cp
 from convprop.errors import InvalidInput
 from convprop.layers import LAYERS, layer_from_dict
-from convprop.stack import stack
 from refusal import refuses
 
 
@@ -33,13 +32,16 @@ def test_output_shape(layer, input_shape, output_shape):
 
 
 def test_parameters_and_multiply_adds():
+    def shapes(layer):
+        return {part: of.shape for part, of in layer.parameters((4, 8, 8)).items()}
+
     conv = cp.Conv(6, (3, 5), groups=2)
-    assert conv.parameter_shapes((4, 8, 8)) == {"weight": (6, 2, 3, 5), "bias": (6,)}
+    assert shapes(conv) == {"weight": (6, 2, 3, 5), "bias": (6,)}
     assert conv.multiply_adds((4, 8, 8)) == 6 * 2 * 3 * 5 * 6 * 4
     dense = cp.Dense(10, bias=False)
-    assert dense.parameter_shapes((4, 8, 8)) == {"weight": (10, 256)}
+    assert shapes(dense) == {"weight": (10, 256)}
     assert dense.multiply_adds((4, 8, 8)) == 2560
-    assert cp.MaxPool(2).parameter_shapes((4, 8, 8)) == {}
+    assert shapes(cp.MaxPool(2)) == {}
     assert cp.MaxPool(2).multiply_adds((4, 8, 8)) == 0
 
 
@@ -256,7 +258,7 @@ def test_wrong_stacks_get_one_error(layers, input_shape, message):
 
 def test_names_count_layers_of_a_kind():
     layers = [cp.Conv(3, 3, name="stem"), cp.ReLU(), cp.Conv(3, 3), cp.ReLU(), cp.Dense(2)]
-    assert stack(layers, (1, 8, 8)).names == ("stem", "relu1", "conv2", "relu2", "dense1")
+    assert cp.Network(layers, (1, 8, 8)).names == ("stem", "relu1", "conv2", "relu2", "dense1")
 
 
 def test_every_layer_survives_its_description():

@@ -226,8 +226,8 @@ def test_pool_forward(case: cases.PoolCase, dtype: cases.Dtype):
         o, _ = case.arrays(dtype, seed)
         x, winner = ops.pool.forward(o, case.kind, **case.options)
         assert winner is None
-        right = eq.network.layer_forward(pool_layer(case), exact(o), None, None)
-        return x, right, eq.network.layer_forward(pool_layer(case), o, None, None)
+        right = eq.network.layer_forward(pool_layer(case), [exact(o)], {})
+        return x, right, eq.network.layer_forward(pool_layer(case), [o], {})
 
     agrees(dtype, run)
 
@@ -238,8 +238,9 @@ def test_pool_input_delta(case: cases.PoolCase, dtype: cases.Dtype):
     def run(seed: int) -> Compared:
         o, delta = case.arrays(dtype, seed)
         back = ops.pool.input_delta(delta, o, case.kind, **case.options)
-        right = eq.network.layer_input_delta(pool_layer(case), exact(o), None, exact(delta))
-        return back, right, eq.network.layer_input_delta(pool_layer(case), o, None, delta)
+        layer, wide = pool_layer(case), ([exact(o)], exact(delta))
+        (right,) = eq.network.layer_input_deltas(layer, *wide, {})
+        return back, right, eq.network.layer_input_deltas(layer, [o], delta, {})[0]
 
     agrees(dtype, run)
 

@@ -286,7 +286,7 @@ def test_padding_forms(given: Any, sides: geometry.Sides):
 def test_same_gives_the_ceiling(length: int, window: int, stride: int, dilation: int):
     size, steps, spread = (length, length), (stride, stride), (dilation, dilation)
     sides = geometry.resolve_padding("same", size, (window, window), steps, spread)
-    outputs = geometry.output_size(size, (window, window), steps, sides, spread)
+    outputs = geometry.Window((window, window), steps, sides, spread).outputs(size)
     assert outputs == (-(-length // stride),) * 2
     assert 0 <= sides[1] - sides[0] <= 1
 
@@ -297,4 +297,4 @@ def test_pairs_and_windows():
     assert geometry.pool_window(2, None, (5, 6)) == ((2, 2), (2, 2))
     assert geometry.pool_window((2, 3), 1, (5, 6)) == ((2, 3), (1, 1))
     assert geometry.pool_window("global", None, (5, 6)) == ((5, 6), (5, 6))
-    assert geometry.output_size((6, 6), (3, 3), (1, 1), (0, 0, 0, 0)) == (4, 4)
+    assert geometry.Window((3, 3), (1, 1), (0, 0, 0, 0)).outputs((6, 6)) == (4, 4)

@@ -61,8 +61,8 @@ def test_a_team_is_as_slow_as_its_largest_share_of_maps():
 
 
 def test_meetings_of_a_team():
-    # The images; forward, convolutions and pool once each; back, three for a convolution.
-    each_block = 1 + 3 + 3 + 1 + 3
+    # The images; forward, convolutions and pool once each; back, twice for a convolution.
+    each_block = 1 + 3 + 2 + 1 + 2
     # The dense layer forward; the loss; the dense layer back, which meets before its delta too.
     at_once = 1 + 1 + 2
     assert scaling.meetings(stack(), 16, 2) == each_block + at_once

@@ -134,7 +134,7 @@ def test_what_is_no_scaling():
 def test_labels_are_no_numbers_of_several_outputs():
     rule = "targets must have shape (48, 2), a value for each image and output, got shape (48,)"
     net = network()
-    with refuses(cp.InvalidInput, f"{rule}, with {net.stack.trace()}"):
+    with refuses(cp.InvalidInput, f"{rule}, with {net.graph.trace()}"):
         net.evaluate(IMAGES, np.arange(48) % 2)
 
 

@@ -396,9 +396,10 @@ struct BlockConvolutionOp : ConvolutionOp<T> {
     for (Maps<T>& maps : own_delta) maps.block = 0;
   }
   Maps<T> x_delta(const Operands<T>& v) const { return own_delta.empty() ? v.delta() : own_delta[v.at.unit]; }
-  void make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  bool make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
     for (int block = blocks.begin; block < blocks.end && !own_delta.empty(); block++)
       this->activation.input_delta(v.delta(), v.out(), x_delta(v), block, at.share_of(this->layer.K));
+    return !own_delta.empty();
   }
 };
 

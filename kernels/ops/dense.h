@@ -141,13 +141,14 @@ struct DenseOp {
     layer.forward(v.in(), v.parameters[0], bias ? v.parameters[1] : nullptr, v.out(), blocks, at.share_of(layer.K), activation);
   }
   // What the weight gradient will be made of, when all images are there.
-  void make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  bool make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
     const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
     for (int b = blocks.begin; b < blocks.end; b++) {
       activation.input_delta(v.delta(), v.out(), v.delta(), b, kernels);
       layer.rows_of(v.delta(), b, delta_rows, kernels);
       layer.rows_of(v.in(), b, o_rows, features);
     }
+    return true;
   }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
     layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F));

@@ -10,7 +10,7 @@
 //   parameters()                     their shapes; then gradient(p), weight_gradient(v, blocks, at), its
 //                                    part in the sum of the group, and gather(p, step, thread, threads):
 //                                    a share of the sums of all groups, of which it returns the elements
-//   make_delta(v, blocks, at)        what all threads make together before weight_gradient
+//   make_delta(v, blocks, at)        what all threads make together before weight_gradient, if anything
 //   prepare(v, thread, threads)      before any block
 //   forward_image, input_delta_image, weight_gradient_image, gather_images
 //                                    the same, image by image (GAINS_BY_IMAGE: and faster so, of a few)

@@ -241,8 +241,9 @@ void Plan<T>::backward(Operation& operation, Range blocks, const Place& at) {
   const auto gradients = [&](const auto& body) { timed(at.thread, operation.layer, Pass::weight_gradient, body); };
   std::visit([&](const auto& op) {
     if constexpr (requires { op.make_delta(v, blocks, at); }) {
-      gradients([&] { op.make_delta(v, blocks, at); });
-      meet(at);
+      bool made = false;
+      gradients([&] { made = op.make_delta(v, blocks, at); });
+      if (made) meet(at);
     }
     if constexpr (requires { op.weight_gradient(v, blocks, at); }) {
       gradients([&] { op.weight_gradient(v, blocks, at); });

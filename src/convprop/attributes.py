@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop.errors import invalid
+from convprop.graph import Graph
 from convprop.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.shown import brief, is_unicode
-from convprop.stack import Stack
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 """An offset and a scale."""
 
 
-def checked_loss(loss: object, layers: Stack) -> Loss:
+def checked_loss(loss: object, layers: Graph) -> Loss:
     """Return a loss that the outputs of the layers fit."""
     if not isinstance(loss, Loss):
         raise invalid("loss", "be one of convprop.losses", repr(loss))
@@ -39,7 +39,7 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def checked_normalisation(
-    value: tuple[ArrayLike, ArrayLike], layers: Stack, dtype: np.dtype[Any]
+    value: tuple[ArrayLike, ArrayLike], layers: Graph, dtype: np.dtype[Any]
 ) -> Pair:
     """Return (offset, scale) as float64 (C,), finite in the network's dtype, too."""
     channels = layers.shapes[0][0]
@@ -54,7 +54,7 @@ def checked_normalisation(
     return pair
 
 
-def checked_target_scaling(value: tuple[ArrayLike, ArrayLike], layers: Stack, loss: Loss) -> Pair:
+def checked_target_scaling(value: tuple[ArrayLike, ArrayLike], layers: Graph, loss: Loss) -> Pair:
     """Return (offset, scale) of a network's outputs as float64 (K,), each scale above 0."""
     if not isinstance(loss, SquaredError):
         rule = "be None for a loss other than SquaredError()"
@@ -80,7 +80,7 @@ def _floats(value: tuple[ArrayLike, ArrayLike], length: int) -> Pair | None:
     return (offset, scale) if np.isfinite([offset, scale]).all() else None
 
 
-def checked_class_names(value: Iterable[object], layers: Stack) -> tuple[str, ...]:
+def checked_class_names(value: Iterable[object], layers: Graph) -> tuple[str, ...]:
     """Return a name for each class, as text that can be written anywhere."""
     names, classes = tuple(map(str, value)), max(layers.outputs, 2)
     if len(names) != classes:

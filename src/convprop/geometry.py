@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeGuard
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -28,7 +29,7 @@ _PADDING_RULE = (
 LARGEST_INTEGER = 2**31 - 1
 
 # The engine counts what one map of an image holds, and one parameter, in 32 bits, rounded up to
-# whole lanes (LARGEST_SIZE of kernels/geometry.h).
+# whole lanes (LARGEST_SIZE of kernels/maps/geometry.h).
 MOST_VALUES = 2**31 - 64
 
 
@@ -92,41 +93,78 @@ def check_values(parameter: str, shape: Sequence[int]) -> None:
         raise invalid(parameter, f"have at most {MOST_VALUES} values", "x".join(map(str, shape)))
 
 
-def output_size(
-    input_size: Pair,
-    window: Pair,
-    stride: Pair,
-    padding: Sides,
-    dilation: Pair = (1, 1),
-    channels: int = 1,
-) -> Pair:
-    """Return (Ho, Wo), the places where a window fits into its padded input.
+@dataclass(frozen=True)
+class Window:
+    """What moves over the maps of an image: sizes of pixels, (rows, columns) each.
 
-    Ho = floor((H + top + bottom - dilation (k1 - 1) - 1) / stride) + 1, and Wo alike: with
-    stride 1 and nothing else, the article's H - k1 + 1 by W - k2 + 1.
+    An output's row i sees, through the window's row m, the input's row
+    ``stride i + dilation m - before``; columns alike.
 
-    Raises
-    ------
-    InvalidInput
-        There is no such place, or the padded input of all channels is too large for the engine.
+    Attributes
+    ----------
+    size, stride, dilation : (rows, columns)
+    padding : (top, bottom, left, right)
     """
-    padded = (
-        input_size[0] + padding[0] + padding[1],
-        input_size[1] + padding[2] + padding[3],
-    )
-    check_values("padded input", (channels, *padded))
-    extent = (dilation[0] * (window[0] - 1) + 1, dilation[1] * (window[1] - 1) + 1)
-    if extent[0] > padded[0] or extent[1] > padded[1]:
-        dilated = " with its dilation" if dilation != (1, 1) else ""
-        raise invalid(
-            "window",
-            f"fit into its padded input of {padded[0]}x{padded[1]}",
-            f"{extent[0]}x{extent[1]}{dilated}",
+
+    size: Pair
+    stride: Pair
+    padding: Sides
+    dilation: Pair = (1, 1)
+
+    def before(self, axis: int) -> int:
+        """Return the padding before the first row (axis 0) or column (axis 1)."""
+        return self.padding[2 * axis]
+
+    def seen(self, axis: int, outputs: Any, taps: Any) -> Any:
+        """Return the inputs that outputs see through the window's positions ``taps``."""
+        return self.stride[axis] * outputs + self.dilation[axis] * taps - self.before(axis)
+
+    def seeing(self, axis: int, inputs: Any, taps: Any, outputs: int) -> tuple[Any, Any]:
+        """Return the outputs that see inputs through positions, and which of them there are.
+
+        It is the region Q of Eq. 16, of ``outputs`` rows or columns.
+        """
+        reached = inputs + self.before(axis) - self.dilation[axis] * taps
+        found = reached // self.stride[axis]
+        return found, (reached % self.stride[axis] == 0) & (found >= 0) & (found < outputs)
+
+    def clipped(self, axis: int, output: int, length: int) -> tuple[int, int]:
+        """Return where an output's window of a pooling begins and ends on a map's axis."""
+        first = int(self.seen(axis, output, 0))
+        return max(first, 0), min(first + self.size[axis], length)
+
+    @property
+    def apart(self) -> bool:
+        """Whether no pixel lies under two windows."""
+        return all(s >= k for s, k in zip(self.stride, self.size, strict=True))
+
+    def taps(self, axis: int) -> Any:
+        """Return the window's positions, from 0."""
+        return np.arange(self.size[axis])
+
+    def outputs(self, input_size: Pair, channels: int = 1) -> Pair:
+        """Return (Ho, Wo), the places where the window fits into its padded input.
+
+        Ho = floor((H + top + bottom - dilation (k1 - 1) - 1) / stride) + 1, and Wo alike: with
+        stride 1 and nothing else, the article's H - k1 + 1 by W - k2 + 1.
+
+        Raises
+        ------
+        InvalidInput
+            There is no such place, or the padded input of all channels is too large for the
+            engine.
+        """
+        rows, columns = (
+            length + self.padding[2 * axis] + self.padding[2 * axis + 1]
+            for axis, length in enumerate(input_size)
         )
-    return (
-        (padded[0] - extent[0]) // stride[0] + 1,
-        (padded[1] - extent[1]) // stride[1] + 1,
-    )
+        check_values("padded input", (channels, rows, columns))
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.size, strict=True))
+        if reach[0] > rows or reach[1] > columns:
+            dilated = " with its dilation" if self.dilation != (1, 1) else ""
+            rule = f"fit into its padded input of {rows}x{columns}"
+            raise invalid("window", rule, f"{reach[0]}x{reach[1]}{dilated}")
+        return (rows - reach[0]) // self.stride[0] + 1, (columns - reach[1]) // self.stride[1] + 1
 
 
 def pool_window(size: object, stride: object, input_size: Pair) -> tuple[Pair, Pair]:

@@ -6,7 +6,6 @@ is seen on both.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,17 +78,13 @@ def _text(value: Cell) -> str:
 
 def network(net: Network) -> str:
     """Return a table of layers, output shapes, parameters and multiply-adds of an image."""
-    stack = net.stack
-    rows: list[list[Cell]] = [["input", "", shape_text(stack.shapes[0]), None, None]]
-    parameters, adds = [], []
-    for layer, name, before, after in zip(
-        stack.layers, stack.names, stack.shapes[:-1], stack.shapes[1:], strict=True
-    ):
-        parameters.append(sum(map(math.prod, layer.parameter_shapes(before).values())))
-        adds.append(layer.multiply_adds(before))
-        counts = parameters[-1] or None, adds[-1] or None
-        rows.append([name, repr(layer), shape_text(after), *counts])
-    rows.append(["total", "", "", sum(parameters), sum(adds)])
+    nodes = net.graph.nodes
+    rows: list[list[Cell]] = [["input", "", shape_text(net.graph.input), None, None]]
+    for node in nodes:
+        counts = node.weights or None, node.multiply_adds or None
+        rows.append([node.name, repr(node.layer), shape_text(node.output), *counts])
+    totals = sum(node.weights for node in nodes), sum(node.multiply_adds for node in nodes)
+    rows.append(["total", "", "", *totals])
     headings = ("Layer", "", "Output", "Parameters", "Multiply-adds")
     return table(f"Network: {net.loss!r}, {net.dtype}", headings, rows, 3)
 
@@ -128,13 +123,13 @@ def _percent(part: float | None) -> str | None:
 
 def backpropagation(done: Backpropagation) -> str:
     """Return a table of the layers: shapes, and how large their numbers are."""
+    parts = list(dict.fromkeys(part for went in done.layers for part in went.gradients))
     headings = (
         "Layer",
         "Output",
         "RMS of output",
         "RMS of delta",
-        "RMS of weight's gradient",
-        "RMS of bias's gradient",
+        *(f"RMS of {part}'s gradient" for part in parts),
     )
     rows = [
         [
@@ -142,8 +137,7 @@ def backpropagation(done: Backpropagation) -> str:
             shape_text(went.output.shape[1:]),
             _rms(went.output),
             _rms(went.delta),
-            _rms(went.gradients.get("weight")),
-            _rms(went.gradients.get("bias")),
+            *(_rms(went.gradients.get(part)) for part in parts),
         ]
         for went in done.layers
     ]

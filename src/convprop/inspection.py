@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -13,10 +12,10 @@ from convprop import checkpoint, model_file
 from convprop.brief import Brief
 from convprop.checkpoint import CheckpointError
 from convprop.errors import InvalidInput, ModelFileError
+from convprop.graph import Graph
 from convprop.header import Header, Tensor, read_header
 from convprop.identity import read_identity
 from convprop.model_file import check_tensors, read_blueprint
-from convprop.stack import Stack
 from convprop.standing import Standing
 
 MOST_HASHED = 1 << 30
@@ -38,7 +37,7 @@ class Inspection(Brief):
         As `convprop.model_file` or `convprop.run` writes it; empty if it is unusable.
     network, settings : dict
         The parts of the description that tell of the network, and of how it is trained.
-    layers : Stack or None
+    graph : Graph or None
     weights_sha256 : str or None
         What ``Network.weights_sha256`` of the loaded network would be.
     faults : list of str
@@ -50,7 +49,7 @@ class Inspection(Brief):
     description: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
-    layers: Stack | None = None
+    graph: Graph | None = None
     weights_sha256: str | None = None
     faults: list[str] = field(default_factory=list)
 
@@ -78,8 +77,8 @@ def inspect_file(path: str | PathLike[str]) -> Inspection:
             _read_model(found)
     except (ModelFileError, InvalidInput, CheckpointError) as error:
         found.faults.append(str(error))
-    if found.layers is not None and not found.faults:
-        found.weights_sha256 = _weights_sha256(path, found.layers, weights_of(found))
+    if found.graph is not None and not found.faults:
+        found.weights_sha256 = _weights_sha256(path, found.graph, weights_of(found))
     return found
 
 
@@ -107,7 +106,7 @@ def _read_checkpoint(found: Inspection) -> None:
 
 def _read_network(found: Inspection, description: dict[str, Any]) -> None:
     blueprint = read_blueprint(description)
-    found.layers, found.network = blueprint.layers, description
+    found.graph, found.network = blueprint.graph, description
     check_tensors(blueprint, weights_of(found))
 
 
@@ -120,15 +119,15 @@ def weights_of(found: Inspection) -> dict[str, Tensor]:
     return {name[len(prefix) :]: t for name, t in marked if name.startswith(prefix)}
 
 
-def _weights_sha256(path: Path, layers: Stack, tensors: dict[str, Tensor]) -> str | None:
+def _weights_sha256(path: Path, graph: Graph, tensors: dict[str, Tensor]) -> str | None:
     """Return the hash that the network would give, reading a megabyte at a time."""
     if sum(tensor.size for tensor in tensors.values()) > MOST_HASHED:
         return None
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for name, shape in layers.parameter_shapes().items():
+        for name, parameter in graph.parameters.items():
             tensor = tensors[name]
-            digest.update(f"{name} {_NUMPY_NAMES[tensor.dtype]} {shape}\n".encode())
+            digest.update(f"{name} {_NUMPY_NAMES[tensor.dtype]} {parameter.shape}\n".encode())
             file.seek(tensor.start)
             left = tensor.size
             while left:
@@ -140,17 +139,15 @@ def _weights_sha256(path: Path, layers: Stack, tensors: dict[str, Tensor]) -> st
     return digest.hexdigest()
 
 
-def layer_rows(layers: Stack) -> list[dict[str, Any]]:
+def layer_rows(graph: Graph) -> list[dict[str, Any]]:
     """Return each layer's name, description, output shape, parameters and multiply-adds."""
     return [
         {
-            "name": name,
-            "layer": layer.to_dict(),
-            "output": list(after),
-            "parameters": sum(map(math.prod, layer.parameter_shapes(before).values())),
-            "multiply_adds": layer.multiply_adds(before),
+            "name": node.name,
+            "layer": node.layer.to_dict(),
+            "output": list(node.output),
+            "parameters": node.weights,
+            "multiply_adds": node.multiply_adds,
         }
-        for layer, name, before, after in zip(
-            layers.layers, layers.names, layers.shapes[:-1], layers.shapes[1:], strict=True
-        )
+        for node in graph.nodes
     ]

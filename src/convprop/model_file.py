@@ -39,13 +39,13 @@ from convprop.attributes import (
 from convprop.described import from_dict, seed_number
 from convprop.errors import InvalidInput, ModelFileError, invalid
 from convprop.files import replace_file
+from convprop.graph import Graph, chain
 from convprop.header import LARGEST_HEADER, Header, Tensor, read_header, read_tensor
 from convprop.json_text import check, parse
 from convprop.layers import layer_from_dict, shape_text
 from convprop.losses import LOSSES, Loss
 from convprop.network import Network
 from convprop.shown import brief, shortened
-from convprop.stack import Stack, stack
 
 FORMAT_VERSIONS = (1, 2)
 METADATA_KEY = "convprop"
@@ -114,7 +114,7 @@ def _describe(network: Network) -> dict[str, Any]:
         "dtype": network.dtype.name,
         "loss": network.loss.to_dict(),
         "layers": [layer.to_dict() for layer in network.layers],
-        "conventions": _conventions(network.stack),
+        "conventions": _conventions(network.graph),
         "seed": network.seed,
         "normalisation": _pair(network.normalisation),
         **({} if scaling is None else {"target_scaling": _pair(scaling)}),
@@ -127,9 +127,9 @@ def _pair(value: tuple[NDArray[Any], NDArray[Any]] | None) -> dict[str, list[flo
     return value and {"offset": value[0].tolist(), "scale": value[1].tolist()}
 
 
-def _conventions(layers: Stack) -> dict[str, str]:
-    pairs = zip(layers.names, layers.layers, strict=True)
-    return {name: text for name, layer in pairs if (text := layer.convention()) is not None}
+def _conventions(graph: Graph) -> dict[str, str]:
+    told = {node.name: node.layer.convention() for node in graph.nodes}
+    return {name: text for name, text in told.items() if text is not None}
 
 
 def _not_finite(array: np.ndarray[Any, Any]) -> str | None:
@@ -238,7 +238,7 @@ _FIELDS = (
 class Blueprint:
     """What a file says of a network, all of it checked, but for the weights."""
 
-    layers: Stack
+    graph: Graph
     loss: Loss
     seed: int
     dtype: np.dtype[Any]
@@ -247,9 +247,8 @@ class Blueprint:
 
     def network(self) -> Network:
         """Return the network, with the first weights of its seed."""
-        network = Network(
-            self.layers.layers, self.layers.shapes[0], self.loss, self.seed, self.dtype
-        )
+        layers = [node.layer for node in self.graph.nodes]
+        network = Network(layers, self.graph.input, self.loss, self.seed, self.dtype)
         network.normalisation = self.normalisation
         network.target_scaling = self.target_scaling
         return network
@@ -268,24 +267,24 @@ def read_blueprint(description: Mapping[str, Any]) -> Blueprint:
     listed, dtype = description["layers"], description["dtype"]
     if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
         raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
-    layers = stack(
+    graph = chain(
         [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)],
         description["input_shape"],
     )
-    if description.get("conventions", conventions := _conventions(layers)) != conventions:
+    if description.get("conventions", conventions := _conventions(graph)) != conventions:
         raise ModelFileError("conventions are not those of the layers")
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise ModelFileError(f"dtype must be float32 or float64, got {brief(dtype)}")
-    loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), layers)
+    loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), graph)
     seed, precision = seed_number(description["seed"]), np.dtype(dtype)
     normalisation, scaling = (_offset_scale(description.get(name)) for name in _PAIRS)
     if normalisation is not None:
-        normalisation = checked_normalisation(normalisation, layers, precision)
+        normalisation = checked_normalisation(normalisation, graph, precision)
     if scaling is not None:
-        scaling = checked_target_scaling(scaling, layers, loss)
+        scaling = checked_target_scaling(scaling, graph, loss)
     if (names := description.get("class_names")) is not None:
-        checked_class_names(names, layers)
-    return Blueprint(layers, loss, seed, precision, normalisation, scaling)
+        checked_class_names(names, graph)
+    return Blueprint(graph, loss, seed, precision, normalisation, scaling)
 
 
 def _offset_scale(value: Any) -> Pair | None:
@@ -295,13 +294,13 @@ def _offset_scale(value: Any) -> Pair | None:
 
 def check_tensors(blueprint: Blueprint, tensors: Mapping[str, Tensor]) -> None:
     """Compare each tensor's name, shape and dtype with the layers' parameters."""
-    expected, kind = blueprint.layers.parameter_shapes(), _DTYPES[blueprint.dtype.name]
+    expected, kind = blueprint.graph.parameters, _DTYPES[blueprint.dtype.name]
     for name in expected:
         if name not in tensors:
             raise ModelFileError(f"the tensor {name} is missing")
         found = tensors[name]
-        if found.shape != expected[name]:
-            wanted, got = shape_text(expected[name]), shape_text(found.shape)
+        if found.shape != expected[name].shape:
+            wanted, got = shape_text(expected[name].shape), shape_text(found.shape)
             raise ModelFileError(f"the tensor {name} must be {wanted}, got {got}")
         if found.dtype != kind:
             got = shortened(found.dtype, 20)

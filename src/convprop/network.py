@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from convprop import summary as summaries
-from convprop._native import description, engine
+from convprop._native import engine
 from convprop.arguments import checks_names
 from convprop.attributes import (
     checked_class_names,
@@ -28,13 +28,13 @@ from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
 from convprop.described import seed_number
 from convprop.errors import OutOfMemory, invalid
+from convprop.graph import Graph, Node, chain
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.memory import free_memory
 from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
-from convprop.stack import Stack, stack
 from convprop.targets import as_targets
 
 Array = NDArray[Any]
@@ -47,7 +47,7 @@ PREDICT_BYTES = 1 << 28
 CHECKED_BYTES = 1 << 26
 # Of more layers a repr leaves out those in the middle.
 MOST_SHOWN = 16
-# Up to so many have a plan of their own; the engine (kernels/plan.cc) takes them one by one.
+# Up to so many have a plan of their own; the engine (kernels/plan/plan.cc) takes them one by one.
 FEW_IMAGES = 8
 
 
@@ -135,11 +135,11 @@ class Network:
         seed: int = 0,
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.stack: Stack = stack(layers, input_shape)
-        self.loss = checked_loss(loss, self.stack)
+        self.graph: Graph = chain(layers, input_shape)
+        self.loss = checked_loss(loss, self.graph)
         self.seed = seed_number(seed)
         self.dtype: np.dtype[Any] = checked_dtype(dtype)
-        self._parameters = Parameters(first_values(self.stack, self.seed, self.dtype))
+        self._parameters = Parameters(first_values(self.graph, self.seed, self.dtype))
         self.training_settings: dict[str, Any] | None = None
         self._normalisation: tuple[Array, Array] | None = None
         self._target_scaling: tuple[Array, Array] | None = None
@@ -154,28 +154,28 @@ class Network:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in order."""
-        return self.stack.layers
+        return tuple(node.layer for node in self.graph.nodes)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The layers' names."""
-        return self.stack.names
+        return tuple(node.name for node in self.graph.nodes)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """The input's shape and every layer's output shape."""
-        return self.stack.shapes
+        return self.graph.shapes
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        channels, rows, columns = self.stack.shapes[0]
+        channels, rows, columns = self.graph.input
         return channels, rows, columns
 
     @property
     def outputs(self) -> int:
         """K, the number of raw outputs."""
-        return self.stack.outputs
+        return self.graph.outputs
 
     @property
     def normalisation(self) -> tuple[Array, Array] | None:
@@ -184,7 +184,7 @@ class Network:
 
     @normalisation.setter
     def normalisation(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
-        checked = None if value is None else checked_normalisation(value, self.stack, self.dtype)
+        checked = None if value is None else checked_normalisation(value, self.graph, self.dtype)
         self._normalisation = checked
 
     @property
@@ -194,7 +194,7 @@ class Network:
 
     @target_scaling.setter
     def target_scaling(self, value: tuple[ArrayLike, ArrayLike] | None) -> None:
-        checked = None if value is None else checked_target_scaling(value, self.stack, self.loss)
+        checked = None if value is None else checked_target_scaling(value, self.graph, self.loss)
         self._target_scaling = checked
 
     @property
@@ -215,7 +215,7 @@ class Network:
 
     @class_names.setter
     def class_names(self, value: Iterable[str] | None) -> None:
-        self._class_names = None if value is None else checked_class_names(value, self.stack)
+        self._class_names = None if value is None else checked_class_names(value, self.graph)
 
     def __repr__(self) -> str:
         layers = [repr(layer) for layer in self.layers]
@@ -275,7 +275,7 @@ class Network:
         return (
             self.dtype.name,
             self.input_shape,
-            [description(**layer, reads=n) for n, layer in enumerate(self.stack.native())],
+            self.graph.descriptions(),
             self.loss.kind,
             batch_size,
             mode,
@@ -323,7 +323,7 @@ class Network:
         return as_targets(
             targets,
             count,
-            self.stack,
+            self.graph,
             self.loss,
             self.dtype,
             parameter,
@@ -517,10 +517,14 @@ class Network:
             for read in (plan.output, plan.delta)
         )
         passes = tuple(
-            LayerPass(name, before, after, delta, _own(gradients, name))
-            for name, before, after, delta in zip(
-                self.names, outputs[:-1], outputs[1:], deltas[1:], strict=True
+            LayerPass(
+                node.name,
+                outputs[node.reads[0]],
+                outputs[place + 1],
+                deltas[place + 1],
+                _own(gradients, node),
             )
+            for place, node in enumerate(self.graph.nodes)
         )
         return Backpropagation(loss, passes, deltas[0], gradients)
 
@@ -634,9 +638,5 @@ class Network:
         return model_file.load(path)
 
 
-def _own(gradients: dict[str, Array], layer: str) -> dict[str, Array]:
-    return {
-        part: gradients[f"{layer}.{part}"]
-        for part in ("weight", "bias")
-        if f"{layer}.{part}" in gradients
-    }
+def _own(gradients: dict[str, Array], node: Node) -> dict[str, Array]:
+    return {part: gradients[f"{node.name}.{part}"] for part in node.parameters}

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.errors import invalid
+from convprop.graph import Graph
 from convprop.initializers import GlorotUniform, HeUniform, Initializer
-from convprop.layers import Activation, Layer, LeakyReLU, ReLU
-from convprop.stack import Stack
 
 Array = NDArray[Any]
 
@@ -58,27 +57,23 @@ class Parameters(Mapping[str, Array]):
         return f"Parameters({', '.join(shapes)})"
 
 
-def first_values(layers: Stack, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """Return every parameter's first values by name; biases are 0."""
+def first_values(graph: Graph, seed: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """Return every parameter's first values by name."""
     arrays: dict[str, Array] = {}
-    for position, (layer, name) in enumerate(zip(layers.layers, layers.names, strict=True)):
-        for part, shape in layer.parameter_shapes(layers.shapes[position]).items():
-            if part == "bias":
-                values = np.zeros(shape)
-            else:
-                initializer = getattr(layer, "initializer", None) or _customary(
-                    layers.layers[position + 1 :]
-                )
-                values = initializer.values(shape, seed, len(arrays))
-            arrays[f"{name}.{part}"] = values.astype(dtype)
+    for place, node in enumerate(graph.nodes):
+        for part, parameter in node.parameters.items():
+            initializer = parameter.initializer or _customary(graph, place)
+            values = initializer.values(parameter.shape, seed, len(arrays))
+            arrays[f"{node.name}.{part}"] = values.astype(dtype)
     return arrays
 
 
-def _customary(following: tuple[Layer, ...]) -> Initializer:
+def _customary(graph: Graph, place: int) -> Initializer:
     """Return He's initialiser where a ReLU comes before the next parameters, else Glorot's."""
-    for layer in following:
-        if isinstance(layer, ReLU | LeakyReLU):
+    for reader in graph.readers(place + 1):
+        node = graph.nodes[reader]
+        if node.layer.rectifies is None and not node.parameters:
+            return _customary(graph, reader)
+        if node.layer.rectifies:
             return HeUniform()
-        if isinstance(layer, Activation) or layer.kind in ("conv", "dense"):
-            break
     return GlorotUniform()

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike
 from convprop._native import engine
 from convprop.brief import Brief
 from convprop.geometry import positive_integer
-from convprop.layers import Activation, Flatten, L2Pool, MaxPool
+from convprop.graph import Node
+from convprop.layers import Shape
 from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer
 from convprop.processors import affinity, cpu_quota
-from convprop.stack import Stack
 from convprop.summary import table
 from convprop.threads import get_num_threads
 
@@ -251,7 +251,7 @@ class _Costs:
     def __init__(
         self, network: Network, optimizer: Optimizer, batch_size: int, pixel_bytes: int
     ) -> None:
-        self.stack: Stack = network.stack
+        self.graph = network.graph
         self.batch_size = batch_size
         self.pixel_bytes = pixel_bytes
         self.value_bytes = network.dtype.itemsize
@@ -265,47 +265,42 @@ class _Costs:
         fused = self._fused(layer, timed)
         operations = 0
         if name in _PRODUCTS:
-            adds = self.stack.layers[layer].multiply_adds(self.stack.shapes[layer])
-            operations = 2 * adds * self.batch_size
-        names = tuple(self.stack.names[position] for position in fused)
+            operations = 2 * fused[0].multiply_adds * self.batch_size
+        names = tuple(node.name for node in fused)
         return PassTime(names, name, *seconds, operations, self._bytes(fused, name), limit)
 
-    def _fused(self, layer: int, timed: set[int]) -> list[int]:
-        """Return a layer and those behind it that have no time of their own."""
-        fused = [layer]
-        for position in range(layer + 1, len(self.stack.layers)):
-            if position in timed:
-                break
-            if not isinstance(self.stack.layers[position], Flatten):
-                fused.append(position)
+    def _fused(self, place: int, timed: set[int]) -> list[Node]:
+        """Return a node and, in a row behind it, those that have no time of their own.
+
+        Of a Flatten, which computes nothing, nothing is told.
+        """
+        fused = [self.graph.nodes[place]]
+        while len(readers := self.graph.readers(place + 1)) == 1 and readers[0] not in timed:
+            (place,) = readers
+            fused += [node for node in [self.graph.nodes[place]] if node.layer.family != "flatten"]
         return fused
 
-    def _maps(self, position: int) -> int:
-        """Return the bytes of a batch's values before the layer at ``position``."""
+    def _maps(self, shape: Shape) -> int:
+        """Return the bytes of a batch's values of a shape."""
         lanes = -(-self.batch_size // 16) * 16
-        return lanes * math.prod(self.stack.shapes[position]) * self.value_bytes
+        return lanes * math.prod(shape) * self.value_bytes
 
     def _bytes_of_none(self, name: str) -> int | None:
         if name == "images":
-            pixels = self.batch_size * math.prod(self.stack.shapes[0])
-            return pixels * self.pixel_bytes + self._maps(0)
-        return 2 * self._maps(len(self.stack.layers)) if name == "loss" else None
+            pixels = self.batch_size * math.prod(self.graph.input)
+            return pixels * self.pixel_bytes + self._maps(self.graph.input)
+        return 2 * self._maps(self.graph.nodes[-1].output) if name == "loss" else None
 
-    def _bytes(self, fused: Sequence[int], name: str) -> int:
-        layers = [self.stack.layers[position] for position in fused]
-        before, after = self._maps(fused[0]), self._maps(fused[-1] + 1)
-        shapes = layers[0].parameter_shapes(self.stack.shapes[fused[0]])
-        parameters = sum(map(math.prod, shapes.values())) * self.value_bytes
+    def _bytes(self, fused: Sequence[Node], name: str) -> int:
+        before = sum(map(self._maps, fused[0].inputs))
+        after = self._maps(fused[-1].output)
+        parameters = fused[0].weights * self.value_bytes
         if name == "forward":
-            winners = sum(
-                self._maps(position + 1)
-                for position, layer in zip(fused, layers, strict=True)
-                if isinstance(layer, MaxPool)
-            )
+            winners = sum(self._maps(n.output) for n in fused if n.native.get("pool") == "max")
             return before + parameters + after + winners
         if name == "weight_gradient":
             return before + after + parameters
         if name == "input_delta":
-            reads = any(isinstance(layer, Activation | MaxPool | L2Pool) for layer in layers)
+            reads = any(node.layer.reads_output for node in fused)
             return after + parameters + after * reads + before
         return parameters * (3 + 2 * self.slots)

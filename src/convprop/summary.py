@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from convprop.errors import invalid
 from convprop.geometry import positive_integer
+from convprop.graph import Graph
 from convprop.layers import shape_text
 from convprop.memory import training_memory
 from convprop.optimizers import Optimizer
-from convprop.stack import Stack
 from convprop.threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def summary(
     """
     if batch_size is None and images is not None:
         raise invalid("images", "be None unless a batch_size is given", images)
-    stack, itemsize = network.stack, network.dtype.itemsize
+    graph, itemsize = network.graph, network.dtype.itemsize
     parameters = sum(array.nbytes for array in network.parameters.values())
-    shapes = f"{shape_text(stack.shapes[0])} -> {shape_text(stack.shapes[-1])}"
+    shapes = f"{shape_text(graph.input)} -> {shape_text(graph.nodes[-1].output)}"
     facts = [f"{network.loss!r}", f"{network.dtype}", f"{parameters:,} B of parameters"]
     title = ", ".join([shapes, *facts])
     if len(title) > WIDTH:
         title = f"{', '.join([shapes, facts[0]])},\n{', '.join(facts[1:])}"
-    lines = [title, "", *layers_table(stack, itemsize)]
+    lines = [title, "", *layers_table(graph, itemsize)]
     if batch_size is not None:
         size = positive_integer("batch_size", batch_size)
         count = size if images is None else positive_integer("images", images)
@@ -52,16 +52,13 @@ def summary(
     return "\n".join(lines)
 
 
-def layers_table(stack: Stack, itemsize: int) -> list[str]:
+def layers_table(graph: Graph, itemsize: int) -> list[str]:
     """Return the lines of the first table, for numbers of ``itemsize`` bytes."""
-    words = [("input", "", shape_text(stack.shapes[0]))]
-    numbers = [(0, 0, math.prod(stack.shapes[0]) * itemsize)]
-    for layer, name, before, after in zip(
-        stack.layers, stack.names, stack.shapes[:-1], stack.shapes[1:], strict=True
-    ):
-        parameters = sum(map(math.prod, layer.parameter_shapes(before).values()))
-        words.append((name, _whole_values(repr(layer)), shape_text(after)))
-        numbers.append((parameters, layer.multiply_adds(before), math.prod(after) * itemsize))
+    words = [("input", "", shape_text(graph.input))]
+    numbers = [(0, 0, math.prod(graph.input) * itemsize)]
+    for node in graph.nodes:
+        words.append((node.name, _whole_values(repr(node.layer)), shape_text(node.output)))
+        numbers.append((node.weights, node.multiply_adds, math.prod(node.output) * itemsize))
     words.append(("total", "", ""))
     parameters, adds, size = map(sum, zip(*numbers, strict=True))
     numbers.append((parameters, adds, size))

@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from convprop.data.arrays import as_labels
 from convprop.errors import InvalidInput, invalid
+from convprop.graph import Graph
 from convprop.losses import Loss, SquaredError
-from convprop.stack import Stack
 
 
 def as_targets(
     targets: ArrayLike,
     count: int,
-    stack: Stack,
+    graph: Graph,
     loss: Loss,
     dtype: np.dtype[Any],
     parameter: str = "targets",
@@ -32,31 +32,31 @@ def as_targets(
     """
     array = np.asarray(targets)
     numbers = array.dtype.kind == "f" or scaling is not None
-    if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and numbers):
+    if array.ndim == 2 or (array.ndim == 1 and graph.outputs == 1 and numbers):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
-        exact = _numbers(floats, count, stack, loss, dtype, parameter, scaling)
+        exact = _numbers(floats, count, graph, loss, dtype, parameter, scaling)
         wanted = np.ascontiguousarray(exact, dtype=dtype)
         if training:
             check_rounding(exact, wanted, parameter)
         return wanted
     if scaling is not None:
-        raise _no_values(parameter, count, stack, array)
-    classes = max(stack.outputs, 2)
+        raise _no_values(parameter, count, graph, array)
+    classes = max(graph.outputs, 2)
     labels = as_labels(array, count, classes, parameter, several_classes=training)
-    return labels.astype(dtype)[:, np.newaxis] if stack.outputs == 1 else labels
+    return labels.astype(dtype)[:, np.newaxis] if graph.outputs == 1 else labels
 
 
 def _numbers(
     array: NDArray[Any],
     count: int,
-    stack: Stack,
+    graph: Graph,
     loss: Loss,
     dtype: np.dtype[Any],
     parameter: str,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> NDArray[Any]:
-    if array.shape != (count, stack.outputs):
-        raise _no_values(parameter, count, stack, array)
+    if array.shape != (count, graph.outputs):
+        raise _no_values(parameter, count, graph, array)
     if array.dtype.kind not in "buif":
         raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
     if not np.isfinite(array).all():
@@ -72,9 +72,9 @@ def _numbers(
     return array
 
 
-def _no_values(parameter: str, count: int, stack: Stack, received: NDArray[Any]) -> InvalidInput:
-    rule = f"have shape ({count}, {stack.outputs}), a value for each image and output"
-    return invalid(parameter, rule, f"shape {received.shape}, with {stack.trace()}")
+def _no_values(parameter: str, count: int, graph: Graph, received: NDArray[Any]) -> InvalidInput:
+    rule = f"have shape ({count}, {graph.outputs}), a value for each image and output"
+    return invalid(parameter, rule, f"shape {received.shape}, with {graph.trace()}")
 
 
 def check_rounding(given: NDArray[Any], rounded: NDArray[Any], parameter: str) -> None:

@@ -155,8 +155,8 @@ def _fitting(
     """Return a header and data with the tensors that the layers would have, where there are."""
     with contextlib.suppress(ConvpropError):
         blueprint = model_file.read_blueprint(description)
-        description["conventions"] = model_file._conventions(blueprint.layers)
-        shapes = blueprint.layers.parameter_shapes()
+        description["conventions"] = model_file._conventions(blueprint.graph)
+        shapes = {name: p.shape for name, p in blueprint.graph.parameters.items()}
         if sum(map(math.prod, shapes.values())) <= MOST_VALUES:
             return with_tensors(shapes, "F64" if blueprint.dtype == np.float64 else "F32")
     return header, data

@@ -2,7 +2,7 @@
 
 bits.txt holds cases and the SHA-256 of each of their results: single operations of
 tests/cases.py in float32 and float64, and networks whose weights are hashed after some training
-steps. The kernels' own test (kernels/selftest.cc) reads the same file. `python tests/cases.py`
+steps. The kernels' own test (kernels/tests/selftest.cc) reads the same file. `python tests/cases.py`
 writes it anew, after a change that is meant to change bits.
 """
 
@@ -95,8 +95,8 @@ class Training:
         for setting in self.optimizer.settings().items():
             rule += setting
         words = ["network", self.name, self.dtype, self.batch, *self.input_shape, *rule]
-        for layer in self.network().stack.native():
-            words += [":", *_layer_words(layer)]
+        for node in self.network().graph.nodes:
+            words += [":", *_layer_words(node.native)]
         return " ".join(map(str, words))
 
     def hashes(self, steps: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from convprop import equations as eq
 from convprop import ops
 from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, LayerRun, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio, worst
-from convprop.geometry import output_size
+from convprop.geometry import Window
 
 Dtype = type[np.float32] | type[np.float64]
 
@@ -93,16 +93,17 @@ def _convolution(
         o, delta, kernel_size=kernels[1:], padding_value=value, **given
     )
     back = ops.conv.input_delta(delta, w, input_size=(shape[2], shape[3]), **given)
-    return LayerRun(layer, o, x, delta, back, w, b, gradient, ops.conv.bias_gradient(delta))
+    gradients = {"weight": gradient, "bias": ops.conv.bias_gradient(delta)}
+    return LayerRun(layer, [o], x, delta, [back], {"weight": w, "bias": b}, gradients)
 
 
 def _pooling(kind: ops.pool.Kind, options: dict[str, Any], dtype: Dtype) -> LayerRun:
     o = draw(24, 17, 2, 9, 8).astype(dtype)
-    size = output_size((9, 8), options["size"], options["stride"], options["padding"])
+    size = Window(options["size"], options["stride"], options["padding"]).outputs((9, 8))
     delta = draw(25, 17, 2, *size).astype(dtype)
     x, _ = ops.pool.forward(o, kind, **options)
     back = ops.pool.input_delta(delta, o, kind, **options)
-    return LayerRun({"kind": "pool", "pool": kind, **options}, o, x, delta, back)
+    return LayerRun({"kind": "pool", "pool": kind, **options}, [o], x, delta, [back])
 
 
 def _dense(images: int, features: int, units: int, dtype: Dtype) -> LayerRun:
@@ -110,14 +111,12 @@ def _dense(images: int, features: int, units: int, dtype: Dtype) -> LayerRun:
     b, delta = draw(28, units).astype(dtype), draw(29, images, units).astype(dtype)
     return LayerRun(
         {"kind": "dense", "units": units},
-        o,
+        [o],
         ops.dense.forward(o, w, b),
         delta,
-        ops.dense.input_delta(delta, w),
-        w,
-        b,
-        ops.dense.weight_gradient(o, delta),
-        ops.dense.bias_gradient(delta),
+        [ops.dense.input_delta(delta, w)],
+        {"weight": w, "bias": b},
+        {"weight": ops.dense.weight_gradient(o, delta), "bias": ops.dense.bias_gradient(delta)},
     )
 
 
@@ -125,7 +124,7 @@ def _activation(kind: ops.activation.Kind, dtype: Dtype) -> LayerRun:
     x, delta = (6 * draw(30, 5, 103)).astype(dtype), draw(31, 5, 103).astype(dtype)
     o = ops.activation.forward(x, kind)
     back = ops.activation.input_delta(delta, o, kind)
-    return LayerRun({"kind": "activation", "activation": kind}, x, o, delta, back)
+    return LayerRun({"kind": "activation", "activation": kind}, [x], o, delta, [back])
 
 
 def _loss(

@@ -128,13 +128,13 @@ def _pooling(kind: str) -> float:
     window = {"size": (3, 2), "stride": (2, 1), "padding": (1, 0, 1, 1), "count_padding": False}
     layer = {"kind": "pool", "pool": kind, **window}
     o = draw(8, 1, 2, 6, 5)
-    x = eq.network.layer_forward(layer, o, None, None)
+    x = eq.network.layer_forward(layer, [o], {})
     delta = draw(9, *x.shape)
 
     def error(v: Array) -> Array:
-        return np.asarray((delta * eq.network.layer_forward(layer, v, None, None)).sum())
+        return np.asarray((delta * eq.network.layer_forward(layer, [v], {})).sum())
 
-    routed = eq.network.layer_input_delta(layer, o, None, delta)
+    (routed,) = eq.network.layer_input_deltas(layer, [o], delta, {})
     return difference(routed, eq.delta_by_definition(error, o))
 
 

@@ -14,8 +14,8 @@ built from them within FUNCTION_TERMS u.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,29 +35,28 @@ LARGEST_SLOPE = 1.1440
 class LayerRun:
     """What the engine made of a layer: its arrays forward and back, in its own dtype.
 
-    w, b and their gradients are None where the layer has none.
+    Inputs and their deltas are one for each value that it reads; parameters and gradients are by
+    name.
     """
 
     layer: dict[str, Any]
-    o: Array
+    inputs: Sequence[Array]
     x: Array
     delta: Array
-    input_delta: Array
-    w: Array | None = None
-    b: Array | None = None
-    weight_gradient: Array | None = None
-    bias_gradient: Array | None = None
+    input_deltas: Sequence[Array]
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    gradients: Mapping[str, Array] = field(default_factory=dict)
 
 
 def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
-    """Yield the rows of a layer: output, input delta, and gradients where it has any."""
+    """Yield the rows of a layer: output, input deltas, and gradients where it has any."""
     network = eq.network
-    layer, o, delta = run.layer, _double(run.o), _double(run.delta).reshape(run.x.shape)
-    w = None if run.w is None else _double(run.w)
-    b = None if run.b is None else _double(run.b)
+    layer, delta = run.layer, _double(run.delta).reshape(run.x.shape)
+    inputs = [_double(o) for o in run.inputs]
+    parameters = {part: _double(array) for part, array in run.parameters.items()}
     sizes = layer | {"padding_value": abs(layer.get("padding_value", 0.0))}
-    big_w, big_b = (None if a is None else np.abs(a) for a in (w, b))
-    big_o, big_delta = np.abs(o), np.abs(delta)
+    big_inputs, big_delta = [np.abs(o) for o in inputs], np.abs(delta)
+    big = {part: np.abs(array) for part, array in parameters.items()}
     terms = _terms(run)
 
     def row(part: str, got: Array, right: Array, largest: Array) -> Row:
@@ -67,40 +66,36 @@ def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
             bound = roundings * UNIT * ratio(float(largest.max()), float(np.abs(right).max()))
         return Row(group, f"{name}: {part}", difference(got, right), bound)
 
-    right = network.layer_forward(layer, o, w, b)
-    largest = np.abs(right) if w is None else network.layer_forward(sizes, big_o, big_w, big_b)
+    right = network.layer_forward(layer, inputs, parameters)
+    largest = network.layer_forward(sizes, big_inputs, big) if parameters else np.abs(right)
     if layer["kind"] == "pool" and layer["pool"] == "average":
-        largest = network.layer_forward(layer, big_o, None, None)
+        largest = network.layer_forward(layer, big_inputs, {})
     yield row("forward", run.x, right, largest)
 
-    back = network.layer_input_delta(layer, o, w, delta)
+    backs = network.layer_input_deltas(layer, inputs, delta, parameters)
     if layer["kind"] == "activation":
-        largest = LARGEST_SLOPE * big_delta
+        bigs: list[Array] = [LARGEST_SLOPE * big_delta]
     elif layer.get("pool") == "max":
-        largest = network.layer_input_delta(layer, o, None, big_delta)
+        bigs = network.layer_input_deltas(layer, inputs, big_delta, {})
     else:
-        largest = network.layer_input_delta(layer, big_o, big_w, big_delta)
-    yield row("input_delta", run.input_delta, back, largest)
+        bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
+    for got, back, largest in zip(run.input_deltas, backs, bigs, strict=True):
+        yield row("input_delta", got, back, largest)
 
-    if run.weight_gradient is None:
-        return
-    gradients = network.layer_gradients(layer, o, delta, bias=True)
-    largests = network.layer_gradients(sizes, big_o, big_delta, bias=True)
-    found = run.weight_gradient, run.bias_gradient
-    for part, got, sums, sizes_of_sums in zip(
-        ("weight_gradient", "bias_gradient"), found, gradients, largests, strict=True
-    ):
-        if got is not None and sums is not None and sizes_of_sums is not None:
-            yield row(part, got, sums, sizes_of_sums)
+    gradients = network.layer_gradients(layer, inputs, delta, parameters)
+    largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
+    for part, gradient in gradients.items():
+        yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
 
 
 def _terms(run: LayerRun) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
-    if run.w is not None:
+    if run.parameters:
+        w = run.parameters["weight"]
         pixels = run.delta.size // run.delta.shape[1] if run.delta.ndim > 1 else 1
-        each = run.w.size // len(run.w)
-        into = len(run.w) // layer.get("groups", 1) * int(np.prod(run.w.shape[2:]))
+        each = w.size // len(w)
+        into = len(w) // layer.get("groups", 1) * int(np.prod(w.shape[2:]))
         return {
             "forward": each + 1,
             "input_delta": into,

@@ -11,6 +11,7 @@ from convprop import equations as eq
 from convprop.check.equations import STEP
 from convprop.check.layer import DOUBLE_BOUND, LayerRun, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio
+from convprop.graph import Node
 from convprop.losses import SquaredError
 from convprop.network import Backpropagation, Network
 
@@ -73,9 +74,9 @@ class _Exact:
     """The network by the equations, in float64."""
 
     def __init__(self, net: Network, images: Array, targets: Array) -> None:
-        self.names = net.names
-        self.layers = net.stack.native()
-        self.parameters = [_own(net, name) for name in net.names]
+        nodes = net.graph.nodes
+        self.layers = [node.native | {"reads": node.reads} for node in nodes]
+        self.parameters = [_own(net, node) for node in nodes]
         self.kind, self.reduction = net.loss.kind, net.loss.reduction
         offset, scale = (part[:, np.newaxis, np.newaxis] for part in net.lane_normalisation())
         self.outputs = eq.network.forward(self.layers, self.parameters, (images - offset) * scale)
@@ -89,21 +90,19 @@ class _Exact:
             self.layers, self.parameters, self.outputs, delta
         )
 
-    def slope(self, layer: int, part: int, direction: Array) -> float:
+    def slope(self, layer: int, part: str, direction: Array) -> float:
         """Return the derivative of the loss as one parameter moves along a direction."""
-        moved = [
-            value if value is None or index != part else value + 1j * STEP * direction
-            for index, value in enumerate(self.parameters[layer])
-        ]
-        parameters = [(moved[0], moved[1]), *self.parameters[layer + 1 :]]
-        outputs = eq.network.forward(self.layers[layer:], parameters, self.outputs[layer])
+        moved = {part: self.parameters[layer][part] + 1j * STEP * direction}
+        parameters = [*self.parameters]
+        parameters[layer] = self.parameters[layer] | moved
+        outputs = eq.network.forward(self.layers, parameters, *self.outputs[: layer + 1])
         y = outputs[-1].reshape(self.targets.shape)
         loss = eq.network.loss(self.kind, y, self.targets, self.reduction)
         return float(loss.imag / STEP)
 
 
-def _own(net: Network, name: str) -> tuple[Array | None, Array | None]:
-    return net.parameters.get(f"{name}.weight"), net.parameters.get(f"{name}.bias")
+def _own(net: Network, node: Node) -> dict[str, Array]:
+    return {part: net.parameters[f"{node.name}.{part}"] for part in node.parameters}
 
 
 def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
@@ -114,41 +113,35 @@ def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     for index, layer in enumerate(run.layers):
         yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
         yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
-        for part, right in zip(("weight", "bias"), exact.gradients[index], strict=True):
-            if right is not None:
-                yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right)
+        for part, right in exact.gradients[index].items():
+            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right)
     yield row("delta of the images", run.input_delta, exact.deltas[0])
 
 
 def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     """Every parameter moves along a random direction at once: a wrong one shows in the sum."""
     for index, layer in enumerate(run.layers):
-        for part, name in enumerate(("weight", "bias")):
-            gradient = layer.gradients.get(name)
-            if gradient is not None:
-                direction = draw(42, *gradient.shape)
-                terms = gradient * direction
-                off = abs(exact.slope(index, part, direction) - float(terms.sum()))
-                value = ratio(off, float(np.abs(terms).sum()))
-                yield Row(STEPS, f"{layer.name}: {name} gradient", value, DOUBLE_BOUND)
+        for part, gradient in layer.gradients.items():
+            direction = draw(42, *gradient.shape)
+            terms = gradient * direction
+            off = abs(exact.slope(index, part, direction) - float(terms.sum()))
+            value = ratio(off, float(np.abs(terms).sum()))
+            yield Row(STEPS, f"{layer.name}: {part} gradient", value, DOUBLE_BOUND)
 
 
 def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
     deltas = [run.input_delta, *(layer.delta for layer in run.layers)]
-    for index, (layer, description) in enumerate(zip(run.layers, net.stack.native(), strict=True)):
-        w, b = _own(net, layer.name)
+    for node, went in zip(net.graph.nodes, run.layers, strict=True):
         arrays = LayerRun(
-            description,
-            layer.input,
-            layer.output,
-            layer.delta,
-            deltas[index],
-            w,
-            b,
-            layer.gradients.get("weight"),
-            layer.gradients.get("bias"),
+            node.native,
+            [went.input],
+            went.output,
+            went.delta,
+            [deltas[value] for value in node.reads],
+            _own(net, node),
+            went.gradients,
         )
-        yield from check_layer(LAYERS + net.dtype.name, arrays, layer.name)
+        yield from check_layer(LAYERS + net.dtype.name, arrays, node.name)
 
 
 def _plans(net: Network, images: Array, targets: Array, run: Backpropagation) -> Iterator[Row]:

@@ -52,7 +52,7 @@ def inspect(model: FileName, /, *, json: bool = False) -> int:
 
 
 def _record(found: Inspection) -> dict[str, Any]:
-    layers = found.layers and inspection.layer_rows(found.layers)
+    layers = found.graph and inspection.layer_rows(found.graph)
     return {
         "kind": found.kind,
         "bytes": found.header.size,
@@ -79,16 +79,16 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
         terminal.labelled("written", writer, f"format version {description['format_version']}")
     if found.kind == "checkpoint" and description:
         _show_progress(terminal, description)
-    if found.layers is not None:
+    if found.graph is not None:
         _show_network(terminal, found, found.network)
         if settings := found.settings:
             parts = settings_text(settings).split(", ")
             terminal.labelled("training", *_first(parts, 3 * _MOST_NAMES))
     if found.weights_sha256 is not None:
         terminal.labelled("weights", found.weights_sha256)
-    if found.layers is not None:
+    if found.graph is not None:
         itemsize = 8 if found.network["dtype"] == "float64" else 4
-        _print_table(terminal, summary.layers_table(found.layers, itemsize))
+        _print_table(terminal, summary.layers_table(found.graph, itemsize))
     if found.header.tensors:
         _print_table(terminal, _tensors(found))
 
@@ -106,9 +106,9 @@ def _show_progress(terminal: Terminal, description: dict[str, Any]) -> None:
 
 
 def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]) -> None:
-    assert found.layers is not None
-    shapes = found.layers.shapes
-    rows = inspection.layer_rows(found.layers)
+    assert found.graph is not None
+    shapes = found.graph.shapes
+    rows = inspection.layer_rows(found.graph)
     terminal.labelled(
         "network",
         f"{shape_text(shapes[0])} -> {shape_text(shapes[-1])}",

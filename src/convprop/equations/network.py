@@ -1,9 +1,10 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
-Layers are dicts in the form that the engine's plan takes ("kind": "conv", "pool", "dense",
-"activation", "flatten" or "dropout"), parameters one (weight, bias) for each layer, None where
-it has none. Nothing here is fast; in float64 it is what the engine is measured against, and with
-one parameter stepped into the complex plane the loss carries that parameter's derivative.
+Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
+"flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
+the images, n + 1 what layer n gives. Parameters are one dict of arrays for each layer. Nothing
+here is fast; in float64 it is what the engine is measured against, and with one parameter stepped
+into the complex plane the loss carries that parameter's derivative.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from convprop.equations import activations, general, losses, pooling
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
-Parameters = tuple[Array | None, Array | None]
+Parameters = Mapping[str, Array]
 
 LOSSES = {
     "squared_error": (losses.squared_error, losses.squared_error_delta),
@@ -26,12 +27,16 @@ _CONV_OPTIONS = ("stride", "padding", "dilation", "groups", "flip_kernel")
 
 
 def forward(
-    layers: Sequence[Description], parameters: Sequence[Parameters], images: Array
+    layers: Sequence[Description], parameters: Sequence[Parameters], *known: Array
 ) -> list[Array]:
-    """Return the images and every layer's output, one more array than there are layers."""
-    outputs = [images]
-    for layer, (w, b) in zip(layers, parameters, strict=True):
-        outputs.append(layer_forward(layer, outputs[-1], w, b))
+    """Return the images and every layer's output, one more array than there are layers.
+
+    Known are the images, and with them as many of the first layers' outputs as there may be.
+    """
+    outputs = list(known)
+    first = len(known) - 1
+    for layer, own in zip(layers[first:], parameters[first:], strict=True):
+        outputs.append(layer_forward(layer, [outputs[value] for value in layer["reads"]], own))
     return outputs
 
 
@@ -40,17 +45,23 @@ def backward(
     parameters: Sequence[Parameters],
     outputs: Sequence[Array],
     delta: Array,
-) -> tuple[list[Array], list[Parameters]]:
-    """Return dE/d of each of `outputs`, and each layer's (weight, bias) gradients.
+) -> tuple[list[Array], list[dict[str, Array]]]:
+    """Return dE/d of each of `outputs`, and each layer's gradients by name.
 
-    delta is dE/dy of the last output.
+    delta is dE/dy of the last output. What several layers read gets a delta from each of them,
+    the last one's first.
     """
-    deltas = [delta.reshape(outputs[-1].shape)]
-    gradients: list[Parameters] = []
+    deltas: list[Any] = [0.0] * len(layers) + [delta.reshape(outputs[-1].shape)]
+    gradients: list[dict[str, Array]] = []
     for index in range(len(layers) - 1, -1, -1):
-        (w, b), o = parameters[index], outputs[index]
-        gradients.insert(0, layer_gradients(layers[index], o, deltas[0], b is not None))
-        deltas.insert(0, layer_input_delta(layers[index], o, w, deltas[0]))
+        layer, own = layers[index], parameters[index]
+        inputs = [outputs[value] for value in layer["reads"]]
+        error = deltas[index + 1]
+        gradients.insert(0, layer_gradients(layer, inputs, error, own))
+        for value, back in zip(
+            layer["reads"], layer_input_deltas(layer, inputs, error, own), strict=True
+        ):
+            deltas[value] = deltas[value] + back
     return deltas, gradients
 
 
@@ -66,16 +77,17 @@ def loss_delta(kind: str, y: Array, targets: Array, reduction: str = "mean") -> 
     return delta / len(y) if reduction == "mean" else delta
 
 
-def layer_forward(layer: Description, o: Array, w: Array | None, b: Array | None) -> Array:
+def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Parameters) -> Array:
     """Return a layer's output; dropout is the identity, as it is outside training."""
+    (o,) = inputs
+    b = parameters.get("bias")
     match layer["kind"]:
         case "conv":
-            assert w is not None
             value = layer["padding_value"]
-            return general.forward(o, w, b, padding_value=value, **_conv_options(layer))
+            options = _conv_options(layer)
+            return general.forward(o, parameters["weight"], b, padding_value=value, **options)
         case "dense":
-            assert w is not None
-            x = general.forward(_one_pixel(o), _one_pixel(w), b)
+            x = general.forward(_one_pixel(o), _one_pixel(parameters["weight"]), b)
             return x.reshape(x.shape[:2])
         case "pool":
             return _pool_forward(layer, o)
@@ -87,40 +99,46 @@ def layer_forward(layer: Description, o: Array, w: Array | None, b: Array | None
             return o
 
 
-def layer_gradients(layer: Description, o: Array, delta: Array, bias: bool) -> Parameters:
-    """Return a layer's weight and bias gradients, or (None, None)."""
+def layer_gradients(
+    layer: Description, inputs: Sequence[Array], delta: Array, parameters: Parameters
+) -> dict[str, Array]:
+    """Return dE/d of each of a layer's parameters."""
+    if not parameters:
+        return {}
+    (o,) = inputs
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
-    elif layer["kind"] == "conv":
+    else:
         size, value = layer["kernel_size"], layer["padding_value"]
         gradient = general.weight_gradient(
             o, delta, kernel_size=size, padding_value=value, **_conv_options(layer)
         )
-    else:
-        return None, None
-    return gradient, general.bias_gradient(delta) if bias else None
+    gradients = {"weight": gradient, "bias": general.bias_gradient(delta)}
+    return {part: gradients[part] for part in parameters}
 
 
-def layer_input_delta(layer: Description, o: Array, w: Array | None, delta: Array) -> Array:
-    """Return dE/do of a layer's input o from its output's delta."""
+def layer_input_deltas(
+    layer: Description, inputs: Sequence[Array], delta: Array, parameters: Parameters
+) -> list[Array]:
+    """Return dE/d of each of a layer's inputs from its output's delta."""
+    (o,) = inputs
     match layer["kind"]:
         case "conv":
-            assert w is not None
             size = o.shape[2], o.shape[3]
-            return general.input_delta(delta, w, input_size=size, **_conv_options(layer))
+            options = _conv_options(layer)
+            return [general.input_delta(delta, parameters["weight"], input_size=size, **options)]
         case "dense":
-            assert w is not None
-            back = general.input_delta(_one_pixel(delta), _one_pixel(w), input_size=(1, 1))
-            return back.reshape(o.shape)
+            w = _one_pixel(parameters["weight"])
+            back = general.input_delta(_one_pixel(delta), w, input_size=(1, 1))
+            return [back.reshape(o.shape)]
         case "pool":
-            return _pool_input_delta(layer, o, delta)
+            return [_pool_input_delta(layer, o, delta)]
         case "activation":
             slope = layer.get("slope", 0.01)
-            f_prime = activations.activation_derivative(o, layer["activation"], slope)
-            return delta * f_prime
+            return [delta * activations.activation_derivative(o, layer["activation"], slope)]
         case _:
-            return delta.reshape(o.shape)
+            return [delta.reshape(o.shape)]
 
 
 def _one_pixel(a: Array) -> Array:

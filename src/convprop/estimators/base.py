@@ -225,7 +225,7 @@ class ConvNet(
         network = Network(layers, shape, self._loss(), seed, dtype)
         if network.outputs != outputs:
             rule = f"end with {outputs} outputs for this y"
-            raise invalid("network", rule, f"{network.outputs}: {network.stack.trace()}")
+            raise invalid("network", rule, f"{network.outputs}: {network.graph.trace()}")
         network.class_names = task.names
         if task.names is None:
             network.target_scaling = task.fitted["target_mean_"], task.fitted["target_scale_"]

@@ -36,7 +36,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
     each = weight.shape[1]
     c, p, q = np.indices(weight.shape[1:]).reshape(3, -1)
     m, n = _stored(at, p, q)
-    rows, columns = _seen(at, row, p, 0), _seen(at, column, q, 1)
+    rows, columns = place.window.seen(0, row, p), place.window.seen(1, column, q)
     channels = kernel // (at["kernels"] // at["groups"]) * each + c
     terms = table(
         {
@@ -72,7 +72,7 @@ def weight_gradient(place: Place, k: object, c: object, m: object, n: object) ->
     channel = kernel // (at["kernels"] // at["groups"]) * each + own_channel
     p, q = _stored(at, found[2], found[3])
     images, i, j = np.indices((len(place.x), *place.x.shape[2:])).reshape(3, -1)
-    rows, columns = _seen(at, i, p, 0), _seen(at, j, q, 1)
+    rows, columns = place.window.seen(0, i, p), place.window.seen(1, j, q)
     value = at["padding_value"]
     terms = table(
         {
@@ -88,7 +88,7 @@ def weight_gradient(place: Place, k: object, c: object, m: object, n: object) ->
         source="Eq. 13",
         symbol=rf"\frac{{\partial E}}{{\partial w^{{{place.latex_name}}}_{subscript(found)}}}",
         formula=rf"\sum_{{\text{{image}}}} \sum_{{i}} \sum_{{j}} \delta_{{{kernel},i,j}} \, "
-        rf"o_{{{channel},{_reach(at, 'i', p, 0)},{_reach(at, 'j', q, 1)}}}",
+        rf"o_{{{channel},{_reach(place, 'i', p, 0)},{_reach(place, 'j', q, 1)}}}",
         factors=("delta", "o"),
         value=place.gradient("weight")[found],
         remark=_winograd(at),
@@ -125,14 +125,11 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     group, own_channel = divmod(channel, weight.shape[1])
     k, p, q = np.indices((kernels, *weight.shape[2:])).reshape(3, -1)
     k += group * kernels
-    above, beside = (
-        position + at["padding"][2 * axis] - window * at["dilation"][axis]
-        for axis, (position, window) in enumerate(((row, p), (column, q)))
+    (rows, sees), (columns, also) = (
+        place.window.seeing(axis, position, taps, place.x.shape[2 + axis])
+        for axis, (position, taps) in enumerate(((row, p), (column, q)))
     )
-    rows, columns = above // at["stride"][0], beside // at["stride"][1]
-    looks = (above % at["stride"][0] == 0) & (beside % at["stride"][1] == 0)
-    looks &= (rows >= 0) & (rows < place.x.shape[2]) & (columns >= 0)
-    looks &= columns < place.x.shape[3]
+    looks = sees & also
     k, p, q, rows, columns = (values[looks] for values in (k, p, q, rows, columns))
     m, n = _stored(at, p, q)
     terms = table(
@@ -189,11 +186,6 @@ def _stored(at: dict[str, Any], p: Any, q: Any) -> tuple[Any, Any]:
     return at["kernel_size"][0] - 1 - p, at["kernel_size"][1] - 1 - q
 
 
-def _seen(at: dict[str, Any], output: Any, window: Any, axis: int) -> Any:
-    """Return the input row (or column) under a window's row, for an output's row."""
-    return at["stride"][axis] * output + at["dilation"][axis] * window - at["padding"][2 * axis]
-
-
 def _pixels(o: Array, padding_value: float, *indices: Array) -> Array:
     """Return o at the indices, and the padding's value outside of the map."""
     rows, columns = indices[-2:]
@@ -205,21 +197,22 @@ def _pixels(o: Array, padding_value: float, *indices: Array) -> Array:
 
 
 def _output_formula(place: Place, at: dict[str, Any]) -> str:
-    row, column = _reach(at, "i", "m", 0), _reach(at, "j", "n", 1)
+    row, column = _reach(place, "i", "m", 0), _reach(place, "j", "n", 1)
     weight = "w_{k,c,-m,-n}" if at["flip_kernel"] else "w_{k,c,m,n}"
     bias = "b_k + " if place.has("bias") else ""
     return rf"{bias}\sum_{{c}} \sum_{{m}} \sum_{{n}} {weight} \, o_{{c,\,{row},\,{column}}}"
 
 
-def _reach(at: dict[str, Any], output: str, window: int | str, axis: int) -> str:
+def _reach(place: Place, output: str, tap: int | str, axis: int) -> str:
     """Return "2i+m-1": the input's index as LaTeX."""
-    stride, dilation = at["stride"][axis], at["dilation"][axis]
+    window = place.window
+    stride, dilation = window.stride[axis], window.dilation[axis]
     text = output if stride == 1 else f"{stride}{output}"
-    offset = -at["padding"][2 * axis]
-    if isinstance(window, str):
-        text += f"+{window}" if dilation == 1 else f"+{dilation}{window}"
+    offset = -window.before(axis)
+    if isinstance(tap, str):
+        text += f"+{tap}" if dilation == 1 else f"+{dilation}{tap}"
     else:
-        offset += dilation * window
+        offset += dilation * tap
     return text + (f"{offset:+d}" if offset else "")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.errors import invalid
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Part
 from convprop.explain.factor import with_factor
@@ -20,8 +21,9 @@ from convprop.explain.tables import table
 Array = NDArray[Any]
 
 
-def output(place: Place, image: int, k: object) -> Explanation:
+def output(place: Place, image: int, k: object, i: object = None, j: object = None) -> Explanation:
     """Explain output k: the bias and every feature times its weight."""
+    _require_none("i and j", i, j)
     weight = place.parameter("weight")
     (kernel,) = found = check_indices("k", (k,), weight.shape[:1])
     features = np.arange(weight.shape[1])
@@ -43,8 +45,11 @@ def output(place: Place, image: int, k: object) -> Explanation:
     )
 
 
-def weight_gradient(place: Place, k: object, f: object) -> Explanation:
+def weight_gradient(
+    place: Place, k: object, f: object, m: object = None, n: object = None
+) -> Explanation:
     """Explain dE/dw at [k, f]: the images' deltas times the feature."""
+    _require_none("m and n", m, n)
     weight = place.parameter("weight")
     found = check_indices("kc", (k, f), weight.shape)
     o = place.o.reshape(len(place.o), -1)
@@ -94,6 +99,11 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         parts=(Part("", 0, len(terms), running),),
         total=running[-1] + 0,
     )
+
+
+def _require_none(names: str, first: object, second: object) -> None:
+    if first is not None or second is not None:
+        raise invalid(names, "be left out of a Dense", f"{first!r}, {second!r}")
 
 
 def _gradient(place: Place, factors: dict[str, Array], **described: Any) -> Explanation:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convprop.errors import InvalidInput, invalid
+from convprop.errors import invalid
 from convprop.explain import conv, dense, pointwise, pool
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
 from convprop.explain.place import Place, check_index, check_network, layer_index
-from convprop.layers import Conv, Dense, Pool
 from convprop.network import Network
 from convprop.ops.loss import as_weights
 
@@ -91,13 +90,8 @@ class Explainer:
         """
         place = self._place(layer)
         image = self._image(image)
-        if isinstance(place.layer, Conv):
-            return conv.output(place, image, k, i, j)
-        if isinstance(place.layer, Pool):
-            return pool.output(place, image, k, i, j)
-        if isinstance(place.layer, Dense):
-            return dense.output(place, image, *_row("i and j", k, i, j))
-        return pointwise.output(place, image, k, i, j)
+        found: Explanation = _module(place).output(place, image, k, i, j)
+        return found
 
     @quiet
     def weight_gradient(
@@ -117,23 +111,17 @@ class Explainer:
             the group. Of a Dense k and c, the feature.
         """
         self._require_targets()
-        place = self._place(layer)
-        if isinstance(place.layer, Conv):
-            return conv.weight_gradient(place, k, c, m, n)
-        if isinstance(place.layer, Dense):
-            return dense.weight_gradient(place, *_row("m and n", (k, c), m, n)[0])
-        raise self._no_parameters(place, "weight")
+        place = self._of_parameter(layer, "weight")
+        found: Explanation = _module(place).weight_gradient(place, k, c, m, n)
+        return found
 
     @quiet
     def bias_gradient(self, layer: str | int, k: int) -> Explanation:
         """Explain dE/db of one bias: the deltas that it collects."""
         self._require_targets()
-        place = self._place(layer)
-        if not place.has("bias"):
-            raise self._no_parameters(place, "bias")
-        if isinstance(place.layer, Conv):
-            return conv.bias_gradient(place, k)
-        return dense.bias_gradient(place, k)
+        place = self._of_parameter(layer, "bias")
+        found: Explanation = _module(place).bias_gradient(place, k)
+        return found
 
     @quiet
     def delta(
@@ -168,13 +156,8 @@ class Explainer:
         self._require_targets()
         place = self._place(layer)
         image = self._image(image)
-        if isinstance(place.layer, Conv):
-            return conv.delta(place, image, c, i, j)
-        if isinstance(place.layer, Pool):
-            return pool.delta(place, image, c, i, j)
-        if isinstance(place.layer, Dense):
-            return dense.delta(place, image, c, i, j)
-        return pointwise.delta(place, image, c, i, j)
+        found: Explanation = _module(place).delta(place, image, c, i, j)
+        return found
 
     @quiet
     def loss(self, *, image: int = 0) -> Explanation:
@@ -192,19 +175,21 @@ class Explainer:
         if not self._has_targets:
             raise invalid("targets", "be given where gradients are explained", "None")
 
-    def _no_parameters(self, place: Place, part: str) -> InvalidInput:
-        owners = [
-            name.removesuffix(f".{part}")
-            for name in self.net.parameters
-            if name.endswith(f".{part}")
-        ]
-        return invalid("layer", f"have a {part}: {', '.join(owners)}", repr(place.name))
+    def _of_parameter(self, layer: object, part: str) -> Place:
+        """Return the place of a layer that has a parameter."""
+        place = self._place(layer)
+        if not place.has(part):
+            owners = [node.name for node in self.net.graph.nodes if part in node.parameters]
+            raise invalid("layer", f"have a {part}: {', '.join(owners)}", repr(place.name))
+        return place
 
 
-def _row(names: str, k: Any, first: object, second: object) -> tuple[Any]:
-    if first is not None or second is not None:
-        raise invalid(names, "be left out of a Dense", f"{first!r}, {second!r}")
-    return (k,)
+def _module(place: Place) -> Any:
+    """Return what explains a layer: the module of its family."""
+    return _FAMILIES.get(place.node.layer.family, pointwise)
+
+
+_FAMILIES = {"conv": conv, "pool": pool, "dense": dense}
 
 
 def _any_targets(net: Network, count: int) -> NDArray[Any]:

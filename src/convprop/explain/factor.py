@@ -50,12 +50,12 @@ def with_factor(
     steps: tuple[Step, ...] = ()
     at = (image, *found)
     if before is None:
-        whose = "the image" if place.index == 0 else place.net.names[place.index - 1]
+        whose = place.source_name
         name, value = "dE/do", place.delta_in[at]
         symbol = rf"\frac{{\partial E}}{{\partial o_{subscript(found)}}}"
     else:
         derivative = slope(before, at)
-        whose = before.net.names[before.index - 1] if before.index else "the image"
+        whose = before.source_name
         value = before.delta_in[at]
         total = sums.flushed(total * derivative)[()]
         words = f"times f'(x) = {derivative!s}, {before.name}'s slope"

@@ -12,8 +12,14 @@ from convprop.brief import brief
 from convprop.errors import invalid
 from convprop.explain.place import check_index, check_network, layer_index
 from convprop.geometry import is_integer
-from convprop.layers import Conv, Dense, Flatten, Pool, Shape
+from convprop.graph import Node
+from convprop.layers import Shape
 from convprop.network import Network
+
+Crossing = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows and columns."""
+
+_NOTHING: Crossing = np.array([], np.int64), np.array([], np.int64)
 
 
 class Region(NamedTuple):
@@ -60,14 +66,14 @@ def receptive_field(
     check_network(net)
     last, first = _position(net, layer), _position(net, of)
     if first > last:
-        raise invalid("of", f"come before {_name(net, last)}", f"{of!r:.80}")
-    rows, columns = _start(net.shapes[last], i, j)
-    for at in range(last - 1, first - 1, -1):
-        if isinstance(net.layers[at], Conv | Pool):
-            rows, columns = _back(net, at, 0, rows), _back(net, at, 1, columns)
-        elif isinstance(net.layers[at], Dense | Flatten):
-            rows, columns = _whole(net.shapes[at])
-    return Region(_name(net, first), rows, columns)
+        raise invalid("of", f"come before {net.graph.value_name(last)}", f"{of!r:.80}")
+    regions = {last: _start(net.graph.shapes[last], i, j)}
+    for value in range(last, first, -1):
+        if value in regions:
+            node = net.graph.nodes[value - 1]
+            for read, shape in zip(node.reads, node.inputs, strict=True):
+                _join(regions, read, _back(node, shape, regions[value]))
+    return Region(net.graph.value_name(first), *regions.get(first, _NOTHING))
 
 
 @checks_names
@@ -94,14 +100,14 @@ def projective_field(
     check_network(net)
     first, last = _position(net, layer), layer_index(net, on) + 1
     if first > last:
-        raise invalid("on", f"come after {net.names[first - 1]}", f"{on!r:.80}")
-    rows, columns = _start(net.shapes[first], i, j)
-    for at in range(first, last):
-        if isinstance(net.layers[at], Conv | Pool):
-            rows, columns = _forth(net, at, 0, rows), _forth(net, at, 1, columns)
-        elif isinstance(net.layers[at], Dense | Flatten):
-            rows, columns = _whole(net.shapes[at + 1])
-    return Region(_name(net, last), rows, columns)
+        raise invalid("on", f"come after {net.graph.value_name(first)}", f"{on!r:.80}")
+    regions = {first: _start(net.graph.shapes[first], i, j)}
+    for value in range(first + 1, last + 1):
+        node = net.graph.nodes[value - 1]
+        for read in node.reads:
+            if read in regions:
+                _join(regions, value, _forth(node, regions[read]))
+    return Region(net.graph.value_name(last), *regions.get(last, _NOTHING))
 
 
 def _position(net: Network, layer: str | int) -> int:
@@ -109,7 +115,7 @@ def _position(net: Network, layer: str | int) -> int:
     return 0 if isinstance(layer, str) and layer == "input" else layer_index(net, layer) + 1
 
 
-def _start(shape: Shape, i: object, j: object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _start(shape: Shape, i: object, j: object) -> Crossing:
     height, width = shape[1:] if len(shape) == 3 else (1, 1)
     if len(shape) == 1 and not all(
         at is None or (is_integer(at, 0) and int(at) == 0) for at in (i, j)
@@ -122,31 +128,37 @@ def _start(shape: Shape, i: object, j: object) -> tuple[NDArray[np.int64], NDArr
     return np.array([row]), np.array([column])
 
 
-def _whole(shape: Shape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _join(regions: dict[int, Crossing], value: int, other: Crossing) -> None:
+    """Add rows and columns to a value's: several ways may lead to it."""
+    rows, columns = regions.get(value, _NOTHING)
+    regions[value] = np.union1d(rows, other[0]), np.union1d(columns, other[1])
+
+
+def _whole(shape: Shape) -> Crossing:
     height, width = shape[1:] if len(shape) == 3 else (1, 1)
     return np.arange(height), np.arange(width)
 
 
-def _name(net: Network, position: int) -> str:
-    return net.names[position - 1] if position else "input"
+def _back(node: Node, shape: Shape, region: Crossing) -> Crossing:
+    """Return what a region of a node's output depends on, of a value of a shape that it reads."""
+    window = node.window
+    if window is None:
+        return _whole(shape) if len(node.output) == 1 else region
+    found = []
+    for axis, outputs in enumerate(region):
+        inputs = np.unique(window.seen(axis, outputs[:, np.newaxis], window.taps(axis)))
+        found.append(inputs[(inputs >= 0) & (inputs < shape[1 + axis])])
+    return found[0], found[1]
 
 
-def _taps(net: Network, at: int, axis: int) -> tuple[int, NDArray[np.int64]]:
-    """Return a layer's stride and where its window's rows lie from the output's place."""
-    native = net.layers[at].native(net.shapes[at])
-    size = native["kernel_size" if "kernel_size" in native else "size"][axis]
-    dilation = native.get("dilation", (1, 1))[axis]
-    return native["stride"][axis], np.arange(size) * dilation - native["padding"][2 * axis]
-
-
-def _back(net: Network, at: int, axis: int, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
-    stride, taps = _taps(net, at, axis)
-    found = np.unique(outputs[:, np.newaxis] * stride + taps)
-    return found[(found >= 0) & (found < net.shapes[at][1 + axis])]
-
-
-def _forth(net: Network, at: int, axis: int, inputs: NDArray[np.int64]) -> NDArray[np.int64]:
-    stride, taps = _taps(net, at, axis)
-    reached = inputs[:, np.newaxis] - taps
-    found = np.unique(reached[reached % stride == 0] // stride)
-    return found[(found >= 0) & (found < net.shapes[at + 1][1 + axis])]
+def _forth(node: Node, region: Crossing) -> Crossing:
+    """Return what a region of a value that a node reads reaches, of the node's output."""
+    window = node.window
+    if window is None:
+        return _whole(node.output) if len(node.output) == 1 else region
+    found = []
+    for axis, inputs in enumerate(region):
+        size = node.output[1 + axis]
+        outputs, there = window.seeing(axis, inputs[:, np.newaxis], window.taps(axis), size)
+        found.append(np.unique(outputs[there]))
+    return found[0], found[1]

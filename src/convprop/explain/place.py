@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.errors import invalid
-from convprop.geometry import is_integer
-from convprop.layers import Activation, Layer
+from convprop.geometry import Window, is_integer
+from convprop.graph import Node
 from convprop.network import Backpropagation, LayerPass, Network
 
 Array = NDArray[Any]
@@ -18,10 +18,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Place:
-    """Layer ``index`` of a network, in a pass of some images.
+    """Node ``index`` of a network, in a pass of some images.
 
-    ``parameters`` are those of the pass. ``o`` is the layer's input, ``x`` its output, ``delta``
-    dE/dx, ``delta_in`` dE/do; ``before`` is the activation that the input comes from, if it does.
+    ``parameters`` are those of the pass. ``o`` is what the node reads, ``x`` what it gives,
+    ``delta`` dE/dx, ``delta_in`` dE/do; ``before`` is the activation that o comes from, if it
+    does.
     """
 
     net: Network
@@ -30,14 +31,20 @@ class Place:
     parameters: dict[str, Array]
 
     @property
-    def layer(self) -> Layer:
-        """The layer."""
-        return self.net.layers[self.index]
+    def node(self) -> Node:
+        """The node."""
+        return self.net.graph.nodes[self.index]
 
     @property
     def name(self) -> str:
         """Its name."""
-        return self.net.names[self.index]
+        return self.node.name
+
+    @property
+    def source_name(self) -> str:
+        """The name of what o comes from."""
+        value = self.node.reads[0]
+        return self.net.graph.value_name(value) if value else "the image"
 
     @property
     def latex_name(self) -> str:
@@ -50,7 +57,7 @@ class Place:
 
     @property
     def o(self) -> Array:
-        """The input, (N, C, H, W) or (N, F)."""
+        """What it reads, (N, C, H, W) or (N, F)."""
         return self._went.input
 
     @property
@@ -66,15 +73,22 @@ class Place:
     @property
     def delta_in(self) -> Array:
         """dE/do."""
-        return self.done.layers[self.index - 1].delta if self.index else self.done.input_delta
+        value = self.node.reads[0]
+        return self.done.layers[value - 1].delta if value else self.done.input_delta
 
     @property
     def before(self) -> Place | None:
-        """The activation whose output is this layer's input."""
-        at = self.index - 1
-        if at >= 0 and isinstance(self.net.layers[at], Activation):
-            return replace(self, index=at)
-        return None
+        """The activation whose output o is."""
+        value = self.node.reads[0]
+        found = replace(self, index=value - 1)
+        return found if value and found.node.layer.family == "activation" else None
+
+    @property
+    def window(self) -> Window:
+        """What moves over o; of a convolution or a pooling."""
+        window = self.node.window
+        assert window is not None
+        return window
 
     def parameter(self, part: str) -> Array:
         """Return the layer's "weight" or "bias"."""
@@ -90,7 +104,7 @@ class Place:
 
     def native(self) -> dict[str, Any]:
         """Return the layer's resolved settings."""
-        return self.layer.native(self.net.shapes[self.index])
+        return self.node.native
 
 
 def check_network(net: object) -> None:

@@ -16,7 +16,6 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
-from convprop.layers import Activation
 
 NAMES = {1: "f", 3: "cij"}
 
@@ -27,15 +26,16 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
     found = check_indices("kij", (k, i, j), shape)
     value = place.x[(image, *found)]
     before = place.o[image].reshape(-1)[np.ravel_multi_index(found, shape)]
-    bends = isinstance(place.layer, Activation)
+    layer = place.node.layer
+    bends = layer.family == "activation"
     indices = np.unravel_index(np.ravel_multi_index(found, shape), place.o.shape[1:])
     names = NAMES[len(indices)]
     letter = "x" if bends else "o"
     return Explanation(
         name=f"o[{index_text(NAMES[len(shape)], found)}] of {place.name}, image {image}",
-        source="Eq. 8" if bends else type(place.layer).__name__,
+        source="Eq. 8" if bends else type(layer).__name__,
         symbol=rf"o^{{{place.latex_name}}}_{subscript(found)}",
-        formula=f"f({letter}), \\quad f(x) = {_FORMULAS[place.layer.kind]}" if bends else letter,
+        formula=f"f({letter}), \\quad f(x) = {_FORMULAS[layer.kind]}" if bends else letter,
         terms=table(
             {letter: np.array([before])},
             {name: np.array([at]) for name, at in zip(names, indices, strict=True)},
@@ -46,7 +46,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
         steps=(),
         total=applied(place, before) if bends else before,
         value=value,
-        remark="" if bends else _REMARKS[place.layer.kind],
+        remark="" if bends else _REMARKS[layer.kind],
         brackets=("f(", "", ")") if bends else ("", "", ""),
     )
 
@@ -61,16 +61,17 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     index = {name: np.array([at]) for name, at in zip(names, indices, strict=True)}
     factors = {"delta": np.array([error])}
     total = error
-    bends = isinstance(place.layer, Activation)
+    layer = place.node.layer
+    bends = layer.family == "activation"
     if bends:
         derivative = slope(place, (image, *found))
         factors["f'"] = np.array([derivative])
         total = sums.flushed(error * derivative)[()]
-    whose = place.net.names[place.index - 1] if place.index else "the image"
+    whose = place.source_name
     return Explanation(
         name=f"delta[{index_text(NAMES[len(shape)], found)}] of {whose}, image {image}, "
         f"through {place.name}",
-        source="Eq. 18" if bends else type(place.layer).__name__,
+        source="Eq. 18" if bends else type(layer).__name__,
         symbol=rf"\delta^{{{latex_text(whose)}}}_{subscript(found)}",
         formula=r"\delta \, f'(x)" if bends else r"\delta",
         terms=table(factors, index),
@@ -80,7 +81,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         steps=(),
         total=total,
         value=place.delta_in[(image, *found)],
-        remark="" if bends else _REMARKS[place.layer.kind],
+        remark="" if bends else _REMARKS[layer.kind],
     )
 
 

@@ -16,11 +16,12 @@ from convprop.explain.factor import with_factor
 from convprop.explain.place import Place, check_indices, index_text, subscript, zero_like
 from convprop.explain.rendering import power
 from convprop.explain.tables import table
+from convprop.geometry import Window
 
 Array = NDArray[Any]
 
 
-class Window(NamedTuple):
+class Block(NamedTuple):
     """The rows and columns of a map under one window, clipped to the map, and 1 / count."""
 
     top: int
@@ -30,26 +31,23 @@ class Window(NamedTuple):
     part: Any
 
 
-def window(place: Place, i: int, j: int) -> Window:
-    """Return the window of output pixel (i, j)."""
-    at = place.native()
-    edges = []
-    for axis, output in enumerate((i, j)):
-        first = output * at["stride"][axis] - at["padding"][2 * axis]
-        last = first + at["size"][axis]
-        edges += [max(first, 0), min(last, place.o.shape[2 + axis])]
-    top, bottom, left, right = edges
-    count = at["size"][0] * at["size"][1]
-    if not at["count_padding"]:
+def block(place: Place, i: int, j: int) -> Block:
+    """Return the block of output pixel (i, j)."""
+    window = place.window
+    (top, bottom), (left, right) = (
+        window.clipped(axis, output, place.o.shape[2 + axis]) for axis, output in enumerate((i, j))
+    )
+    count = window.size[0] * window.size[1]
+    if not place.native()["count_padding"]:
         count = (bottom - top) * (right - left)
     one = place.o.dtype.type(1)
-    return Window(top, bottom, left, right, one / place.o.dtype.type(count))
+    return Block(top, bottom, left, right, one / place.o.dtype.type(count))
 
 
 def output(place: Place, image: int, c: object, i: object, j: object) -> Explanation:
     """Explain the value of window (i, j) of channel c."""
     found = check_indices("cij", (c, i, j), place.x.shape[1:])
-    at = window(place, *found[1:])
+    at = block(place, *found[1:])
     rows, columns = np.mgrid[at.top : at.bottom, at.left : at.right].reshape(2, -1)
     units = place.o[image, found[0], rows, columns]
     indices = {"row": rows, "column": columns}
@@ -112,10 +110,9 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     """Explain the delta of the unit (i, j): what the windows over it pass on to it."""
     found = check_indices("cij", (c, i, j), place.o.shape[1:])
     channel, row, column = found
-    at = place.native()
-    kind = at["pool"]
+    kind = place.native()["pool"]
     spans = [
-        _windows_over(position, at["stride"][axis], at["padding"][2 * axis], at["size"][axis], size)
+        _windows_over(place.window, axis, position, size)
         for axis, (position, size) in enumerate(zip(found[1:], place.x.shape[2:], strict=True))
     ]
     places = [(p, q) for p in spans[0] for q in spans[1]]
@@ -123,7 +120,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     zero = zero_like(unit)
     deltas, shares, routed = [], [], []
     for p, q in places:
-        error, here = place.delta[image, channel, p, q], window(place, p, q)
+        error, here = place.delta[image, channel, p, q], block(place, p, q)
         deltas.append(error)
         if kind == "max":
             units = place.o[image, channel, here.top : here.bottom, here.left : here.right]
@@ -146,8 +143,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     terms["value"] = arrays[2]
     running = sums.chain(arrays[2])
     # Windows that do not overlap write what they pass on; only others add, from 0.
-    apart = all(stride >= size for stride, size in zip(at["stride"], at["size"], strict=True))
-    total = zero if not places else arrays[2][0] if apart else running[-1]
+    total = zero if not places else arrays[2][0] if place.window.apart else running[-1]
     return with_factor(
         place,
         image,
@@ -174,8 +170,7 @@ _SHARE = {
 }
 
 
-def _windows_over(position: int, stride: int, before: int, size: int, windows: int) -> range:
-    """Return the windows that a row or column lies under."""
-    last = (position + before) // stride
-    first = -(-(position + before - size + 1) // stride)
-    return range(max(first, 0), min(last + 1, windows))
+def _windows_over(window: Window, axis: int, position: int, outputs: int) -> list[int]:
+    """Return the windows that a row or column lies under, in order."""
+    found, there = window.seeing(axis, position, window.taps(axis), outputs)
+    return sorted(found[there].tolist())

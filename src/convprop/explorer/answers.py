@@ -18,7 +18,6 @@ from convprop.explain.mathml import mathml
 from convprop.explain.place import check_index
 from convprop.explain.rendering import exact, mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
-from convprop.layers import Activation, Conv, Dense, Pool
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
 from convprop.shown import printable
@@ -39,22 +38,14 @@ def network(session: Session) -> Answer:
         "input": list(net.input_shape),
         "layers": [
             {
-                "name": name,
-                "kind": _family(layer),
-                "words": repr(layer),
-                "shape": list(shape),
-                "settings": {
-                    key: value
-                    for key, value in layer.native(before).items()
-                    if isinstance(value, int | float | str | tuple | bool)
-                },
-                "parameters": {
-                    part: list(size) for part, size in layer.parameter_shapes(before).items()
-                },
+                "name": node.name,
+                "kind": node.layer.family,
+                "words": repr(node.layer),
+                "shape": list(node.output),
+                "settings": node.native,
+                "parameters": {part: list(of.shape) for part, of in node.parameters.items()},
             }
-            for name, layer, shape, before in zip(
-                net.names, net.layers, net.shapes[1:], net.shapes, strict=False
-            )
+            for node in net.graph.nodes
         ],
         "classes": class_names(session),
         "images": len(session.data),
@@ -83,13 +74,6 @@ def class_names(session: Session) -> list[str]:
     """Return the names of the classes, their numbers where they have none."""
     names = session.net.class_names or session.data.class_names
     return [printable(name) for name in names][: max(session.net.outputs, 2)]
-
-
-def _family(layer: object) -> str:
-    for family in (Conv, Pool, Dense, Activation):
-        if isinstance(layer, family):
-            return family.__name__.lower()
-    return type(layer).__name__.lower()
 
 
 def packed(array: Array) -> Answer:
@@ -160,13 +144,13 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
 
     The windows are the pool's own, and so are the deltas that come back to it.
     """
-    net = session.net
-    pools = [name for name, at in zip(net.names, net.layers, strict=True) if isinstance(at, Pool)]
-    if layer not in pools:
+    nodes = session.net.graph.nodes
+    pools = {node.name: at for at, node in enumerate(nodes) if node.layer.family == "pool"}
+    if not isinstance(layer, str) or layer not in pools:
         raise invalid("layer", f"be one of {', '.join(pools) or 'no pools'}", repr(layer))
-    place = net.names.index(layer)
-    settings = net.layers[place].native(net.shapes[place])
-    c = check_index("channel", channel, net.shapes[place][0])
+    place = pools[layer]
+    settings = nodes[place].native
+    c = check_index("channel", channel, nodes[place].inputs[0][0])
     went = session.explainer.done.layers[place]
     o, delta = went.input[:, c : c + 1], went.delta[:, c : c + 1]
     kinds = {}

@@ -40,9 +40,10 @@ def arithmetic(body: dict[str, Any]) -> dict[str, Any]:
         numbers = rf"({size} - 1) \cdot {stride} + {reach} - 2 \cdot {padding}"
     else:
         large = size
-        outputs, _ = geometry.output_size(
-            (size, size), (window, window), (stride, stride), (padding,) * 4, (dilation, dilation)
+        moving = geometry.Window(
+            (window, window), (stride, stride), (padding,) * 4, (dilation, dilation)
         )
+        outputs, _ = moving.outputs((size, size))
         letters = r"H_o = \left\lfloor \frac{H + 2 p - d (k - 1) - 1}{s} \right\rfloor + 1"
         numbers = (
             rf"\left\lfloor \frac{{{size} + 2 \cdot {padding} - {dilation} ({window} - 1) - 1}}"

@@ -158,7 +158,7 @@ class Session:
 
     def start_anew(self) -> None:
         """Take fresh weights, those that the network's seed gives; forget the training."""
-        values = first_values(self.net.stack, self.net.seed, self.net.dtype)
+        values = first_values(self.net.graph, self.net.seed, self.net.dtype)
         for name, array in self.net.parameters.items():
             array[...] = values[name]
         self._begin(fresh=True)

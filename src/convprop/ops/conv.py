@@ -29,10 +29,8 @@ from convprop.described import flag, number
 from convprop.errors import invalid
 from convprop.geometry import (
     Padding,
-    Pair,
-    Sides,
+    Window,
     check_values,
-    output_size,
     pair,
     positive_integer,
     resolve_padding,
@@ -159,19 +157,25 @@ class _Geometry(NamedTuple):
     """The checked and resolved options of a call."""
 
     kernels: int
-    kernel_size: Pair
-    stride: Pair
-    padding: Sides
-    dilation: Pair
+    window: Window
     groups: int
     flip_kernel: bool
-    output_size: Pair
+    output_size: tuple[int, int]
 
     def description(self, padding_value: object = 0.0) -> str:
         """Return the convolution as the engine is told of it."""
         rule = "be a finite number"
-        value = number("padding_value", padding_value, rule, -sys.float_info.max)
-        return description("conv", **self._asdict(), padding_value=value)
+        return description(
+            "conv",
+            kernels=self.kernels,
+            kernel_size=self.window.size,
+            stride=self.window.stride,
+            padding=self.window.padding,
+            padding_value=number("padding_value", padding_value, rule, -sys.float_info.max),
+            dilation=self.window.dilation,
+            groups=self.groups,
+            flip_kernel=self.flip_kernel,
+        )
 
     def require_groups(self, channels: int) -> None:
         """Raise InvalidInput unless the groups divide channels and kernels."""
@@ -192,16 +196,14 @@ def _geometry(
     flip_kernel: object,
 ) -> _Geometry:
     channels, rows, columns = input_shape
-    size, window = (rows, columns), (kernel_size[0], kernel_size[1])
+    size, window_size = (rows, columns), (kernel_size[0], kernel_size[1])
     steps, spread = pair("stride", stride), pair("dilation", dilation)
-    sides = resolve_padding(padding, size, window, steps, spread)
+    sides = resolve_padding(padding, size, window_size, steps, spread)
+    window = Window(window_size, steps, sides, spread)
     return _Geometry(
         kernels,
         window,
-        steps,
-        sides,
-        spread,
         positive_integer("groups", groups),
         flag("flip_kernel", flip_kernel),
-        output_size(size, window, steps, sides, spread, channels),
+        window.outputs(size, channels),
     )

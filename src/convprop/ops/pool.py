@@ -27,7 +27,7 @@ import numpy.typing as npt
 from convprop._native import description, engine
 from convprop.described import flag
 from convprop.errors import invalid
-from convprop.geometry import Padding, Pair, PoolSize, output_size, pool_padding, pool_window
+from convprop.geometry import Padding, Pair, PoolSize, Window, pool_padding, pool_window
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["max", "average", "l2"]
@@ -97,14 +97,14 @@ def _described(
     if kind not in KINDS:
         raise invalid("kind", "be 'max', 'average' or 'l2'", repr(kind))
     input_size = o.shape[2], o.shape[3]
-    window, steps = pool_window(size, stride, input_size)
-    sides = pool_padding(padding, input_size, window, steps)
+    block, steps = pool_window(size, stride, input_size)
+    window = Window(block, steps, pool_padding(padding, input_size, block, steps))
     described = description(
         "pool",
         pool=kind,
-        size=window,
-        stride=steps,
-        padding=sides,
+        size=window.size,
+        stride=window.stride,
+        padding=window.padding,
         count_padding=flag("count_padding", count_padding),
     )
-    return described, output_size(input_size, window, steps, sides, channels=o.shape[1])
+    return described, window.outputs(input_size, o.shape[1])

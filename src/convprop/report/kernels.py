@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convprop.layers import Conv, Shape
+from convprop.layers import Shape
 from convprop.network import Network
 from convprop.report.pictures import Array, picture, pixels, signed_pixels
 
@@ -42,15 +42,15 @@ class Kernels:
 def first_kernels(network: Network) -> Kernels | None:
     """Return the first layer that has weights, None where none has."""
     image: Shape = network.input_shape
-    for layer, name, before in zip(network.layers, network.names, network.shapes, strict=False):
-        if len(before) == 3:
-            image = before
-        weight = network.parameters.get(f"{name}.weight")
-        if weight is not None:
-            dense = not isinstance(layer, Conv)
+    for node in network.graph.nodes:
+        if len(node.inputs[0]) == 3:
+            image = node.inputs[0]
+        if "weight" in node.parameters:
+            weight = network.parameters[f"{node.name}.weight"]
+            dense = weight.ndim == 2
             # A dense layer's weights lie in the order of the maps that it flattens.
             kernels = weight.reshape(-1, *image) if dense else weight
-            return _kernels(name, kernels, dense)
+            return _kernels(node.name, kernels, dense)
     return None
 
 
