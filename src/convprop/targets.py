@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convprop.data.arrays import as_labels
+from convprop.data.arrays import Rows, as_labels, of_rows
 from convprop.errors import InvalidInput, invalid
 from convprop.losses import Loss, SquaredError
 from convprop.stack import Stack
@@ -22,19 +22,23 @@ def as_targets(
     parameter: str = "targets",
     training: bool = False,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    rows: Rows = None,
 ) -> NDArray[Any]:
     """Return targets as the engine takes them: int32 (N,) labels or floats (N, K).
 
     Labels for a single output are the target 0 or 1 itself; they and floats (N,) for a single
     output become (N, 1). ``training`` refuses labels that name one class only, and numbers that
     vary by little more than the dtype rounds them by. With an offset and a ``scaling`` the
-    targets are numbers, integers too, in another unit than the outputs.
+    targets are numbers, integers too, in another unit than the outputs. Only the values of
+    ``rows`` are looked at, if they are given.
     """
     array = np.asarray(targets)
     numbers = array.dtype.kind == "f" or scaling is not None
     if array.ndim == 2 or (array.ndim == 1 and stack.outputs == 1 and numbers):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
-        exact = _numbers(floats, count, stack, loss, dtype, parameter, scaling)
+        if floats.shape != (count, stack.outputs):
+            raise _no_values(parameter, count, stack, floats)
+        exact = _numbers(of_rows(floats, rows), loss, dtype, parameter, scaling)
         wanted = np.ascontiguousarray(exact, dtype=dtype)
         if training:
             check_rounding(exact, wanted, parameter)
@@ -42,21 +46,17 @@ def as_targets(
     if scaling is not None:
         raise _no_values(parameter, count, stack, array)
     classes = max(stack.outputs, 2)
-    labels = as_labels(array, count, classes, parameter, several_classes=training)
+    labels = as_labels(array, count, classes, parameter, several_classes=training, rows=rows)
     return labels.astype(dtype)[:, np.newaxis] if stack.outputs == 1 else labels
 
 
 def _numbers(
     array: NDArray[Any],
-    count: int,
-    stack: Stack,
     loss: Loss,
     dtype: np.dtype[Any],
     parameter: str,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> NDArray[Any]:
-    if array.shape != (count, stack.outputs):
-        raise _no_values(parameter, count, stack, array)
     if array.dtype.kind not in "buif":
         raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
     if not np.isfinite(array).all():
