@@ -213,7 +213,7 @@ def _check_agreement(course: Course) -> None:
         rule = "be True with balanced_batches=True, which takes images in an order of its own"
         raise invalid("shuffle", rule, "False")
     if course.augment is not None and course.augment.mixup and course.batch_size == 1:
-        rule = f"be at least 2 for {course.augment}, which mixes images of a batch"
+        rule = "be at least 2 with mixup, which mixes images of a batch"
         raise invalid("batch_size", rule, 1)
 
 

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from convprop import model_file
 from convprop.batches import Data
-from convprop.checkpoint import CheckpointWarning
 from convprop.cli import options, remarks, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
@@ -19,7 +18,7 @@ from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_files import FilesBeside
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
-from convprop.cli.train_settings import TrainOptions, option_text
+from convprop.cli.train_settings import OPTIONS, TrainOptions, option_text
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, InvalidInput, TrainingDiverged
 from convprop.files import replace_file
@@ -230,9 +229,8 @@ class _Training:
         try:
             with (
                 self.progress,
-                self.terminal.warning(CheckpointWarning),
                 options.written_by("--out"),
-                remarks.as_lines(self.terminal) as self.warnings,
+                remarks.as_lines(self.terminal, OPTIONS) as self.warnings,
             ):
                 history = train_network(
                     self.network,

@@ -18,6 +18,7 @@ from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import PresetName, UsageError
+from convprop.cli.remarks import flag_name
 from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
@@ -326,11 +327,6 @@ class TrainOptions:
 
 
 OPTIONS = frozenset(entry.name for entry in fields(TrainOptions))
-
-
-def flag_name(name: str) -> str:
-    """Return "--batch-size" for "batch_size"."""
-    return "--" + name.replace("_", "-")
 
 
 def option_text(name: str, value: Any) -> str:
