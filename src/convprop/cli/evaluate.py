@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop.cli import remarks
+from convprop.cli import options, remarks
 from convprop.cli.config_file import read_settings
 from convprop.cli.model_data import load_for
-from convprop.cli.options import DataName, FileName, Threads, UsageError, use_threads
+from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, loss_text, percent, print_json
 from convprop.data import Dataset, Split
 from convprop.network import Network
@@ -27,15 +27,15 @@ PARTS = ("all", "test", "train")
 
 
 def evaluate(
-    model: FileName,
-    data: DataName,
+    model: options.FileName,
+    data: options.DataName,
     /,
     *,
     part: Annotated[str | None, Parameter(choices=PARTS)] = None,
-    threads: Threads = None,
-    skip_unreadable: bool = False,
-    stream: bool = False,
-    json: bool = False,
+    threads: options.Threads = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    stream: options.Stream = False,
+    json: options.AsJson = False,
 ) -> None:
     """Measure a trained network on labelled images.
 
@@ -57,16 +57,9 @@ def evaluate(
         with train and test or val, arrays for testing), and every image of other data.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    stream
-        Read the images of a folder as they are needed, instead of all of them first: for more
-        than fit in memory. The result is the same.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
-    use_threads(threads)
+    options.use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
         split = load_for(

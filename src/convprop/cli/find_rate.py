@@ -13,7 +13,7 @@ from convprop._native import engine
 from convprop.cli import options
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for
+from convprop.cli.train_settings import course_for, fresh_network
 from convprop.data import load
 from convprop.errors import InvalidInput, sentence
 from convprop.files import check_writable, replace_file
@@ -44,8 +44,8 @@ def find_rate(
     threads: options.Threads = None,
     size: options.Size = None,
     out: options.FileName | None = None,
-    skip_unreadable: bool = False,
-    json: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
+    json: options.AsJson = False,
 ) -> int:
     """Find a learning rate: train while it grows, and see where the loss stops falling.
 
@@ -81,10 +81,6 @@ def find_rate(
         99999 each.
     out
         File to draw the plot in, .svg or .png.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     if out is not None:
         if out.suffix.lower() not in ENDINGS:
@@ -106,7 +102,7 @@ def find_rate(
         batch_size=batch_size or course.batch_size,
         optimizer=optimizer_for(course.optimizer, optimizer),
     )
-    network = course.network(train.image_shape, len(train.class_names), seed)
+    network = fresh_network(course, train, seed)
     images = f"{train.name}: {counted(len(train), 'training image')}"
     terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)

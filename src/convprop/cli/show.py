@@ -37,7 +37,7 @@ def show(
     seed: options.Seed = 0,
     size: options.Size = None,
     out: options.FileName | None = None,
-    skip_unreadable: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
 ) -> None:
     """Show training images on a sheet, and what augmentation makes of them.
 
@@ -64,8 +64,6 @@ def show(
     out
         File to write, a picture or a page by its ending, .png or .html; DATA-sheet.png if not
         given.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
     """
     if augment is None and versions is not None:
         raise UsageError("--versions must come with --augment")
