@@ -19,9 +19,11 @@ from convprop.network import Network
 from convprop.report.measure import Measured, measure, together
 from convprop.report.regression import joined, predictions
 from convprop.report.words import counted, plain, quantity
+from convprop.shown import class_shown
 
 _MOST_CONFUSIONS = 3
 _MOST_OUTPUTS = 20
+_MOST_IN_SQUARE = 1000
 
 PARTS = ("all", "test", "train")
 
@@ -115,6 +117,7 @@ def _part(split: Split, part: str, there: int) -> str:
 
 def _show_classes(terminal: Terminal, network: Network, parts: list[Dataset]) -> dict[str, Any]:
     measured = together([measure(network, part) for part in parts])
+    classes = len(measured.class_names)
     terminal.labelled(
         "result", f"accuracy {percent(measured.accuracy)}", f"loss {loss_text(measured.loss)}"
     )
@@ -123,7 +126,9 @@ def _show_classes(terminal: Terminal, network: Network, parts: list[Dataset]) ->
         "accuracy": measured.accuracy,
         "loss": measured.loss,
         "class_names": list(measured.class_names),
-        "confusion": measured.matrix().tolist(),
+        # Of many classes the square would be all but empty, and larger than the memory.
+        "confusion": measured.matrix().tolist() if classes <= _MOST_IN_SQUARE else None,
+        "confusions": [list(cell) for cell in measured.cells()],
     }
 
 
@@ -131,7 +136,10 @@ def _mistakes(measured: Measured) -> list[str]:
     """Say how many images were taken for another class, and which for which most often."""
     names = measured.class_names
     worst = [cell for cell in measured.cells() if cell.true != cell.predicted][:_MOST_CONFUSIONS]
-    most = [f"true {names[c.true]} called {names[c.predicted]} ({c.images}x)" for c in worst]
+    most = [
+        f"true {class_shown(names[c.true])} called {class_shown(names[c.predicted])} ({c.images}x)"
+        for c in worst
+    ]
     return [f"{measured.wrong.sum():,} of {len(measured.labels):,}", *most]
 
 

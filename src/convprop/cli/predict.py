@@ -34,7 +34,7 @@ from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.report.words import counted, digits_beside
-from convprop.shown import printable
+from convprop.shown import class_shown, printable
 
 # So many images are read and predicted together: enough for the engine, and soon there.
 _CHUNK = 64
@@ -224,7 +224,7 @@ def _predictions(network: Network, images: NDArray[Any], files: list[str]) -> It
 
 def _lines(target: TextIO, wanted: _Wanted) -> _Write:
     """Write labels and probabilities in columns, then the file."""
-    names = [printable(name) for name in wanted.names]
+    names = [class_shown(name) for name in wanted.names]
     width = max(map(len, names))
     shown = len(names) if wanted.everything else wanted.top
 

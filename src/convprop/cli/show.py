@@ -20,6 +20,7 @@ from convprop.layers import shape_text
 from convprop.report.pictures import png
 from convprop.report.sheet import cells, chosen_rows, sheet_page, sheet_picture
 from convprop.report.words import counted
+from convprop.shown import class_shown
 
 ENDINGS = (".png", ".html")
 IMAGES, VERSIONS = 8, 6
@@ -92,7 +93,7 @@ def show(
     terminal.skipped(split.skipped)
     title = [f"{train.name}: {len(rows):,} of {counted(len(of_class), 'training image')}"]
     if class_ is not None:
-        title[0] += f" of {class_}"
+        title[0] += f" of {class_shown(class_)}"
     if augment is not None:
         words = augment_text(augment) or "no change"
         title.append(f"{words}, seed {seed}")
