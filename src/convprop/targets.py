@@ -94,5 +94,7 @@ def check_rounding(given: NDArray[Any], rounded: NDArray[Any], parameter: str) -
     wrong = (low < high) & (lost > spread / 50)
     if wrong.any():
         column = int(np.argmax(wrong))
-        rule = f"vary by more than {rounded.dtype} rounds them by: subtract their mean"
+        tiny = high[column] - low[column] < np.finfo(rounded.dtype).tiny
+        cure = "multiply them by a number that is large" if tiny else "subtract their mean"
+        rule = f"vary by more than {rounded.dtype} rounds them by: {cure}"
         raise invalid(parameter, rule, f"{low[column]} to {high[column]} in column {column}")

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -337,3 +338,16 @@ def test_a_signal_is_answered_by_what_is_written(
     assert (shown.out, unfolded(shown.err)) == ("", f"{stopped} {rest}")
     assert out.read_text() == "before"
     assert sorted(tmp_path.iterdir()) == [out, data]
+
+
+def test_idx_files_need_no_labels(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, _ = stripes(20)
+    head = struct.pack(">4B3I", 0, 0, 8, 3, *images.shape)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + images.tobytes())
+    assert cli.run(["predict", str(model), str(tmp_path), "--csv"]) == 0
+    labels = [line.split(",")[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert labels == ["lying", "standing"] * 10
+    assert cli.run(["evaluate", str(model), str(tmp_path)]) == 1
+    assert "must hold t10k-labels-idx1-ubyte" in capsys.readouterr().err

@@ -224,3 +224,21 @@ def test_early_stopping_measures_numbers_far_from_zero():
     X, y = images.astype(np.float32), brightness(images) + 1.7e9
     net = regressor(epochs=80, learning_rate_init=0.01, early_stopping=True).fit(X, y)
     assert net.best_validation_score_ > 0.9
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-320, 1e-160])
+def test_numbers_whose_squares_are_zero_are_refused_with_the_cure(size):
+    """scikit-learn's R² would divide 0 by 0."""
+    images, _ = blobs()
+    y = brightness(images) * size
+    rule = "have a variance that is no 0 in float64: multiply it by a number that is large"
+    with refuses(InvalidInput, f"y must {rule}, got values from {y.min():.3g} to {y.max():.3g}"):
+        regressor().fit(images, y)
+    with refuses(InvalidInput, f"y must {rule}, got values from {y.min():.3g} to {y.max():.3g}"):
+        regressor(2).fit(images, np.column_stack([brightness(images), y]))
+    large = regressor(epochs=40, learning_rate_init=0.01).fit(images, brightness(images) * 1e-100)
+    assert large.score(images, brightness(images) * 1e-100) > 0.9
+    net = cp.Network([cp.Dense(1)], (1, 6, 6), cp.SquaredError())
+    advice = "labels must vary by more than float32 rounds them by: multiply them by a number"
+    with pytest.raises(InvalidInput, match=advice):
+        cp.train(net, images, y)

@@ -186,7 +186,8 @@ def chosen(
 def _no_classes(model: str) -> InvalidInput:
     """Return the error about a network whose targets the page has no place for."""
     rule = "be a network that tells classes apart, which the page can show"
-    return invalid(model, rule, "one that predicts numbers")
+    instead = "convprop predict shows them, convprop evaluate how near they come"
+    return invalid(model, rule, f"one that predicts numbers: {instead}")
 
 
 def least_sure(net: Network, images: Dataset, among: int = 100) -> int:

@@ -189,7 +189,13 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
 
 
 def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Return each column's mean and standard deviation, 1 where it does not vary."""
+    """Return each column's mean and standard deviation, 1 where it does not vary.
+
+    Raises
+    ------
+    InvalidInput
+        Differences whose squares, which R² is made of too, float64 does not hold.
+    """
     if weights is not None:
         columns, weights = columns[weights > 0], weights[weights > 0]
     mean = np.average(columns, axis=0, weights=weights)
@@ -197,7 +203,13 @@ def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, A
     varies = columns.min(axis=0) < columns.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    scale = np.where(varies & (square > 0), np.sqrt(square), 1.0)
+    tiny = varies & (square < np.finfo(np.float64).tiny)
+    if tiny.any():
+        column = columns[:, int(np.argmax(tiny))]
+        rule = "have a variance that is no 0 in float64: multiply it by a number that is large"
+        raise invalid("y", rule, f"values from {column.min():.3g} to {column.max():.3g}")
+    scale = np.where(varies, np.sqrt(square), 1.0)
     if not np.isfinite([mean, scale]).all():
-        raise invalid("y", "have a finite variance", f"values up to {np.abs(columns).max():.3g}")
+        rule = "have a finite variance: divide it by a number that is large"
+        raise invalid("y", rule, f"values up to {np.abs(columns).max():.3g}")
     return {"target_mean_": mean, "target_scale_": scale}
