@@ -186,7 +186,10 @@ def chosen(
 def _no_classes(model: str) -> InvalidInput:
     """Return the error about a network whose targets the page has no place for."""
     rule = "be a network that tells classes apart, which the page can show"
-    instead = "convprop predict shows them, convprop evaluate how near they come"
+    instead = (
+        "convprop predict shows them, convprop evaluate how near they come, and in Python"
+        " Network.explore its raw outputs"
+    )
     return invalid(model, rule, f"one that predicts numbers: {instead}")
 
 
