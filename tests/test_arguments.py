@@ -98,8 +98,7 @@ def test_a_layer_of_ones_own_takes_what_it_likes():
         ),
         (
             {"augment": cp.Augment(mixup=0.3), "batch_size": 1},
-            "batch_size must be at least 2 for Augment(mixup=0.3), which mixes images of a batch,"
-            " got 1",
+            "batch_size must be at least 2 with mixup, which mixes images of a batch, got 1",
         ),
         (
             {"class_weight": {1: 2.0}},

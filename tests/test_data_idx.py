@@ -223,3 +223,22 @@ def test_the_real_mnist(mnist_folder):
         counts, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     )
     assert split.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+
+
+@pytest.mark.parametrize("parts", [["train"], ["t10k"], ["train", "t10k"]])
+def test_where_nobody_asks_for_labels_none_are_needed(tmp_path, parts):
+    for part in parts:
+        write(tmp_path / f"{part}-images-idx3-ubyte", IMAGES)
+    split = data.load(tmp_path, labels="any", test_fraction=0.0)
+    for part in (split.train, split.test)[: len(parts)]:
+        np.testing.assert_array_equal(part.images[:, 0], IMAGES)
+        assert len(part) == 8
+    first = parts[0]
+    rule = f"hold {first}-labels-idx1-ubyte or {first}-labels-idx1-ubyte.gz, got neither"
+    with refuses(DataError, f"{tmp_path} must {rule}"):
+        data.load(tmp_path, test_fraction=0.0)
+    # Labels that are there have to fit.
+    write(tmp_path / f"{first}-labels-idx1-ubyte", LABELS[1:])
+    wrong = f"{tmp_path / first}-labels-idx1-ubyte must hold one label for each of the 8 images"
+    with refuses(DataError, f"{wrong}, got 7"):
+        data.load(tmp_path, labels="any", test_fraction=0.0)

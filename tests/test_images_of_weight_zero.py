@@ -93,3 +93,79 @@ def test_a_measure_is_that_of_the_others():
     far[WEIGHTS == 0] = 1e38
     numbers = cp.Network([cp.Dense(3)], (1, 6, 6), cp.SquaredError())
     assert numbers.evaluate(images, far, WEIGHTS).loss < 1e6
+    far[WEIGHTS == 0] = np.nan
+    assert numbers.evaluate(with_others(images / 255, np.nan), far, WEIGHTS).loss < 1e6
+
+
+def with_others(images, value):
+    """Return images with this value in every one of weight 0."""
+    changed = images.copy()
+    changed[WEIGHTS == 0] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (np.int64, 1000),
+        (np.int64, -5),
+        (np.int64, 1 << 40),
+        (np.float32, np.nan),
+        (np.float64, np.inf),
+        (np.float64, 1e300),
+        (np.float64, -1e9),
+    ],
+)
+@pytest.mark.parametrize("trained", [False, True])
+def test_nothing_that_they_hold_decides_anything(dtype, value, trained):
+    """Neither whether integers are bytes, nor what is refused, nor what is warned of."""
+    images, labels = blobs(60)
+    images = images.astype(dtype)
+    strange = np.where(WEIGHTS > 0, labels, -1)
+    networks = [small(), small()]
+    for net in networks if trained else []:
+        cp.train(net, images, labels, epochs=1)
+    one, other = networks
+    settings = {"epochs": 2, "validation": 0.3, "class_weight": {0: 1.0, 1: 2.0, 2: 3.0}}
+    changed = with_others(images, value)
+    cp.train(one, changed, strange, sample_weight=WEIGHTS, **settings)
+    cp.train(other, images[ROWS], labels[ROWS], sample_weight=WEIGHTS[ROWS], **settings)
+    assert one.weights_sha256() == other.weights_sha256()
+    assert np.array_equal(one.normalisation, other.normalisation)
+    assert one.evaluate(changed, strange, WEIGHTS) == other.evaluate(
+        images[ROWS], labels[ROWS], WEIGHTS[ROWS]
+    )
+
+
+def test_nothing_of_a_streams_decides_anything():
+    images, labels = blobs(60)
+
+    class Rows:
+        shape, dtype = images.shape, np.dtype(np.float64)
+
+        def __getitem__(self, rows):
+            assert (WEIGHTS[rows] > 0).all()
+            return images[rows].astype(np.float64)
+
+    one, other = small(), small()
+    for _ in range(2):
+        cp.train(one, Rows(), labels, sample_weight=WEIGHTS, epochs=1)
+        cp.train(other, Rows()[ROWS], labels[ROWS], sample_weight=WEIGHTS[ROWS], epochs=1)
+    assert one.weights_sha256() == other.weights_sha256()
+
+
+def test_what_does_weigh_something_is_looked_at():
+    images, labels = blobs(60)
+    row = int(ROWS[-2])
+    floats = images.astype(float)
+    floats[row, 0, 2, 1] = np.nan
+    rule = "images must be finite, got nan at (image, channel, row, column)"
+    with refuses(InvalidInput, f"{rule} ({row}, 0, 2, 1)"):
+        cp.train(small(), floats, labels, sample_weight=WEIGHTS)
+    with refuses(InvalidInput, f"labels must lie in 0..2, got 7 at index {row}"):
+        wrong = np.where(np.arange(60) == row, 7, labels)
+        cp.train(small(), images, wrong, sample_weight=WEIGHTS)
+    with refuses(InvalidInput, "sample_weight must have shape (60,), got shape (59,)"):
+        cp.train(small(), images, labels, sample_weight=WEIGHTS[1:])
+    with refuses(InvalidInput, "images must hold at least one image, got shape (0,)"):
+        cp.train(small(), [], [], sample_weight=[])

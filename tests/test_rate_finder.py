@@ -1,6 +1,7 @@
 """The learning-rate finder: its sweep, its rule, and trainings at what it suggests."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -9,7 +10,8 @@ import pytest
 
 import convprop as cp
 from convprop.data import load
-from convprop.rate_finder import RateCurve, find_rate
+from convprop.errors import InvalidInput
+from convprop.rate_finder import RateCurve, _smoothed, find_rate
 from convprop.report.raster import raster
 from convprop.report.rates import rate_chart, rate_text
 from convprop.report.svg import LIGHT, svg_file
@@ -217,3 +219,34 @@ def test_the_plot_of_text():
     assert {"1e-6", "0.01", "1"} <= {*lines[-1].split()}
     assert not any(":" in line for line in rate_text(made_curve(None), 80))
     assert max(map(len, rate_text(made_curve(0.0025), 40))) <= 40
+
+
+def test_an_interrupt_keeps_the_curve_so_far():
+    def at(step):
+        def interrupt(record):
+            if record.step == step:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    settings = {"batch_size": 8, "steps": 100}
+    whole = find_rate(network(), IMAGES, LABELS, **settings)
+    curve = find_rate(network(), IMAGES, LABELS, **settings, on_batch=at(40))
+    assert (curve.interrupted, curve.suggestion, curve.diverged) == (True, None, False)
+    assert not whole.interrupted
+    np.testing.assert_array_equal(curve.losses, whole.losses[:40])
+    assert "No rate is suggested." in svg_file(rate_chart(curve))
+    with pytest.raises(KeyboardInterrupt):
+        find_rate(network(), IMAGES, LABELS, batch_size=8, steps=500, on_batch=at(19))
+    with refuses(InvalidInput, "on_batch must be None or callable, got 3"):
+        find_rate(network(), IMAGES, LABELS, on_batch=3)
+
+
+def test_a_long_sweep_takes_no_square_of_memory():
+    losses = np.ones(10_000)
+    tracemalloc.start()
+    try:
+        assert np.allclose(_smoothed(losses, 200.0), 1.0)
+        assert tracemalloc.get_traced_memory()[1] < 100 * losses.nbytes
+    finally:
+        tracemalloc.stop()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convprop.arguments import checks_names
 from convprop.described import positive
-from convprop.errors import ConvpropError, ModelFileError, invalid
+from convprop.errors import ConvpropError, ConvpropWarning, ModelFileError, invalid
 from convprop.files import check_writable, escaped, replace_file
 from convprop.geometry import positive_integer
 from convprop.header import Header, read_header, read_tensor
@@ -41,7 +41,7 @@ class CheckpointError(ConvpropError):
     """A checkpoint is damaged, or of another training; the message names the file."""
 
 
-class CheckpointWarning(UserWarning):
+class CheckpointWarning(ConvpropWarning):
     """A checkpoint could not be written; the training goes on without it."""
 
 

@@ -69,7 +69,7 @@ class TrainingDiverged(ConvpropError, RuntimeError):
 
 
 class ConvpropWarning(UserWarning):
-    """Base of the warnings of what is possible, but hardly meant."""
+    """Base of the package's warnings."""
 
 
 class TrainingWarning(ConvpropWarning):

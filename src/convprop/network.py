@@ -23,7 +23,7 @@ from convprop.attributes import (
     checked_target_scaling,
 )
 from convprop.brief import Brief
-from convprop.data.arrays import as_images
+from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
 from convprop.described import seed_number
@@ -32,7 +32,7 @@ from convprop.graph import Graph, Node, chain
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.memory import free_memory
-from convprop.ops.loss import as_weights
+from convprop.ops.loss import as_weights, taking_part
 from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
 from convprop.targets import as_targets
@@ -295,12 +295,15 @@ class Network:
         return source if isinstance(source, np.ndarray) else source[np.arange(source.shape[0])]
 
     def as_source(
-        self, images: ArrayLike | ImageStream, parameter: str = "images"
+        self, images: ArrayLike | ImageStream, parameter: str = "images", rows: Rows = None
     ) -> Array | ImageStream:
-        """Return images as ``as_images`` does, but a stream, once it is checked, as it is."""
+        """Return images as ``as_images`` does, but a stream, once it is checked, as it is.
+
+        Of an array only the values of ``rows`` are looked at, if they are given.
+        """
         if not is_stream(images):
             array = cast(ArrayLike, images)
-            return as_images(array, self.dtype, self.input_shape, parameter)
+            return as_images(array, self.dtype, self.input_shape, parameter, rows=rows)
         if tuple(images.shape[1:]) != self.input_shape or images.shape[0] < 1:
             rule = f"have shape (N, {', '.join(map(str, self.input_shape))})"
             raise invalid(parameter, rule, f"shape {tuple(images.shape)}")
@@ -308,16 +311,38 @@ class Network:
             raise invalid(parameter, f"have dtype uint8 or {self.dtype}", images.dtype)
         return images
 
-    def warn_of_range(self, images: Array | ImageStream, parameter: str = "images") -> None:
+    def as_weighed(
+        self, images: ArrayLike | ImageStream, sample_weight: ArrayLike | None
+    ) -> tuple[Array | ImageStream, NDArray[np.float64] | None, Rows]:
+        """Return images as ``as_source`` does, their weights, and which of them take part.
+
+        What an image of weight 0 holds decides nothing: it may be NaN, or no byte among bytes.
+        """
+        shape = getattr(images, "shape", ())
+        count = len(images) if isinstance(images, Sequence) else shape[0] if shape else 0
+        # Without images, the error is theirs.
+        weights = as_weights(sample_weight, count) if count else None
+        rows = taking_part(weights)
+        return self.as_source(images, rows=rows), weights, rows
+
+    def warn_of_range(
+        self, images: Array | ImageStream, parameter: str = "images", rows: Rows = None
+    ) -> None:
         """Warn where checked images have other values than those that it was trained on.
 
         What a network that was never trained is normalised by says nothing of that.
         """
         if self._normalisation is not None and self.training_settings is not None:
-            warn_of_range(images, self._normalisation, parameter)
+            warn_of_range(images, self._normalisation, parameter, rows)
 
     def as_targets(
-        self, targets: ArrayLike, count: int, parameter: str = "targets", *, training: bool = False
+        self,
+        targets: ArrayLike,
+        count: int,
+        parameter: str = "targets",
+        *,
+        training: bool = False,
+        rows: Rows = None,
     ) -> Array:
         """Return targets as the engine takes them: int32 (N,) labels or floats (N, K)."""
         return as_targets(
@@ -329,6 +354,7 @@ class Network:
             parameter,
             training,
             self._target_scaling,
+            rows,
         )
 
     def are_labels(self, targets: ArrayLike) -> bool:
@@ -457,13 +483,10 @@ class Network:
         sample_weight : array_like, optional
             (N,) numbers of at least 0; images of weight 0 are left out.
         """
-        checked = self.as_source(images)
-        count = checked.shape[0]
+        checked, weights, rows = self.as_weighed(images, sample_weight)
         labels = self.are_labels(targets)
-        wanted = self.as_targets(targets, count)
-        weights = as_weights(sample_weight, count)
-        rows = None if weights is None or weights.all() else np.flatnonzero(weights)
-        self.warn_of_range(checked)
+        wanted = self.as_targets(targets, checked.shape[0], rows=rows)
+        self.warn_of_range(checked, rows=rows)
         return self.measure(checked, wanted, weights, rows, labels)
 
     def measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +56,10 @@ class RateCurve(Brief):
         Whether the loss grew until the sweep ended before its last step.
     suggestion : float or None
         A quarter of the rate at which ``smoothed`` is smallest, with two significant digits.
-        None if ``smoothed`` nowhere falls by a twentieth.
+        None if ``smoothed`` nowhere falls by a twentieth, or if it was interrupted: it might
+        have gone on falling.
+    interrupted : bool
+        Whether a KeyboardInterrupt ended the sweep.
     """
 
     rates: Floats
@@ -63,6 +67,7 @@ class RateCurve(Brief):
     smoothed: Floats
     diverged: bool
     suggestion: float | None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +97,7 @@ def find_rate(
     largest: float = 10.0,
     steps: int = 200,
     seed: int | None = None,
+    on_batch: Callable[[BatchRecord], object] | None = None,
 ) -> RateCurve:
     """Train a copy of a network while the learning rate grows, and suggest one.
 
@@ -116,10 +122,14 @@ def find_rate(
         At least 20.
     seed : int, optional
         Of the images' order and of dropout; None: the network's.
+    on_batch : callable, optional
+        Called after each step with a BatchRecord; what it returns says nothing.
 
     Returns
     -------
     RateCurve
+        A KeyboardInterrupt, in the hook or from the keyboard, ends the sweep with
+        ``interrupted`` set, if 20 steps are done by then; of fewer it comes through.
 
     Raises
     ------
@@ -139,7 +149,9 @@ def find_rate(
         raise invalid("largest", f"be above the smallest rate, {smallest:g}", f"{largest:g}")
     if not is_integer(steps, FEWEST_STEPS):
         raise invalid("steps", f"be an integer of at least {FEWEST_STEPS}", repr(steps))
-    watch = _Watch(steps)
+    if on_batch is not None and not callable(on_batch):
+        raise invalid("on_batch", "be None or callable", repr(on_batch))
+    watch = _Watch(steps, on_batch)
     try:
         with unremarked():
             history = train(
@@ -154,22 +166,25 @@ def find_rate(
                 seed=seed,
                 on_batch=watch.see,
             )
-        if history.interrupted:
+        if history.interrupted and len(watch.losses) < FEWEST_STEPS:
             raise KeyboardInterrupt
+        interrupted = history.interrupted
     except TrainingDiverged:
         if len(watch.losses) < 2:
             raise
-        watch.diverged = True
+        watch.diverged, interrupted = True, False
     rates, losses = np.array(watch.rates), np.array(watch.losses)
     smoothed = _smoothed(losses, steps * _SMOOTHING)
-    return RateCurve(rates, losses, smoothed, watch.diverged, _suggestion(rates, smoothed))
+    suggestion = None if interrupted else _suggestion(rates, smoothed)
+    return RateCurve(rates, losses, smoothed, watch.diverged, suggestion, interrupted)
 
 
 class _Watch:
     """What the steps of a sweep said, and whether it is over."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, told: Callable[[BatchRecord], object] | None) -> None:
         self.steps = steps
+        self.told = told
         self.rates: list[float] = []
         self.losses: list[float] = []
         self.diverged = False
@@ -187,15 +202,18 @@ class _Watch:
         first = sum(self.losses[: self.steps // 10]) / min(count, self.steps // 10)
         if mean > max(_TIMES_SMALLEST * self._smallest, first) and count > self.steps // 10:
             self.diverged = True
+        if self.told is not None:
+            self.told(record)
         return self.diverged or count == self.steps
 
 
 def _smoothed(losses: Floats, deviation: float) -> Floats:
     """Return means over neighbours with the weights of a normal distribution."""
-    places = np.arange(len(losses))
-    distances = (places[:, np.newaxis] - places) / deviation
+    # Weights go by the distance alone: those of all pairs of steps would be a square.
+    distances = np.arange(1 - len(losses), len(losses)) / deviation
     weights = np.exp(-0.5 * distances * distances)
-    smoothed: Floats = weights @ losses / weights.sum(axis=1)
+    sums = np.convolve(weights, losses, "valid")
+    smoothed: Floats = sums / np.convolve(weights, np.ones(len(losses)), "valid")
     return smoothed
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 MOST = 500
 """Characters of a received value: six lines of a terminal."""
+MOST_OF_NAME = 80
+"""Of a class's name, of which there are many."""
 _TAIL = 80
 """Of those, so many of its end, where the reason stands in "FILE (no such file)"."""
 
@@ -45,6 +47,18 @@ def shortened(text: str, most: int = MOST) -> str:
     begin, end = _fitting(text, most - tail), _fitting(text[::-1], tail)[::-1]
     left_out = len(text) - len(begin) - len(end)
     return f"{printable(begin)}... ({left_out:,} more characters) ...{printable(end)}"
+
+
+def class_shown(name: str) -> str:
+    """Return the name of a class as texts and pages show it: JSON and files have it whole."""
+    return shortened(name, MOST_OF_NAME)
+
+
+def first_of(words: Sequence[str], most: int) -> list[str]:
+    """Return the first words, and how many there are in all where that leaves some out."""
+    if len(words) <= most:
+        return list(words)
+    return [*words[:most], f"... ({len(words):,} in all)"]
 
 
 def _fitting(text: str, room: int) -> str:

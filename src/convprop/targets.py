@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convprop.data.arrays import as_labels
+from convprop.data.arrays import Rows, as_labels, of_rows
 from convprop.errors import InvalidInput, invalid
 from convprop.graph import Graph
 from convprop.losses import Loss, SquaredError
@@ -22,19 +22,23 @@ def as_targets(
     parameter: str = "targets",
     training: bool = False,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    rows: Rows = None,
 ) -> NDArray[Any]:
     """Return targets as the engine takes them: int32 (N,) labels or floats (N, K).
 
     Labels for a single output are the target 0 or 1 itself; they and floats (N,) for a single
     output become (N, 1). ``training`` refuses labels that name one class only, and numbers that
     vary by little more than the dtype rounds them by. With an offset and a ``scaling`` the
-    targets are numbers, integers too, in another unit than the outputs.
+    targets are numbers, integers too, in another unit than the outputs. Only the values of
+    ``rows`` are looked at, if they are given.
     """
     array = np.asarray(targets)
     numbers = array.dtype.kind == "f" or scaling is not None
     if array.ndim == 2 or (array.ndim == 1 and graph.outputs == 1 and numbers):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
-        exact = _numbers(floats, count, graph, loss, dtype, parameter, scaling)
+        if floats.shape != (count, graph.outputs):
+            raise _no_values(parameter, count, graph, floats)
+        exact = _numbers(of_rows(floats, rows), loss, dtype, parameter, scaling)
         wanted = np.ascontiguousarray(exact, dtype=dtype)
         if training:
             check_rounding(exact, wanted, parameter)
@@ -42,21 +46,17 @@ def as_targets(
     if scaling is not None:
         raise _no_values(parameter, count, graph, array)
     classes = max(graph.outputs, 2)
-    labels = as_labels(array, count, classes, parameter, several_classes=training)
+    labels = as_labels(array, count, classes, parameter, several_classes=training, rows=rows)
     return labels.astype(dtype)[:, np.newaxis] if graph.outputs == 1 else labels
 
 
 def _numbers(
     array: NDArray[Any],
-    count: int,
-    graph: Graph,
     loss: Loss,
     dtype: np.dtype[Any],
     parameter: str,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> NDArray[Any]:
-    if array.shape != (count, graph.outputs):
-        raise _no_values(parameter, count, graph, array)
     if array.dtype.kind not in "buif":
         raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
     if not np.isfinite(array).all():
@@ -94,5 +94,7 @@ def check_rounding(given: NDArray[Any], rounded: NDArray[Any], parameter: str) -
     wrong = (low < high) & (lost > spread / 50)
     if wrong.any():
         column = int(np.argmax(wrong))
-        rule = f"vary by more than {rounded.dtype} rounds them by: subtract their mean"
+        tiny = high[column] - low[column] < np.finfo(rounded.dtype).tiny
+        cure = "multiply them by a number that is large" if tiny else "subtract their mean"
+        rule = f"vary by more than {rounded.dtype} rounds them by: {cure}"
         raise invalid(parameter, rule, f"{low[column]} to {high[column]} in column {column}")

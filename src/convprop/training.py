@@ -21,7 +21,6 @@ from convprop.described import flag, number, positive, seed_number
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer, positive_integer
 from convprop.network import Network
-from convprop.ops.loss import as_weights
 from convprop.optimizers import Adam, Optimizer, OptimizerState
 from convprop.records import BatchRecord, EpochRecord, History
 from convprop.run import Hooks, Run
@@ -187,7 +186,7 @@ def train(
     if checkpoints is not None:
         checkpoints.check(resume)
     before = network.normalisation, network.training_settings
-    network.warn_of_range(training.images)
+    network.warn_of_range(training.images, rows=training.rows)
     if normalise and network.normalisation is None:
         network.normalisation = normalisation(training.images, training.rows)
     network.training_settings = course.settings()
@@ -214,7 +213,7 @@ def _check_agreement(course: Course) -> None:
         rule = "be True with balanced_batches=True, which takes images in an order of its own"
         raise invalid("shuffle", rule, "False")
     if course.augment is not None and course.augment.mixup and course.batch_size == 1:
-        rule = f"be at least 2 for {course.augment}, which mixes images of a batch"
+        rule = "be at least 2 with mixup, which mixes images of a batch"
         raise invalid("batch_size", rule, 1)
 
 
@@ -231,12 +230,10 @@ def _sets(
     seed: int,
 ) -> tuple[Data, Data | None]:
     """Return the checked training set and what is held out of it or given for validation."""
-    checked = network.as_source(images)
+    checked, weights, taking_part = network.as_weighed(images, sample_weight)
     count = checked.shape[0]
     named = network.are_labels(labels)
-    targets = network.as_targets(labels, count, "labels", training=True)
-    weights = as_weights(sample_weight, count)
-    taking_part = None if weights is None else np.flatnonzero(weights)
+    targets = network.as_targets(labels, count, "labels", training=True, rows=taking_part)
     training = Data(checked, targets, named, weights, taking_part)
     held_out = None
     if isinstance(validation, tuple) and len(validation) == 2:

@@ -1,18 +1,24 @@
 """`convprop find-rate`: its plot, its files, and a flag that convprop train takes."""
 
 import json
+import os
 import re
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
-from runs import assert_fits
+from runs import assert_fits, unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli import signals
+from convprop.cli.find_rate import _Sweep
 from convprop.rate_finder import find_rate
+from convprop.records import BatchRecord
 
 SMALL = ("--batch-size", "16", "--steps", "60")
 
@@ -97,3 +103,69 @@ def test_nothing_to_suggest_is_a_failure(
 def test_what_is_refused(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
     assert cli.run(["find-rate", "no-such-data", *line.split()]) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+HEARD = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
+
+
+def signal_at(step: int, number: signal.Signals) -> Callable[[_Sweep, BatchRecord], None]:
+    """Return what sends this process a signal at a step of a sweep."""
+    on_batch = _Sweep._on_batch
+
+    def then(sweep: _Sweep, batch: BatchRecord) -> None:
+        if batch.step == step:
+            os.kill(os.getpid(), number)
+        on_batch(sweep, batch)
+
+    return then
+
+
+@pytest.mark.parametrize("number", HEARD)
+def test_a_signal_shows_the_curve_so_far(
+    tmp_path: Path,
+    stripes_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    words = ["find-rate", str(stripes_file), *SMALL, "--json", "--out", str(tmp_path / "r.svg")]
+    assert cli.run(words) == 0
+    whole = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr(_Sweep, "_on_batch", signal_at(30, number))
+    assert cli.run(words) == 128 + number
+    shown = capsys.readouterr()
+    record = json.loads(shown.out)
+    assert (record["interrupted"], record["suggestion"]) == (True, None)
+    assert record["losses"] == whole["losses"][:30]
+    name = signals.NAMES[number]
+    assert (
+        f"\nstopped   by {name} after 30 of 60 steps, so larger rates are not tried\n"
+        in unfolded(shown.err)
+    )
+    assert sum("*" in line for line in shown.err.splitlines()) > 5
+    assert "suggested nothing: the loss might have gone on falling\n" in shown.err
+    assert shown.err.endswith(f"saved     {tmp_path / 'r.svg'}\n")
+    ElementTree.parse(tmp_path / "r.svg")
+
+
+@pytest.mark.parametrize("number", HEARD)
+def test_few_steps_show_nothing(
+    stripes_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    monkeypatch.setattr(_Sweep, "_on_batch", signal_at(19, number))
+    words = ["find-rate", str(stripes_file), *SMALL]
+    if number == signal.SIGINT:
+        assert cli.run(words) == 130
+    else:
+        with pytest.raises(SystemExit) as ended:
+            cli.run(words)
+        assert ended.value.code == 128 + number
+    shown = capsys.readouterr()
+    stopped = f"stopped   by {signals.NAMES[number]} after 19 of 60 steps,"
+    assert unfolded(shown.out).splitlines()[2] == (
+        f"{stopped} fewer than the 20 that show something"
+    )
+    assert shown.err == ("error: interrupted\n" if number == signal.SIGINT else "")

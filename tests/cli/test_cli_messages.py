@@ -1,5 +1,6 @@
 """Errors that end with their cure, suggest only what is near, and break lines at spaces."""
 
+import json
 import os
 import pty
 import re
@@ -13,6 +14,9 @@ from runs import command
 
 from convprop.cli import app as cli
 from convprop.cli.nearness import nearest
+from convprop.cli.remarks import error_in_options, in_options
+from convprop.cli.terminal import Terminal
+from convprop.errors import invalid
 
 CURE = "\n--size 64 resizes every image to 64x64 pixels.\n"
 
@@ -207,3 +211,74 @@ def test_so_do_test_images_of_another_size(
     message = f"{odd} must {rule}, got shape (1, 8, 8)"
     assert capsys.readouterr().err == f"error: {message}{CURE}"
     assert cli.run(["train", str(source), "--size", "12", "--epochs", "1"]) == 0
+
+
+WRONG_RANGE = "images have values from 0 to "
+
+
+def test_options_are_called_as_the_command_line_calls_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also in what the library says, which calls them by its parameters' names."""
+    line = "train digits --learning-rate 50 --epochs 2 --json"
+    assert cli.run(line.split()) == 0
+    shown = capsys.readouterr()
+    said = "a smaller learning rate than 50, or --clip-norm, may help"
+    assert said in shown.err
+    assert said in json.loads(shown.out)["warnings"][0]
+    assert "clip_norm" not in shown.err
+    assert cli.run(["train", "digits", "--batch-size", "1", "--augment", "mixup=0.2"]) == 1
+    assert capsys.readouterr().err == (
+        "error: --batch-size must be at least 2 with mixup, which mixes images of a batch, got 1\n"
+    )
+
+
+def test_files_keep_their_names() -> None:
+    names = {"batch_size", "clip_norm"}
+    for kept in ("a_b", "./batch_size", "batch_size.npz", "x-batch_size", "batch_sizes"):
+        assert in_options(f"see {kept} here", names) == f"see {kept} here"
+    assert in_options("batch_size, clip_norm", names) == "--batch-size, --clip-norm"
+    error = error_in_options(invalid("batch_size", "fit to clip_norm", "batch_size"), names)
+    assert str(error) == "--batch-size must fit to --clip-norm, got batch_size"
+
+
+def test_every_warning_has_one_look(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, model: Path
+) -> None:
+    """Of training, of measuring and of predicting: as errors look, and where they are."""
+    far = tmp_path / "far.npz"
+    images = np.linspace(0, 1, 20 * 64).reshape(20, 8, 8)
+    np.savez(far, images=images, labels=np.arange(20) % 2, class_names=["lying", "standing"])
+    for line in (f"evaluate {model} {far}", f"predict {model} {far}"):
+        assert cli.run(line.split()) == 0
+        shown = capsys.readouterr()
+        assert shown.err.startswith(f"warning: {WRONG_RANGE}") or shown.err.startswith(
+            "warning: test.images have values from 0 to "
+        )
+        assert shown.err.count("\n") == 1
+        assert "\nwarning" not in shown.out
+    # Of arrays with a test part in another range than the others.
+    mixed = tmp_path / "mixed.npz"
+    np.savez(
+        mixed,
+        x_train=images * 255,
+        y_train=np.arange(20) % 2,
+        x_test=images,
+        y_test=np.arange(20) % 2,
+    )
+    assert cli.run(["train", str(mixed), "--epochs", "1"]) == 0
+    shown = capsys.readouterr()
+    assert re.fullmatch(f"(warning: {WRONG_RANGE}[^\n]*\n)+", shown.err)
+    assert "\nwarning" not in shown.out
+
+
+def test_a_long_warning_is_folded_at_spaces_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    Terminal(stderr=True).warn("word " * 40 + "\x1b[31m")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
+    assert lines[0].startswith("warning: word")
+    assert max(map(len, lines)) <= 80
+    assert {word for line in lines[1:] for word in line.split()} <= {"word", "\\x1b[31m"}

@@ -213,7 +213,8 @@ def test_what_does_not_fit_is_said(
         (
             ["explore", model],
             f"{model} must be a network that tells classes apart, which the page can show, got one"
-            " that predicts numbers",
+            " that predicts numbers: convprop predict shows them, convprop evaluate how near they"
+            " come, and in Python Network.explore its raw outputs",
         ),
         (
             ["train", numbers],

@@ -4,9 +4,13 @@ import csv
 import json
 import os
 import shutil
+import signal
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from runs import command, run, stripes, unfolded
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.cli import predict as predict_module
+from convprop.cli import signals
 
 NAMES = ["plain.png", "a,b.png", 'quo"te.png', "new\nline.png", "semi;colon.png", "re\rturn.png"]
 FORMULAS = ["=1+1.png", "+cmd.png", "-x.png", "@y.png", "\ttab.png"]
@@ -281,3 +287,67 @@ def test_what_cannot_be_looked_into_is_named_or_left_out(
         "skipped   2 unreadable files:",
         *(f"          {loop}" for loop in loops),
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("when", ["it reads", "it predicts"])
+def test_a_signal_is_answered_by_what_is_written(
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    when: str,
+) -> None:
+    data = tmp_path / "some.npz"
+    np.savez(data, images=stripes(200)[0])
+    words = ["predict", str(model), str(data)]
+    assert cli.run(words) == 0
+    whole = capsys.readouterr().out.splitlines()
+    # What is read is not yet written; what is being predicted will be.
+    done = 64 if when == "it reads" else 128
+    read, predict = predict_module._images, cp.Network.predict
+
+    def images(*arguments: Any) -> Iterator[Any]:
+        for count, chunk in enumerate(read(*arguments)):
+            if count == 1 and when == "it reads":
+                os.kill(os.getpid(), number)
+            yield chunk
+
+    predicted: list[int] = []
+
+    def predicting(network: cp.Network, images: np.ndarray) -> np.ndarray:
+        predicted.append(len(images))
+        if len(predicted) == 2 and when == "it predicts":
+            os.kill(os.getpid(), number)
+        return predict(network, images)
+
+    monkeypatch.setattr(predict_module, "_images", images)
+    monkeypatch.setattr(cp.Network, "predict", predicting)
+    assert cli.run(words) == 128 + number
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == whole[:done]
+    stopped = f"stopped   by {signals.NAMES[number]} after {done} images,"
+    assert unfolded(shown.err) == f"{stopped} written to stdout\n"
+    predicted.clear()
+    out = tmp_path / "out.csv"
+    out.write_text("before")
+    assert cli.run([*words, "--out", str(out)]) == 128 + number
+    shown = capsys.readouterr()
+    rest = f"which are not in {out}: it is written as a whole\n"
+    assert (shown.out, unfolded(shown.err)) == ("", f"{stopped} {rest}")
+    assert out.read_text() == "before"
+    assert sorted(tmp_path.iterdir()) == [out, data]
+
+
+def test_idx_files_need_no_labels(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, _ = stripes(20)
+    head = struct.pack(">4B3I", 0, 0, 8, 3, *images.shape)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(head + images.tobytes())
+    assert cli.run(["predict", str(model), str(tmp_path), "--csv"]) == 0
+    labels = [line.split(",")[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert labels == ["lying", "standing"] * 10
+    assert cli.run(["evaluate", str(model), str(tmp_path)]) == 1
+    assert "must hold t10k-labels-idx1-ubyte" in capsys.readouterr().err

@@ -170,7 +170,7 @@ def test_every_schedule_has_its_words(kind: str) -> None:
             "set of cosine one of final, got finl; did you mean final?",
         ),
         ("cosine final", "give final a value, final=..., got final"),
-        ("cosine final=0 final=0", "set final once, got cosine final=0 final=0"),
+        ("cosine final=0 final=0", "set final once, got final=0 final=0"),
     ],
 )
 def test_a_schedule_that_is_none_is_refused(text: str, message: str) -> None:

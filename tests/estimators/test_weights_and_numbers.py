@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from blobs import NAMES, blobs, classifier, regressor
+from PIL import Image
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor
 from sklearn.model_selection import cross_val_predict
 
@@ -48,6 +49,76 @@ def test_images_of_weight_zero_are_not_there(make, kind, settings):
     # Zeros and ones choose images.
     chosen = learned(net.fit(X, y, sample_weight=WEIGHTS > 0))
     assert chosen == learned(net.fit(X[ROWS], y[ROWS]))
+
+
+@pytest.mark.parametrize("value", [1000, -5, 1 << 40])
+@pytest.mark.parametrize("form", ["rows", "images", "fit after fit", "partial_fit"])
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_integers_are_bytes_if_those_are_that_weigh_something(make, form, value):
+    images, y = blobs()
+    y = brightness(images) if make is regressor else y
+    X = images.astype(int).reshape(60, -1) if form == "rows" else images.astype(int)
+    X[WEIGHTS == 0] = value
+    if make is regressor:
+        y[WEIGHTS == 0] = 1e300
+    one, other = (make(epochs=2).set_params(network="auto") for _ in range(2))
+    for _ in range(2 if form == "fit after fit" else 1):
+        for net, (x, t, w) in (
+            (one, (X, y, WEIGHTS)),
+            (other, (X[ROWS], y[ROWS], WEIGHTS[ROWS])),
+        ):
+            net.warm_start = form == "fit after fit"
+            fit = net.partial_fit if form == "partial_fit" else net.fit
+            fit(x, t, sample_weight=w)
+    assert learned(one) == learned(other)
+    assert np.array_equal(one.network_.normalisation, other.network_.normalisation)
+
+
+def test_floats_beyond_the_dtype_too():
+    images, y = blobs()
+    X = images.astype(np.longdouble)
+    X[WEIGHTS == 0] = np.longdouble("1e4000") if np.finfo(X.dtype).maxexp > 1024 else 1e300
+    weighted = learned(classifier().fit(X, y, sample_weight=WEIGHTS))
+    assert weighted == learned(classifier().fit(X[ROWS], y[ROWS], sample_weight=WEIGHTS[ROWS]))
+    # scikit-learn's rule is that X is finite, whatever an image weighs.
+    X[WEIGHTS == 0] = np.nan
+    for make, targets in ((classifier, y), (regressor, brightness(images))):
+        for form in (X, X.reshape(60, -1)):
+            with pytest.raises(ValueError, match="X contains NaN"):
+                make().fit(form, targets, sample_weight=WEIGHTS)
+
+
+def test_later_chunks_and_rounded_numbers_are_those_that_weigh_something():
+    images, _ = blobs()
+    y = brightness(images)
+    net = regressor().partial_fit(images, y)
+    far, others = y.copy(), images.astype(float)
+    far[WEIGHTS == 0], others[WEIGHTS == 0] = 1e30, 1e30
+    # Warnings are errors.
+    net.partial_fit(others, far, sample_weight=WEIGHTS)
+    # float64 tells only the small ones apart, which are those that weigh something.
+    # Of numbers between these and 0, float64 tells all apart.
+    near = np.where(WEIGHTS > 0, np.arange(60), (1 << 60) + np.arange(60))
+    with pytest.raises(InvalidInput, match="y must vary by more than float64 rounds them by"):
+        regressor().fit(images[WEIGHTS == 0], near[WEIGHTS == 0])
+    weighted = learned(regressor().fit(images, near, sample_weight=WEIGHTS))
+    assert weighted == learned(
+        regressor().fit(images[ROWS], near[ROWS], sample_weight=WEIGHTS[ROWS])
+    )
+
+
+def test_pictures_that_weigh_nothing_are_not_opened(tmp_path):
+    """Their size, their colour and their absence change nothing."""
+    images, y = blobs()
+    pictures = [Image.fromarray(image[0]) for image in images]
+    for row in np.flatnonzero(WEIGHTS == 0):
+        pictures[row] = tmp_path / "missing.png" if row % 2 else Image.new("RGB", (9, 9), "red")
+    # The first one tells the size.
+    pictures.insert(0, Image.new("RGB", (9, 9)))
+    weights, targets = np.insert(WEIGHTS, 0, 0), np.insert(y, 0, y[0])
+    weighted = learned(classifier().fit(pictures, targets, sample_weight=weights))
+    some = [pictures[row] for row in np.flatnonzero(weights)]
+    assert weighted == learned(classifier().fit(some, y[ROWS], sample_weight=WEIGHTS[ROWS]))
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", {"above": 0, "middle": 1, "below": 2}])
@@ -153,3 +224,21 @@ def test_early_stopping_measures_numbers_far_from_zero():
     X, y = images.astype(np.float32), brightness(images) + 1.7e9
     net = regressor(epochs=80, learning_rate_init=0.01, early_stopping=True).fit(X, y)
     assert net.best_validation_score_ > 0.9
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-320, 1e-160])
+def test_numbers_whose_squares_are_zero_are_refused_with_the_cure(size):
+    """scikit-learn's R² would divide 0 by 0."""
+    images, _ = blobs()
+    y = brightness(images) * size
+    rule = "have a variance that is no 0 in float64: multiply it by a number that is large"
+    with refuses(InvalidInput, f"y must {rule}, got values from {y.min():.3g} to {y.max():.3g}"):
+        regressor().fit(images, y)
+    with refuses(InvalidInput, f"y must {rule}, got values from {y.min():.3g} to {y.max():.3g}"):
+        regressor(2).fit(images, np.column_stack([brightness(images), y]))
+    large = regressor(epochs=40, learning_rate_init=0.01).fit(images, brightness(images) * 1e-100)
+    assert large.score(images, brightness(images) * 1e-100) > 0.9
+    net = cp.Network([cp.Dense(1)], (1, 6, 6), cp.SquaredError())
+    advice = "labels must vary by more than float32 rounds them by: multiply them by a number"
+    with pytest.raises(InvalidInput, match=advice):
+        cp.train(net, images, y)

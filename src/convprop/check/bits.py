@@ -2,8 +2,8 @@
 
 bits.txt holds cases and the SHA-256 of each of their results: single operations of
 tests/cases.py in float32 and float64, and networks whose weights are hashed after some training
-steps. The kernels' own test (kernels/tests/selftest.cc) reads the same file. `python tests/cases.py`
-writes it anew, after a change that is meant to change bits.
+steps. The kernels' own test (kernels/tests/selftest.cc) reads the same file. `python
+tests/cases.py` writes it anew, after a change that is meant to change bits.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.text import Text
 
 from convprop import __version__, _startup
-from convprop.cli import output
+from convprop.cli import output, remarks
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
 from convprop.cli.evaluate import evaluate
@@ -32,11 +31,11 @@ from convprop.cli.profile import profile
 from convprop.cli.search import search
 from convprop.cli.search_settings import SETTINGS
 from convprop.cli.show import show
-from convprop.cli.terminal import Terminal, at_spaces
+from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
-from convprop.errors import ConvpropError, DataError
+from convprop.errors import ConvpropError, DataError, InvalidInput
 from convprop.memory import free_memory
-from convprop.shown import printable_lines, shortened
+from convprop.shown import shortened
 from convprop.threads import starting_threads
 
 COMMANDS: dict[Callable[..., object], str] = {
@@ -99,6 +98,14 @@ def _usage(command: Callable[..., object]) -> str:
     return " ".join(words)
 
 
+def _options(app: App, arguments: Sequence[str] | None) -> set[str]:
+    """Return the names of the options of the command that is run, as parameters are named."""
+    command = (sys.argv[1:] if arguments is None else arguments)[0]
+    of_command = app[command].assemble_argument_collection()
+    names = (name for argument in of_command for name in argument.names)
+    return {name[2:].replace("-", "_") for name in names if name.startswith("--")}
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, of this process if None, and return its exit status.
 
@@ -109,8 +116,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         _startup.imported()
         output.begin()
-        with starting_threads():
-            status = build_app()(arguments)
+        app = build_app()
+        with starting_threads(), remarks.as_lines(Terminal(stderr=True)):
+            try:
+                status = app(arguments)
+            except InvalidInput as error:
+                raise remarks.error_in_options(error, _options(app, arguments)) from None
         output.put("")
     except BrokenPipeError:
         # What is still buffered must not raise again when the interpreter flushes it.
@@ -145,13 +156,7 @@ def _cure(error: ConvpropError) -> str:
 
 
 def _failure(message: str, status: int) -> int:
-    terminal, head = Terminal(stderr=True), "error: "
-    message = printable_lines(message)
-    if terminal.is_terminal:
-        # It would break a long line within a word. In a log or a pipe a message stays one line.
-        message = at_spaces(head + message, terminal.width).removeprefix(head)
-    text = Text(head, style="bold red").append(message, style="not bold default")
-    terminal.print(text, soft_wrap=True)
+    Terminal(stderr=True).headed("error: ", "bold red", message)
     return status
 
 

@@ -12,9 +12,10 @@ from cyclopts import Parameter, Token
 
 from convprop.augmentation import FLIPS, Augment
 from convprop.cli.options import UsageError, token_name, unknown_name
-from convprop.errors import InvalidInput, invalid
+from convprop.cli.setting_words import made_of, names_of
+from convprop.errors import invalid
 
-NAMES = tuple(field.name for field in fields(Augment))
+NAMES = names_of(Augment)
 
 
 def read_augment(text: str, parameter: str = "--augment") -> Augment:
@@ -32,26 +33,17 @@ def read_augment(text: str, parameter: str = "--augment") -> Augment:
     UsageError
         Nothing set, an unknown name, one that comes twice, or a value that ``Augment`` refuses.
     """
-    values: dict[str, Any] = {}
     words = text.replace(",", " ").split()
     if not words:
         rule = 'be settings as in "shift=2 rotation=10"'
         raise UsageError(str(invalid(parameter, rule, text or "''")))
-    for word in words:
-        name, sign, value = word.partition("=")
-        if name not in NAMES:
-            raise UsageError(unknown_name(parameter, "set one of", NAMES, name))
-        if not sign or not value:
-            raise UsageError(str(invalid(parameter, f"give {name} a value, {name}=...", word)))
-        if name in values:
-            raise UsageError(str(invalid(parameter, f"set {name} once", text)))
-        if name == "flip" and value not in FLIPS:
-            raise UsageError(f"{parameter}: {unknown_name(name, 'be one of', FLIPS, value)}")
-        values[name] = _value(name, value)
-    try:
-        return Augment(**values)
-    except InvalidInput as error:
-        raise UsageError(f"{parameter}: {error}") from None
+
+    def value(name: str, word: str) -> Any:
+        if name == "flip" and word not in FLIPS:
+            raise UsageError(f"{parameter}: {unknown_name(name, 'be one of', FLIPS, word)}")
+        return _value(name, word)
+
+    return made_of(Augment, words, value, parameter, "set one of")
 
 
 def _value(name: str, text: str) -> Any:

@@ -9,33 +9,35 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop.cli import remarks
+from convprop.cli import options, remarks
 from convprop.cli.config_file import read_settings
 from convprop.cli.model_data import load_for
-from convprop.cli.options import DataName, FileName, Threads, UsageError, use_threads
+from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, loss_text, percent, print_json
 from convprop.data import Dataset, Split
 from convprop.network import Network
 from convprop.report.measure import Measured, measure, together
 from convprop.report.regression import joined, predictions
 from convprop.report.words import counted, plain, quantity
+from convprop.shown import class_shown
 
 _MOST_CONFUSIONS = 3
 _MOST_OUTPUTS = 20
+_MOST_IN_SQUARE = 1000
 
 PARTS = ("all", "test", "train")
 
 
 def evaluate(
-    model: FileName,
-    data: DataName,
+    model: options.FileName,
+    data: options.DataName,
     /,
     *,
     part: Annotated[str | None, Parameter(choices=PARTS)] = None,
-    threads: Threads = None,
-    skip_unreadable: bool = False,
-    stream: bool = False,
-    json: bool = False,
+    threads: options.Threads = None,
+    skip_unreadable: options.SkipUnreadable = False,
+    stream: options.Stream = False,
+    json: options.AsJson = False,
 ) -> None:
     """Measure a trained network on labelled images.
 
@@ -57,16 +59,9 @@ def evaluate(
         with train and test or val, arrays for testing), and every image of other data.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    stream
-        Read the images of a folder as they are needed, instead of all of them first: for more
-        than fit in memory. The result is the same.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
-    use_threads(threads)
+    options.use_threads(threads)
     network = Network.load(model)
     with terminal.reading(data):
         split = load_for(
@@ -122,6 +117,7 @@ def _part(split: Split, part: str, there: int) -> str:
 
 def _show_classes(terminal: Terminal, network: Network, parts: list[Dataset]) -> dict[str, Any]:
     measured = together([measure(network, part) for part in parts])
+    classes = len(measured.class_names)
     terminal.labelled(
         "result", f"accuracy {percent(measured.accuracy)}", f"loss {loss_text(measured.loss)}"
     )
@@ -130,7 +126,9 @@ def _show_classes(terminal: Terminal, network: Network, parts: list[Dataset]) ->
         "accuracy": measured.accuracy,
         "loss": measured.loss,
         "class_names": list(measured.class_names),
-        "confusion": measured.matrix().tolist(),
+        # Of many classes the square would be all but empty, and larger than the memory.
+        "confusion": measured.matrix().tolist() if classes <= _MOST_IN_SQUARE else None,
+        "confusions": [list(cell) for cell in measured.cells()],
     }
 
 
@@ -138,7 +136,10 @@ def _mistakes(measured: Measured) -> list[str]:
     """Say how many images were taken for another class, and which for which most often."""
     names = measured.class_names
     worst = [cell for cell in measured.cells() if cell.true != cell.predicted][:_MOST_CONFUSIONS]
-    most = [f"true {names[c.true]} called {names[c.predicted]} ({c.images}x)" for c in worst]
+    most = [
+        f"true {class_shown(names[c.true])} called {class_shown(names[c.predicted])} ({c.images}x)"
+        for c in worst
+    ]
     return [f"{measured.wrong.sum():,} of {len(measured.labels):,}", *most]
 
 

@@ -19,7 +19,7 @@ from convprop.cli.options import UsageError, use_threads
 from convprop.cli.output import put
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
-from convprop.cli.train_settings import course_for
+from convprop.cli.train_settings import course_for, fresh_network
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
@@ -49,7 +49,7 @@ def explore(
     allow_remote: bool = False,
     seed: options.Seed = 0,
     size: options.Size = None,
-    skip_unreadable: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
     threads: options.Threads = None,
 ) -> None:
     """Open a page that shows every number of a network: outputs, gradients, deltas, training.
@@ -77,8 +77,6 @@ def explore(
     size
         Resize every image of DATA for a preset, to a square as in 32 or to rows and columns as in
         32x48, at most 99999 each; for a model it is the model's.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
     threads
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     """
@@ -169,8 +167,7 @@ def chosen(
     else:
         images = reading.images(terminal)
     entry = course_for(name, images)
-    net = entry.network(images.image_shape, len(images.class_names), seed)
-    net.class_names = images.class_names
+    net = fresh_network(entry, images, seed)
     net.normalisation = normalisation(images.images)
     if model is None:
         epochs = DIGITS_EPOCHS
@@ -189,7 +186,11 @@ def chosen(
 def _no_classes(model: str) -> InvalidInput:
     """Return the error about a network whose targets the page has no place for."""
     rule = "be a network that tells classes apart, which the page can show"
-    return invalid(model, rule, "one that predicts numbers")
+    instead = (
+        "convprop predict shows them, convprop evaluate how near they come, and in Python"
+        " Network.explore its raw outputs"
+    )
+    return invalid(model, rule, f"one that predicts numbers: {instead}")
 
 
 def least_sure(net: Network, images: Dataset, among: int = 100) -> int:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from convprop import __version__, rate_finder
 from convprop._native import engine
-from convprop.cli import options
+from convprop.cli import options, signals
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for
-from convprop.data import load
+from convprop.cli.train_settings import course_for, fresh_network
+from convprop.data import Dataset, load
 from convprop.errors import InvalidInput, sentence
 from convprop.files import check_writable, replace_file
+from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, optimizer_for
 from convprop.rate_finder import FEWEST_STEPS, RateCurve
+from convprop.records import BatchRecord
 from convprop.report.pictures import png
 from convprop.report.raster import raster
 from convprop.report.rates import FEWEST_COLUMNS, rate_chart, rate_text
@@ -27,6 +30,7 @@ from convprop.report.words import counted
 from convprop.threads import get_num_threads
 
 ENDINGS = (".svg", ".png")
+STEPS = 200
 _COLUMNS = 80
 
 
@@ -44,14 +48,14 @@ def find_rate(
     threads: options.Threads = None,
     size: options.Size = None,
     out: options.FileName | None = None,
-    skip_unreadable: bool = False,
-    json: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
+    json: options.AsJson = False,
 ) -> int:
     """Find a learning rate: train while it grows, and see where the loss stops falling.
 
     Nothing is kept of the training. The suggestion is a quarter of the rate at which the
     smoothed loss is smallest, for --learning-rate of convprop train with the same preset,
-    optimizer and batch size.
+    optimizer and batch size. Ctrl-C ends it with the curve so far.
 
     Parameters
     ----------
@@ -81,10 +85,6 @@ def find_rate(
         99999 each.
     out
         File to draw the plot in, .svg or .png.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     if out is not None:
         if out.suffix.lower() not in ENDINGS:
@@ -106,60 +106,112 @@ def find_rate(
         batch_size=batch_size or course.batch_size,
         optimizer=optimizer_for(course.optimizer, optimizer),
     )
-    network = course.network(train.image_shape, len(train.class_names), seed)
+    network = fresh_network(course, train, seed)
     images = f"{train.name}: {counted(len(train), 'training image')}"
     terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)
     terminal.labelled(
         "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"
     )
-    curve = rate_finder.find_rate(
-        network,
-        train.images,
-        train.labels,
-        optimizer=course.optimizer,
-        batch_size=course.batch_size,
-        smallest=smallest,
-        largest=largest,
-        steps=steps or 200,
-    )
-    unwritten = None if out is None else _drawn(curve, out)
-    end = ", where the loss grew out of bounds" if curve.diverged else ""
-    terminal.labelled(
-        "sweep",
-        f"{counted(len(curve.rates), 'step')} from {smallest:g} to {curve.rates[-1]:.2g}{end}",
-    )
-    if terminal.width < FEWEST_COLUMNS:
-        terminal.labelled("plot", f"left out: it takes {FEWEST_COLUMNS} columns")
-    else:
-        for line in rate_text(curve, min(terminal.width, _COLUMNS)):
-            terminal.print(line, soft_wrap=True)
-    if curve.suggestion is None:
-        terminal.labelled("suggested", "nothing: the loss fell by less than a twentieth")
-    else:
-        terminal.labelled("suggested", f"--learning-rate {curve.suggestion:g}")
-    if out is not None and unwritten is None:
-        terminal.copied("saved", str(out))
-    if json:
-        print_json(
-            {
-                "suggestion": curve.suggestion,
-                "diverged": curve.diverged,
-                "rates": curve.rates.tolist(),
-                "losses": curve.losses.tolist(),
-                "smoothed": curve.smoothed.tolist(),
-                "preset": course.name,
-                "optimizer": course.optimizer.kind,
-                "batch_size": course.batch_size,
-                "seed": seed,
-                "threads": get_num_threads(),
-                "isa": engine.isa,
-                "version": __version__,
-            }
+    sweep = _Sweep(terminal, steps or STEPS)
+    with signals.ending() as sweep.ending:
+        curve = sweep.curve(
+            network,
+            train,
+            optimizer=course.optimizer,
+            batch_size=course.batch_size,
+            smallest=smallest,
+            largest=largest,
         )
+        unwritten = None if out is None else _drawn(curve, out)
+        sweep.show(curve)
+        if out is not None and unwritten is None:
+            terminal.copied("saved", str(out))
+        if json:
+            print_json(
+                {
+                    "suggestion": curve.suggestion,
+                    "diverged": curve.diverged,
+                    "interrupted": curve.interrupted,
+                    "rates": curve.rates.tolist(),
+                    "losses": curve.losses.tolist(),
+                    "smoothed": curve.smoothed.tolist(),
+                    "preset": course.name,
+                    "optimizer": course.optimizer.kind,
+                    "batch_size": course.batch_size,
+                    "seed": seed,
+                    "threads": get_num_threads(),
+                    "isa": engine.isa,
+                    "version": __version__,
+                }
+            )
     if unwritten is not None:
         raise unwritten
+    if curve.interrupted:
+        return 128 + sweep.ended_by
     return options.EXIT_FAILURE if curve.suggestion is None else 0
+
+
+class _Sweep:
+    """A sweep of so many steps that a signal ends between two of them, and what is said of it."""
+
+    def __init__(self, terminal: Terminal, steps: int) -> None:
+        self.terminal, self.steps, self.done = terminal, steps, 0
+        self.ending = signals.Ending()
+
+    @property
+    def ended_by(self) -> signal.Signals:
+        """The signal that interrupted it, if one did."""
+        return self.ending.signal or signal.SIGINT
+
+    def curve(self, network: Network, train: Dataset, **settings: Any) -> RateCurve:
+        """Return what was found, by all steps or by those before the signal."""
+        self.ending.note_the_first()
+        try:
+            return rate_finder.find_rate(
+                network,
+                train.images,
+                train.labels,
+                steps=self.steps,
+                on_batch=self._on_batch,
+                **settings,
+            )
+        except KeyboardInterrupt:
+            self._say_stopped(f"fewer than the {FEWEST_STEPS} that show something")
+            raise
+        finally:
+            self.ending.release()
+
+    def _on_batch(self, batch: BatchRecord) -> None:
+        self.done = batch.step
+        if self.ending.signal is not None:
+            raise KeyboardInterrupt
+
+    def _say_stopped(self, *more: str) -> None:
+        after = f"after {self.done} of {counted(self.steps, 'step')}"
+        name = signals.NAMES[self.ended_by]
+        self.terminal.labelled("stopped", f"by {name} {after}", *more)
+
+    def show(self, curve: RateCurve) -> None:
+        """Print the plot, and what follows from it."""
+        if curve.interrupted:
+            self._say_stopped("so larger rates are not tried")
+        end = ", where the loss grew out of bounds" if curve.diverged else ""
+        first, last = curve.rates[[0, -1]]
+        steps = counted(len(curve.rates), "step")
+        self.terminal.labelled("sweep", f"{steps} from {first:g} to {last:.2g}{end}")
+        if self.terminal.width < FEWEST_COLUMNS:
+            self.terminal.labelled("plot", f"left out: it takes {FEWEST_COLUMNS} columns")
+        else:
+            for line in rate_text(curve, min(self.terminal.width, _COLUMNS)):
+                self.terminal.print(line, soft_wrap=True)
+        if curve.suggestion is not None:
+            suggested = f"--learning-rate {curve.suggestion:g}"
+        elif curve.interrupted:
+            suggested = "nothing: the loss might have gone on falling"
+        else:
+            suggested = "nothing: the loss fell by less than a twentieth"
+        self.terminal.labelled("suggested", suggested)
 
 
 def _drawn(curve: RateCurve, out: Path) -> InvalidInput | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from convprop import inspection, summary
@@ -19,7 +18,7 @@ from convprop.inspection import Inspection
 from convprop.layers import shape_text
 from convprop.losses import LOSSES
 from convprop.report.words import counted
-from convprop.shown import shortened
+from convprop.shown import class_shown, first_of, shortened
 
 _MOST_NAMES = 20
 _MOST_FAULTS = 5
@@ -72,7 +71,7 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
     description = found.description
     terminal.copied("file", file)
     terminal.labelled("kind", _KINDS[found.kind], f"{found.header.size:,} B")
-    for fault in _first(found.faults, _MOST_FAULTS):
+    for fault in first_of(found.faults, _MOST_FAULTS):
         terminal.labelled("fault", fault)
     if found.kind == "model" and description:
         writer = f"by convprop {shortened(description['package_version'], 40)}"
@@ -83,7 +82,7 @@ def _show(terminal: Terminal, file: str, found: Inspection) -> None:
         _show_network(terminal, found, found.network)
         if settings := found.settings:
             parts = settings_text(settings).split(", ")
-            terminal.labelled("training", *_first(parts, 3 * _MOST_NAMES))
+            terminal.labelled("training", *first_of(parts, 3 * _MOST_NAMES))
     if found.weights_sha256 is not None:
         terminal.labelled("weights", found.weights_sha256)
     if found.graph is not None:
@@ -123,7 +122,7 @@ def _show_network(terminal: Terminal, found: Inspection, network: dict[str, Any]
     if (numbers := _offset_and_scale(network.get("target_scaling"))) is not None:
         terminal.labelled("outputs", f"times {numbers[1]}", f"plus {numbers[0]}: the numbers")
     if names := network.get("class_names"):
-        terminal.labelled("classes", *_first([shortened(name, 80) for name in names], _MOST_NAMES))
+        terminal.labelled("classes", *first_of([class_shown(name) for name in names], _MOST_NAMES))
     if "seed" in network:
         terminal.labelled("seed", str(network["seed"]))
 
@@ -142,14 +141,7 @@ def _numbers(values: object) -> str:
     if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
         return "?"
     words = [f"{value:.7g}" for value in values]
-    return words[0] if len(words) == 1 else f"({' '.join(_first(words, _MOST_NAMES))})"
-
-
-def _first(words: Sequence[str], most: int) -> list[str]:
-    """Return the first words, and how many there are in all where that leaves some out."""
-    if len(words) <= most:
-        return list(words)
-    return [*words[:most], f"... ({len(words):,} in all)"]
+    return words[0] if len(words) == 1 else f"({' '.join(first_of(words, _MOST_NAMES))})"
 
 
 def _tensors(found: Inspection) -> list[str]:

@@ -25,7 +25,10 @@ from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset
 from convprop.report.words import counted
-from convprop.shown import shortened
+from convprop.shown import class_shown, first_of
+
+_MOST_NAMES = 100
+"""Of the classes, which a table of layers is not about."""
 
 
 def summary(
@@ -67,7 +70,8 @@ def summary(
         )
         return
     if network.class_names is not None:
-        terminal.labelled("classes", *(shortened(name, 80) for name in network.class_names))
+        names = [class_shown(name) for name in network.class_names]
+        terminal.labelled("classes", *first_of(names, _MOST_NAMES))
     if network.target_scaling is not None:
         what = counted(network.outputs, "number")
         terminal.labelled("predicts", f"{what} of an image")

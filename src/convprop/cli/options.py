@@ -151,6 +151,22 @@ PRESET_NAMES = (auto.NAME, *presets.NAMES)
 PresetName = Annotated[str | None, Parameter(choices=PRESET_NAMES)]
 Threads = Annotated[int | None, Parameter(converter=thread_count)]
 
+# What several commands have, with the same words of --help.
+SkipUnreadable = Annotated[
+    bool, Parameter(help="Leave out image files that cannot be read, and list them.")
+]
+Stream = Annotated[
+    bool,
+    Parameter(
+        help="Read the images of a folder as they are needed, instead of all of them first: for"
+        " more than fit in memory. The result is the same."
+    ),
+]
+AsJson = Annotated[
+    bool,
+    Parameter(help="Write the result as one line of JSON on stdout, and all else on stderr."),
+]
+
 
 @contextmanager
 def written_by(option: str) -> Iterator[None]:

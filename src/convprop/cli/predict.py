@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
@@ -24,6 +25,7 @@ from convprop.cli.options import (
     written_by,
 )
 from convprop.cli.output import put
+from convprop.cli.signals import NAMES, ending
 from convprop.cli.terminal import Terminal, json_line, left_out, percent
 from convprop.data import read_images
 from convprop.data.sources import holds_arrays
@@ -32,7 +34,7 @@ from convprop.files import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.report.words import counted, digits_beside
-from convprop.shown import printable
+from convprop.shown import class_shown, printable
 
 # So many images are read and predicted together: enough for the engine, and soon there.
 _CHUNK = 64
@@ -54,10 +56,11 @@ def predict(
     json: bool = False,
     csv: bool = False,
     skip_unreadable: bool = False,
-) -> None:
+) -> int:
     """Say what images show: a label and its probability a line, or the numbers predicted.
 
     Lines are written as the images are read, however many there are; to a file only together.
+    Ctrl-C ends it after the lines that it says are written.
 
     Parameters
     ----------
@@ -110,20 +113,37 @@ def predict(
     text = StringIO()
     say = _say_numbers if network.predicts_numbers else _say_classes
     write = say(network, chosen or "lines", text, wanted)
-    written = 0
+    done = 0
     terminal = Terminal(stderr=True)
-    with remarks.as_lines(terminal), _output(out) as put:
-        for images, names in chunks:
-            write(images, names)
-            put(text.getvalue())
-            text.seek(0)
-            text.truncate()
-            written += len(names)
+    with ending() as signals:
+        try:
+            with remarks.as_lines(terminal), _output(out) as put:
+                for images, names in chunks:
+                    # What is counted as written is written.
+                    signals.hold()
+                    write(images, names)
+                    put(text.getvalue())
+                    text.seek(0)
+                    text.truncate()
+                    done += len(names)
+                    signals.release()
+                    if signals.signal is not None:
+                        raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            ended_by = signals.signal or SIGINT
+            where = "written to stdout"
+            if out is not None:
+                where = f"which are not in {out}: it is written as a whole"
+            after = f"after {counted(done, 'image')}"
+            terminal.labelled("stopped", f"by {NAMES[ended_by]} {after}", where)
+            terminal.skipped(skipped)
+            return 128 + ended_by
     terminal.skipped(skipped)
     for told in left_out(len(others)):
         terminal.labelled("others", told)
     if out is not None:
-        terminal.labelled("saved", f"{counted(written, 'image')} in {out}")
+        terminal.labelled("saved", f"{counted(done, 'image')} in {out}")
+    return 0
 
 
 class _Wanted(NamedTuple):
@@ -204,7 +224,7 @@ def _predictions(network: Network, images: NDArray[Any], files: list[str]) -> It
 
 def _lines(target: TextIO, wanted: _Wanted) -> _Write:
     """Write labels and probabilities in columns, then the file."""
-    names = [printable(name) for name in wanted.names]
+    names = [class_shown(name) for name in wanted.names]
     width = max(map(len, names))
     shown = len(names) if wanted.everything else wanted.top
 

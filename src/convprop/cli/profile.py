@@ -14,6 +14,7 @@ from convprop.cli.model import check_size_of_preset, named_network, training_of
 from convprop.cli.model_data import load_for
 from convprop.cli.options import (
     PRESET_NAMES,
+    AsJson,
     Count,
     DataName,
     Size,
@@ -22,7 +23,7 @@ from convprop.cli.options import (
     use_threads,
 )
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for
+from convprop.cli.train_settings import course_for, fresh_network
 from convprop.data import Split, load
 from convprop.errors import invalid
 from convprop.layers import shape_text
@@ -44,7 +45,7 @@ def profile(
     steps: Count = None,
     threads: Threads = None,
     size: Size = None,
-    json: bool = False,
+    json: AsJson = False,
 ) -> None:
     """Show where the time of a training step goes, layer by layer and pass by pass.
 
@@ -65,8 +66,6 @@ def profile(
         CPU threads to use, 1 to 1024; if not given, as many as the process may use.
     size
         Of a preset's data: resize every image, as for convprop train.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
     check_size_of_preset(model, data, size)
@@ -129,7 +128,7 @@ def _of_data(
         split = load(data, size=size)
     train = split.train
     entry = course_for(model, train, batch_size)
-    return entry.network(train.image_shape, len(train.class_names)), entry, split
+    return fresh_network(entry, train), entry, split
 
 
 def _random(network: Network, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:

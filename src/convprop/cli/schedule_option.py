@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from convprop.cli.options import UsageError, token_name, unknown_name
-from convprop.errors import InvalidInput, invalid
+from convprop.cli.setting_words import made_of, names_of
+from convprop.errors import invalid
 from convprop.schedules import SCHEDULES, Schedule
 
 KINDS = tuple(kind.replace("_", "-") for kind in SCHEDULES)
@@ -29,28 +29,15 @@ def read_schedule(text: str, parameter: str = "--schedule") -> Schedule:
     if kind.replace("_", "-") not in KINDS:
         raise UsageError(unknown_name(parameter, "begin with one of", KINDS, kind or "''"))
     schedule = SCHEDULES[kind.replace("-", "_")]
-    names = _names(schedule)
-    values: dict[str, Any] = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        if not names:
-            raise UsageError(str(invalid(parameter, f"set nothing after {kind}", word)))
-        if name not in names:
-            raise UsageError(unknown_name(parameter, f"set of {kind} one of", names, name))
-        if not value:
-            raise UsageError(str(invalid(parameter, f"give {name} a value, {name}=...", word)))
-        if name in values:
-            raise UsageError(str(invalid(parameter, f"set {name} once", text)))
-        numbers = tuple(map(_number, value.split(",")))
-        values[name] = numbers if name == "at" or len(numbers) > 1 else numbers[0]
-    try:
-        return schedule(**values)
-    except InvalidInput as error:
-        raise UsageError(f"{parameter}: {error}") from None
+    if words and not names_of(schedule):
+        raise UsageError(str(invalid(parameter, f"set nothing after {kind}", words[0])))
+    return made_of(schedule, words, _value, parameter, f"set of {kind} one of")
 
 
-def _names(schedule: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(schedule))
+def _value(name: str, text: str) -> Any:
+    """Return a number, or several where the setting is of several or commas say so."""
+    numbers = tuple(map(_number, text.split(",")))
+    return numbers if name == "at" or len(numbers) > 1 else numbers[0]
 
 
 def _number(text: str) -> float | str:
@@ -63,7 +50,7 @@ def _number(text: str) -> float | str:
 def schedule_text(schedule: Schedule) -> str:
     """Return what `read_schedule` reads as ``schedule``."""
     words = [schedule.kind.replace("_", "-")]
-    for name in _names(schedule):
+    for name in names_of(schedule):
         value = getattr(schedule, name)
         if value != getattr(type(schedule), name):
             words.append(f"{name}={','.join(map(str, value)) if name == 'at' else value}")

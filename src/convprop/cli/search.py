@@ -24,7 +24,7 @@ from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
 from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, left_out, percent, print_json
-from convprop.cli.train_settings import TrainOptions, course_for
+from convprop.cli.train_settings import TrainOptions, course_for, fresh_network
 from convprop.data import Dataset, Split, load
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.files import check_writable, replace_file
@@ -53,8 +53,8 @@ def search(
     jobs: options.Count = None,
     threads: options.Threads = None,
     out: options.FileName | None = None,
-    skip_unreadable: bool = False,
-    json: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
+    json: options.AsJson = False,
 ) -> int:
     """Find good settings for a training, by successive halving.
 
@@ -90,10 +90,6 @@ def search(
         CPU threads to use, 1 to 1024, where --jobs is 1.
     out
         TOML file for the best settings, which convprop train --config reads.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
     terminal = Terminal(stderr=json)
     choices = read_tries(tries or [])
@@ -121,7 +117,7 @@ def search(
     if not choices:
         choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
     for name in choices.get("preset", [course.name]):
-        course_for(name, train).network(train.image_shape, len(train.class_names))
+        fresh_network(course_for(name, train), train)
     parts = folds or 3
     _check_folds(train, parts)
     with signals.ending() as ending, _folder() as folder:

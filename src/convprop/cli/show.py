@@ -20,6 +20,7 @@ from convprop.layers import shape_text
 from convprop.report.pictures import png
 from convprop.report.sheet import cells, chosen_rows, sheet_page, sheet_picture
 from convprop.report.words import counted
+from convprop.shown import class_shown
 
 ENDINGS = (".png", ".html")
 IMAGES, VERSIONS = 8, 6
@@ -37,7 +38,7 @@ def show(
     seed: options.Seed = 0,
     size: options.Size = None,
     out: options.FileName | None = None,
-    skip_unreadable: bool = False,
+    skip_unreadable: options.SkipUnreadable = False,
 ) -> None:
     """Show training images on a sheet, and what augmentation makes of them.
 
@@ -64,8 +65,6 @@ def show(
     out
         File to write, a picture or a page by its ending, .png or .html; DATA-sheet.png if not
         given.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
     """
     if augment is None and versions is not None:
         raise UsageError("--versions must come with --augment")
@@ -94,7 +93,7 @@ def show(
     terminal.skipped(split.skipped)
     title = [f"{train.name}: {len(rows):,} of {counted(len(of_class), 'training image')}"]
     if class_ is not None:
-        title[0] += f" of {class_}"
+        title[0] += f" of {class_shown(class_)}"
     if augment is not None:
         words = augment_text(augment) or "no change"
         title.append(f"{words}, seed {seed}")

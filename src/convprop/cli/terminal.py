@@ -7,7 +7,6 @@ import math
 import os
 import re
 import textwrap
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import zip_longest
@@ -105,16 +104,19 @@ class Terminal(Console):
 
     def warn(self, message: str) -> None:
         """Print a warning: on stderr, but above a bar that may be on this terminal."""
-        text = Text("warning: ", style="bold yellow").append(message, style="not bold default")
-        (self if self.is_terminal else Terminal(stderr=True)).print(text, soft_wrap=True)
+        terminal = self if self.is_terminal else Terminal(stderr=True)
+        terminal.headed("warning: ", "bold yellow", message)
 
-    @contextmanager
-    def warning(self, category: type[Warning]) -> Iterator[None]:
-        """Print what the block warns of, each time."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", category)
-            warnings.showwarning = lambda message, *_: self.warn(str(message))
-            yield
+    def headed(self, head: str, style: str, message: str) -> None:
+        """Print an error or a warning after a head that says which it is.
+
+        A terminal would break a long line within a word. In a log or a pipe it stays one line.
+        """
+        message = printable_lines(message)
+        if self.is_terminal:
+            message = at_spaces(head + message, self.width).removeprefix(head)
+        text = Text(head, style=style).append(message, style="not bold default")
+        self.print(text, soft_wrap=True)
 
     def skipped(self, files: list[str]) -> None:
         """List the files that were left out, if any."""

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from convprop import model_file
 from convprop.batches import Data
-from convprop.checkpoint import CheckpointWarning
 from convprop.cli import options, remarks, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
@@ -19,7 +18,7 @@ from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_files import FilesBeside
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
-from convprop.cli.train_settings import TrainOptions, option_text
+from convprop.cli.train_settings import OPTIONS, TrainOptions, fresh_network, option_text
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, InvalidInput, TrainingDiverged
 from convprop.files import replace_file
@@ -93,14 +92,6 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
     return options.EXIT_FAILURE if training.beside.unwritten else 0
 
 
-def _network(course: Preset, chosen: TrainOptions, split: Split) -> Network:
-    """Return the preset's network for the data."""
-    names = split.train.class_names
-    network = course.network(split.train.image_shape, len(names), chosen.seed)
-    network.class_names = names
-    return network
-
-
 class _Training:
     """One training of the command line: what it is told, and what it leaves on the disk."""
 
@@ -117,7 +108,7 @@ class _Training:
         self.terminal, self.split = terminal, split
         self.beside = FilesBeside(terminal, logs)
         self.given, self.chosen, self.course = given, chosen, course
-        self.network = _network(course, chosen, split)
+        self.network = fresh_network(course, split.train, chosen.seed)
         self.held_out = train_words.held_out(split, chosen.validation, chosen.seed)
         self.data = data
         self.settings = chosen.settings(data)
@@ -230,9 +221,8 @@ class _Training:
         try:
             with (
                 self.progress,
-                self.terminal.warning(CheckpointWarning),
                 options.written_by("--out"),
-                remarks.as_lines(self.terminal) as self.warnings,
+                remarks.as_lines(self.terminal, OPTIONS) as self.warnings,
             ):
                 history = train_network(
                     self.network,

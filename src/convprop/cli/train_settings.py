@@ -18,11 +18,13 @@ from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import PresetName, UsageError
+from convprop.cli.remarks import flag_name
 from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
 from convprop.errors import sentence
 from convprop.files import check_writable, locked
+from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, optimizer_for
 from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
@@ -90,11 +92,6 @@ class TrainOptions:
     size
         Resize every image, to a square as in 32 or to rows and columns as in 32x48, at most
         99999 each.
-    skip_unreadable
-        Leave out image files that cannot be read, and list them.
-    stream
-        Read the images of a folder as they are needed, instead of all of them first: for more
-        than fit in memory. The result is the same.
     augment
         What may happen to training images, as in "shift=2 rotation=10 flip=horizontal"; also
         zoom, crop, elastic, brightness, contrast, noise, erase, mixup.
@@ -129,8 +126,6 @@ class TrainOptions:
         Write event files for TensorBoard into a folder; needs convprop[tensorboard].
     report
         Write a page about the trained network: curves, confusions, mistakes, calibration.
-    json
-        Write the result as one line of JSON on stdout, and all else on stderr.
     """
 
     preset: PresetName = None
@@ -144,8 +139,8 @@ class TrainOptions:
     threads: options.Threads = None
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None
     size: options.Size = None
-    skip_unreadable: bool = False
-    stream: bool = False
+    skip_unreadable: options.SkipUnreadable = False
+    stream: options.Stream = False
     augment: Annotated[AugmentOption, Parameter(group=_MORE)] = None
     early_stopping: Annotated[options.Count, Parameter(group=_MORE)] = None
     clip_norm: Annotated[
@@ -175,7 +170,7 @@ class TrainOptions:
     log: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
     tensorboard: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
     report: Annotated[options.FileName | None, Parameter(group=_FILES)] = None
-    json: Annotated[bool, Parameter(group=_FILES)] = False
+    json: Annotated[options.AsJson, Parameter(group=_FILES)] = False
 
     def check(self) -> None:
         """Raise UsageError where options do not go together, InvalidInput for a bad file."""
@@ -328,11 +323,6 @@ class TrainOptions:
 OPTIONS = frozenset(entry.name for entry in fields(TrainOptions))
 
 
-def flag_name(name: str) -> str:
-    """Return "--batch-size" for "batch_size"."""
-    return "--" + name.replace("_", "-")
-
-
 def option_text(name: str, value: Any) -> str:
     """Return an option as it is given: "--seed 1", "--resume"; or "no --average"."""
     if name == "data":
@@ -389,6 +379,13 @@ def course_for(name: str | None, train: Dataset, batch_size: int | None = None) 
     if name == auto.NAME:
         return auto.auto_preset(train.image_shape, len(train.class_names), len(train), batch_size)
     return PRESETS[name or preset_for(train.image_shape)]
+
+
+def fresh_network(course: Preset, train: Dataset, seed: int = 0) -> Network:
+    """Return a preset's network for the images and the classes of data."""
+    network = course.network(train.image_shape, len(train.class_names), seed)
+    network.class_names = train.class_names
+    return network
 
 
 def recipe(name: str) -> Preset | Recipe:

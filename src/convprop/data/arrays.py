@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from convprop.errors import invalid
 
 Shape = tuple[int, int, int]
 Array = NDArray[Any]
+Rows = NDArray[np.int64] | None
+"""Which of the images take part; None: all."""
 
 CHANNEL_COUNTS = (1, 3, 4)
 """Grey, RGB and RGBA: the lengths by which an axis is recognised as the channels."""
@@ -33,6 +35,7 @@ def as_images(
     parameter: str = "images",
     *,
     data_format: str | None = None,
+    rows: Rows = None,
 ) -> Array:
     """Return ``images`` as a C-contiguous (N, C, H, W) array of uint8 or of ``dtype``.
 
@@ -50,6 +53,9 @@ def as_images(
         The name in the messages.
     data_format : "NCHW" or "NHWC", optional
         The layout of four axes, where ``input_shape`` is unknown and lengths do not decide.
+    rows : ndarray, optional
+        int64: the images whose values are looked at and kept; what the others hold decides
+        nothing, and may be lost. None: all.
 
     Returns
     -------
@@ -69,9 +75,8 @@ def as_images(
             parameter, "be one array of numbers", "sequences of unequal lengths"
         ) from None
     array = _with_layout(array, input_shape, parameter, data_format)
-    if array.dtype.kind == "f":
-        return _exact_floats(array, np.dtype(dtype), parameter)
-    return _exact_integers(array, np.dtype(dtype), parameter)
+    exact = _exact_floats if array.dtype.kind == "f" else _exact_integers
+    return exact(array, np.dtype(dtype), parameter, rows)
 
 
 def _with_layout(
@@ -149,27 +154,30 @@ def _with_input_shape(array: Array, input_shape: Shape, parameter: str) -> Array
     raise invalid(parameter, rule, f"shape {array.shape}{hint}")
 
 
-def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
-    for start, chunk in _image_chunks(array):
+def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str, rows: Rows) -> Array:
+    for numbers, chunk in _image_chunks(array, rows):
         finite = np.isfinite(chunk)
         if not finite.all():
             index = np.unravel_index(int(np.argmin(finite)), chunk.shape)
-            place = (start + int(index[0]), *map(int, index[1:]))
+            place = (numbers[int(index[0])], *map(int, index[1:]))
             value = float(chunk[index])
             raise invalid(
                 parameter, "be finite", f"{value} at (image, channel, row, column) {place}"
             )
     if np.finfo(array.dtype).maxexp > np.finfo(dtype).maxexp:
-        largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array))
+        largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array, rows))
         if largest > float(np.finfo(dtype).max):
             raise invalid(parameter, f"fit in {dtype}", f"a value of magnitude {largest:.7g}")
-    return np.ascontiguousarray(array, dtype=dtype)
+    # Of the rows nothing overflows.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
-def _exact_integers(array: Array, dtype: np.dtype[Any], parameter: str) -> Array:
+def _exact_integers(array: Array, dtype: np.dtype[Any], parameter: str, rows: Rows) -> Array:
     if array.dtype in (np.uint8, np.bool_):
         return np.ascontiguousarray(array, dtype=np.uint8)
-    lowest, highest = int(array.min()), int(array.max())
+    lowest = min(int(chunk.min()) for _, chunk in _image_chunks(array, rows))
+    highest = max(int(chunk.max()) for _, chunk in _image_chunks(array, rows))
     if lowest >= 0 and highest <= 255:
         return np.ascontiguousarray(array, dtype=np.uint8)
     exact = 1 << (np.finfo(dtype).nmant + 1)
@@ -179,11 +187,16 @@ def _exact_integers(array: Array, dtype: np.dtype[Any], parameter: str) -> Array
     return np.ascontiguousarray(array, dtype=dtype)
 
 
-def _image_chunks(images: Array) -> Iterator[tuple[int, Array]]:
-    """Yield (first image, images) in order, about ``CHUNK_VALUES`` values at a time."""
+def _image_chunks(images: Array, rows: Rows) -> Iterator[tuple[Sequence[int], Array]]:
+    """Yield (their numbers, images) in order, about ``CHUNK_VALUES`` values at a time."""
     step = max(1, CHUNK_VALUES // max(1, math.prod(images.shape[1:])))
-    for start in range(0, len(images), step):
-        yield start, images[start : start + step]
+    if rows is None:
+        for start in range(0, len(images), step):
+            yield range(start, start + step), images[start : start + step]
+        return
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        yield chosen.tolist(), images[chosen]
 
 
 def as_labels(
@@ -193,6 +206,7 @@ def as_labels(
     parameter: str = "labels",
     *,
     several_classes: bool = False,
+    rows: Rows = None,
 ) -> NDArray[np.int32]:
     """Return ``labels`` as int32 class indices of shape (count,).
 
@@ -205,7 +219,11 @@ def as_labels(
     parameter : str
         The name in the messages.
     several_classes : bool
-        Refuse labels that all name one class; training asks for this.
+        Refuse labels that all name one class; training asks for this. A class is one also where
+        none of its images takes part.
+    rows : ndarray, optional
+        int64: the images whose labels have to lie in the range; where others' do not, they
+        become that of the first one.
 
     Raises
     ------
@@ -225,6 +243,10 @@ def as_labels(
     if array.dtype.kind not in "bui":
         raise invalid(parameter, "be integers", f"dtype {array.dtype}")
     outside = (array < 0) | (array >= classes)
+    if rows is not None:
+        replaced = outside.copy()
+        replaced[rows] = False
+        array, outside = np.where(replaced, array[rows[0]], array), outside & ~replaced
     if outside.any():
         index = int(np.argmax(outside))
         raise invalid(
@@ -233,6 +255,18 @@ def as_labels(
     if several_classes and (array == array[0]).all():
         raise invalid(parameter, "name at least two classes", f"only class {int(array[0])}")
     return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def of_rows(targets: Array, rows: Rows) -> Array:
+    """Return targets with the first row's in the place of those that take no part.
+
+    Nothing that is found out about all of them can then depend on the latter.
+    """
+    if rows is None:
+        return targets
+    told = np.repeat(targets[rows[:1]], len(targets), axis=0)
+    told[rows] = targets[rows]
+    return told
 
 
 def stratified_split(

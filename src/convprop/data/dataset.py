@@ -17,6 +17,9 @@ from convprop.data.arrays import Array, Shape, stratified_split
 from convprop.errors import DataError, sentence
 from convprop.shown import brief
 
+MOST_NAMED = 10_000
+"""So many classes may have names in data of fewer images: each takes a row of weights."""
+
 
 def unusable(path: str | Path, rule: str, received: object) -> DataError:
     """Return the error "<path> must <rule>, got <received>"."""
@@ -272,7 +275,8 @@ def encode_labels(
     Raises
     ------
     DataError
-        Other dtypes or ranks, a class only the test set has, or one class only.
+        Other dtypes or ranks, a class only the test set has, one class only, or many more names
+        than images.
     """
     raw = [_one_axis(name, labels) for labels in (train, test) if labels is not None]
     if len({labels.dtype.kind for labels in raw}) > 1:
@@ -284,6 +288,10 @@ def encode_labels(
         names = list(class_names)
         if len(set(names)) < len(names):
             raise unusable(name, "have class_names that differ", quoted(names))
+        most = max(MOST_NAMED, len(raw[0]))
+        if len(names) > most and not few:
+            rule = f"have at most {most:,} class_names for {len(raw[0]):,} training images"
+            raise unusable(name, rule, f"{len(names):,}: name only the classes that there are")
         known = np.array(names) if raw[0].dtype.kind == "U" else np.arange(len(names))
     if len(known) < 2 and not few:
         raise unusable(name, "have at least two classes", f"only {quoted(names)}")

@@ -34,36 +34,45 @@ def load_folder(files: IdxFiles, name: str, how: Reading) -> Split:
 
     The sizes of all are compared before the images of any are read.
     """
+    labelled = how.labels != "any"
     # A part that is to be left whole may be either.
     if not files.has("train") and how.test_fraction == 0:
-        return labelled_split(name, _Pair(files, "test").read(), None, None, how)
-    train = _Pair(files, "train")
+        return labelled_split(name, _Pair(files, "test", labelled).read(), None, None, how)
+    train = _Pair(files, "train", labelled)
     if not files.has("test"):
         return labelled_split(name, train.read(), None, None, how)
-    test = _Pair(files, "test")
+    test = _Pair(files, "test", labelled)
     if how.size is None:
         check_test_shape(name, train.shape, test.shape)
     return labelled_split(name, train.read(), test.read(), None, how)
 
 
 class _Pair:
-    """The files of a part, of as many images as labels; ``shape`` is an image's, (1, H, W)."""
+    """The files of a part, of as many images as labels; ``shape`` is an image's, (1, H, W).
 
-    def __init__(self, files: IdxFiles, part: str) -> None:
-        self.images, self.labels = (files.path(part, content) for content in ("images", "labels"))
+    One that need not be ``labelled`` may have no file of labels, which are zeros then.
+    """
+
+    def __init__(self, files: IdxFiles, part: str, labelled: bool) -> None:
+        self.images, self.labels = files.path(part, "images"), None
+        count, *size = read_shape(self.images, 3)
+        self.shape = (1, *size)
+        if not labelled and (part, "labels") not in files.paths:
+            return
+        self.labels = files.path(part, "labels")
         # QMNIST's labels are rows of numbers, of which the first is the digit.
         self.wide = "-idx2-int" in self.labels.name
-        count, *size = read_shape(self.images, 3)
         axes, dtype = (2, ">i4") if self.wide else (1, "u1")
-        if (labelled := read_shape(self.labels, axes, dtype)[0]) != count:
+        if (labels := read_shape(self.labels, axes, dtype)[0]) != count:
             rule = f"hold one label for each of the {count} images"
-            raise unusable(self.labels, rule, labelled)
-        self.shape = (1, *size)
+            raise unusable(self.labels, rule, labels)
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return images (N, 1, H, W) and labels (N,)."""
-        labels = read(self.labels, 2, ">i4")[:, 0] if self.wide else read(self.labels, 1)
-        return read(self.images, 3)[:, np.newaxis], labels
+        images = read(self.images, 3)[:, np.newaxis]
+        if self.labels is None:
+            return images, np.zeros(len(images), dtype=np.uint8)
+        return images, read(self.labels, 2, ">i4")[:, 0] if self.wide else read(self.labels, 1)
 
 
 def read_shape(path: Path, axes: int, dtype: str = "u1") -> tuple[int, ...]:

@@ -54,8 +54,8 @@ def load(
         them only; a folder of images that has the name of one is that class.
     labels : "classes", "numbers" or "any"
         What an array's labels are: classes; numbers to predict, (N,) or (N, K); or what is not
-        looked at, where the images alone are wanted: an .npz file or a folder of .npy files then
-        needs none.
+        looked at, where the images alone are wanted: an .npz file, a folder of .npy or of idx files
+        then needs none.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.arrays import Array
+from convprop.data.arrays import Array, Rows
 from convprop.data.stream import ImageStream
 from convprop.errors import RangeWarning, warn
 
@@ -23,6 +23,7 @@ def warn_of_range(
     images: Array | ImageStream,
     normalisation: tuple[NDArray[np.float64], NDArray[np.float64]],
     parameter: str,
+    rows: Rows = None,
 ) -> None:
     """Warn where images have other values than those that the normalisation was made from.
 
@@ -36,11 +37,11 @@ def warn_of_range(
     normalisation : (offset, scale)
     parameter : str
         What the message calls the images.
+    rows : ndarray, optional
+        int64: the images that are meant, all if not given.
     """
-    if isinstance(images, np.ndarray):
-        some = images[:MOST_IMAGES]
-    else:
-        some = images[np.arange(min(images.shape[0], SOME_IMAGES))]
+    meant = np.arange(images.shape[0]) if rows is None else rows
+    some = images[meant[: MOST_IMAGES if isinstance(images, np.ndarray) else SOME_IMAGES]]
     low, high = float(some.min()), float(some.max())
     channels = zip(*(part.tolist() for part in normalisation), strict=True)
     known = [

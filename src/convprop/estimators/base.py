@@ -19,7 +19,7 @@ from convprop.data.arrays import Array, stratified_split
 from convprop.data.normalise import weighted_normalisation
 from convprop.errors import invalid
 from convprop.estimators.agreement import check_agreement, snapshot
-from convprop.estimators.images import as_X
+from convprop.estimators.images import Received
 from convprop.estimators.settings import Settings
 from convprop.estimators.versions import CallbackSupportMixin, Progress
 from convprop.layers import Flatten, Layer
@@ -284,7 +284,7 @@ class ConvNet(
     def _images(self, X: Any) -> Array:
         """Return X as the fitted network takes it."""
         check_is_fitted(self)
-        return as_X(self, X, self.network_.input_shape)
+        return Received(self, X, self.network_.input_shape).images()
 
     def _outputs(self, X: Any) -> Array:
         """Return the network's raw outputs, (n, K)."""

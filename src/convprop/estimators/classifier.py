@@ -21,12 +21,12 @@ from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
-from convprop.estimators.images import as_X
+from convprop.estimators.images import Received
 from convprop.estimators.pictures import is_folder, labelled_files
 from convprop.estimators.versions import with_callbacks
 from convprop.layers import Layer, Shape
 from convprop.losses import SoftmaxCrossEntropy
-from convprop.ops.loss import as_weights
+from convprop.ops.loss import as_weights, taking_part
 from convprop.optimizers import Optimizer
 from convprop.records import EpochRecord
 from convprop.schedules import Schedule
@@ -208,7 +208,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         y : array_like of shape (n,)
             Integers, strings, booleans or whole floats. None: the subfolders' names.
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there,
+            but for scikit-learn's rule that all of X and y be finite.
 
         Returns
         -------
@@ -255,19 +256,21 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):
         if y is None:
             X, y = self._of_folder(X)
         going_on = self._going_on(partly)
-        images = as_X(self, X, self.network_.input_shape if going_on else None)
+        received = Received(self, X, self.network_.input_shape if going_on else None)
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         _distinct("y", labels)  # scikit-learn would sort them, too.
         check_classification_targets(labels)
-        if len(labels) != len(images):
-            raise invalid("y", f"have one class for each of the {len(images)} images", len(labels))
+        count = len(received)
+        if len(labels) != count:
+            raise invalid("y", f"have one class for each of the {count} images", len(labels))
         known = self._classes(labels, classes, going_on)
         targets: Array = _positions(labels, known)
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
-        weights = as_weights(self._weights(targets, known, weights, partly), len(images))
+            weights = _check_sample_weight(sample_weight, labels, dtype=np.float64)
+        weights = as_weights(self._weights(targets, known, weights, partly), count)
+        images = received.images(taking_part(weights))
         if partly and (targets == targets[0]).all():
             # Labels that are all alike are refused by training, which is meant for whole sets.
             targets = np.eye(len(known))[targets]

@@ -9,15 +9,17 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from convprop.auto import square_guess
-from convprop.data.arrays import CHANNEL_COUNTS, DATA_FORMATS, Array, Shape, as_images
+from convprop.data.arrays import CHANNEL_COUNTS, DATA_FORMATS, Array, Rows, Shape, as_images
 from convprop.errors import invalid
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
 from convprop.estimators.versions import validate_data
 from convprop.geometry import is_integer
 
 
-def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
-    """Return X as (N, C, H, W), uint8 or floating, and keep what scikit-learn keeps of it.
+class Received:
+    """X as it was given, with the checks made that scikit-learn makes of all of it.
+
+    Its values are looked at by ``images``, when it is known which images take part.
 
     Parameters
     ----------
@@ -31,43 +33,71 @@ def as_X(estimator: Any, X: Any, known: Shape | None) -> Array:
     Raises
     ------
     InvalidInput, ValueError, TypeError
-        Neither; or images of another shape.
-    DataError
-        A file that cannot be read.
+        Neither; or, of rows, another number of features; or NaN.
     """
-    if estimator.data_format not in (None, *DATA_FORMATS):
-        raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
-    pictures = files_of(X) if is_folder(X) else as_list(X)
-    if pictures is not None:
-        shape = known or full_shape(estimator, None)
-        channels, size = (None, None) if shape is None else (shape[0], shape[1:])
-        images = as_array(pictures, channels, size, estimator.input_shape is not None)
-    else:
+
+    def __init__(self, estimator: Any, X: Any, known: Shape | None) -> None:
+        if estimator.data_format not in (None, *DATA_FORMATS):
+            raise invalid("data_format", "be None, 'NCHW' or 'NHWC'", repr(estimator.data_format))
+        self._estimator, self._known = estimator, known
+        self._pictures = files_of(X) if is_folder(X) else as_list(X)
+        if self._pictures is not None:
+            return
         # A frame keeps its columns' names.
         array = X if hasattr(X, "shape") else np.asarray(X)
         if len(array.shape) <= 2:
-            return _rows(estimator, array, known)
-        checked = check_array(array, allow_nd=True, input_name="X", dtype="numeric")
-        images = as_images(checked, _float(checked), None, "X", data_format=estimator.data_format)
+            self._array = validate_data(estimator, array, reset=known is None, dtype="numeric")
+        else:
+            self._array = check_array(array, allow_nd=True, input_name="X", dtype="numeric")
+
+    def __len__(self) -> int:
+        return len(self._array if self._pictures is None else self._pictures)
+
+    def images(self, rows: Rows = None) -> Array:
+        """Return (N, C, H, W), uint8 or floating, and let the estimator know its features.
+
+        Parameters
+        ----------
+        rows : ndarray, optional
+            int64: the images that take part, None: all. Neither dtype nor shape depends on the
+            others, and pictures among them are not even opened.
+
+        Raises
+        ------
+        InvalidInput
+            Images of another shape.
+        DataError
+            A file that cannot be read.
+        """
+        estimator, known = self._estimator, self._known
+        if self._pictures is not None:
+            shape = known or full_shape(estimator, None)
+            channels, size = (None, None) if shape is None else (shape[0], shape[1:])
+            stretch = estimator.input_shape is not None
+            images = as_array(self._pictures, channels, size, stretch, rows)
+        elif self._array.ndim <= 2:
+            return self._of_rows(rows)
+        else:
+            array, order = self._array, estimator.data_format
+            images = as_images(array, _float(array), None, "X", data_format=order, rows=rows)
+            if known is None:
+                _check_input_shape(estimator, array.shape[1:], images.shape[1:])
         if known is None:
-            _check_input_shape(estimator, checked.shape[1:], images.shape[1:])
-    if known is None:
-        estimator.n_features_in_ = math.prod(images.shape[1:])
-        # Of an earlier fit, on rows.
-        estimator.__dict__.pop("feature_names_in_", None)
-    elif images.shape[1:] != known:
-        rule = f"hold images of shape {known} (C, H, W), as in fit"
-        raise invalid("X", rule, f"{images.shape[1:]}")
-    return images
+            estimator.n_features_in_ = math.prod(images.shape[1:])
+            # Of an earlier fit, on rows.
+            estimator.__dict__.pop("feature_names_in_", None)
+        elif images.shape[1:] != known:
+            rule = f"hold images of shape {known} (C, H, W), as in fit"
+            raise invalid("X", rule, f"{images.shape[1:]}")
+        return images
 
-
-def _rows(estimator: Any, X: Any, known: Shape | None) -> Array:
-    rows = validate_data(estimator, X, reset=known is None, dtype="numeric")
-    shape, last = _row_shape(estimator, rows.shape[1], known)
-    images = rows.reshape(len(rows), *shape)
-    if last:
-        images = images.transpose(0, 3, 1, 2)
-    return as_images(images, _float(rows), images.shape[1:], "X")
+    def _of_rows(self, taking_part: Rows) -> Array:
+        rows = self._array
+        shape, last = _row_shape(self._estimator, rows.shape[1], self._known)
+        images = rows.reshape(len(rows), *shape)
+        if last:
+            images = images.transpose(0, 3, 1, 2)
+        return as_images(images, _float(rows), images.shape[1:], "X", rows=taking_part)
 
 
 def _row_shape(estimator: Any, features: int, known: Shape | None) -> tuple[tuple[int, ...], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.arrays import Array
+from convprop.data.arrays import Array, Rows
 from convprop.data.dataset import entries, unusable
 from convprop.data.image_files import (
     FORMATS_TEXT,
@@ -108,7 +108,11 @@ def files_of(folder: str | PathLike[str]) -> list[Path]:
 
 
 def as_array(
-    pictures: list[Any], channels: int | None, size: tuple[int, int] | None, stretch: bool
+    pictures: list[Any],
+    channels: int | None,
+    size: tuple[int, int] | None,
+    stretch: bool,
+    rows: Rows = None,
 ) -> Array:
     """Return pictures, or the files they are in, as uint8 (N, C, H, W).
 
@@ -123,6 +127,8 @@ def as_array(
         None: that of the first.
     stretch : bool
         Make them that size, instead of refusing others.
+    rows : ndarray, optional
+        int64: the pictures that take part, None: all. The others stay black.
 
     Raises
     ------
@@ -133,23 +139,28 @@ def as_array(
     """
     if channels is not None and channels not in MODES:
         raise invalid("input_shape", "have 1, 3 or 4 channels for pictures", channels)
-    arrays = list(_arrays(pictures, channels, size, stretch))
+    numbers = range(len(pictures)) if rows is None else rows.tolist()
+    arrays = list(_arrays(pictures, numbers, channels, size, stretch))
     depth = max(map(len, arrays)) if channels is None else channels
-    images = np.empty((len(arrays), depth, *arrays[0].shape[1:]), dtype=np.uint8)
+    images = np.zeros((len(pictures), depth, *arrays[0].shape[1:]), dtype=np.uint8)
     while arrays:
         # Grey is the same in every channel. Given up one by one: no image is held twice.
         last = arrays.pop()
-        images[len(arrays)] = last
+        images[numbers[len(arrays)]] = last
     return images
 
 
 def _arrays(
-    pictures: Iterable[Any], channels: int | None, size: tuple[int, int] | None, stretch: bool
+    pictures: Sequence[Any],
+    numbers: Iterable[int],
+    channels: int | None,
+    size: tuple[int, int] | None,
+    stretch: bool,
 ) -> Iterator[NDArray[np.uint8]]:
     rule = f"have pictures of {_text(size)}, as in fit, or be fitted" if size else ""
     first = ""
-    for number, picture in enumerate(pictures):
-        image, name = _image(picture, number, channels)
+    for number in numbers:
+        image, name = _image(pictures[number], number, channels)
         actual = (image.height, image.width)
         if size is None:
             size, first = actual, f"{_text(actual)} ({name}) and "

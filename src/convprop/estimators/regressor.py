@@ -11,14 +11,14 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, check_array
 
 from convprop.arguments import checks_names
-from convprop.data.arrays import Array, stratified_split
+from convprop.data.arrays import Array, of_rows, stratified_split
 from convprop.data.value_range import warn_of_targets
 from convprop.errors import InvalidInput, invalid
 from convprop.estimators.base import ConvNet, Task, leaves_what_was_fitted
-from convprop.estimators.images import as_X
+from convprop.estimators.images import Received
 from convprop.estimators.versions import with_callbacks
 from convprop.losses import SquaredError
-from convprop.ops.loss import as_weights
+from convprop.ops.loss import as_weights, taking_part
 from convprop.optimizers import SGD, AdamW, Optimizer
 from convprop.records import EpochRecord
 from convprop.stopping import EarlyStopping
@@ -74,7 +74,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             their names.
         y : array_like of shape (n,) or (n, n_outputs)
         sample_weight : array_like of shape (n,), optional
-            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there.
+            At least 0; a weight of 2 is the image twice, and one of 0 as if it were not there,
+            but for scikit-learn's rule that all of X and y be finite.
 
         Returns
         -------
@@ -111,19 +112,24 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
             rule = f"be given: {name} requires y to be passed, but the target y is"
             raise InvalidInput(f"y must {rule} None")
         going_on = self._going_on(partly)
-        images = as_X(self, X, self.network_.input_shape if going_on else None)
+        received = Received(self, X, self.network_.input_shape if going_on else None)
+        count = len(received)
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         if values.ndim == 2 and values.shape[1] == 1:
             values = column_or_1d(values, warn=True)
-        if values.ndim not in (1, 2) or len(values) != len(images):
-            rule = f"have shape ({len(images)},) or ({len(images)}, outputs)"
+        if values.ndim not in (1, 2) or len(values) != count:
+            rule = f"have shape ({count},) or ({count}, outputs)"
             raise invalid("y", rule, f"shape {values.shape}")
-        columns = values.reshape(len(values), -1)
-        check_rounding(np.asarray(y).reshape(columns.shape), columns, "y")
+        columns = values.reshape(count, -1)
         weights = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, images, dtype=np.float64)
-            weights = as_weights(weights, len(images))
+            weights = _check_sample_weight(sample_weight, values, dtype=np.float64)
+            weights = as_weights(weights, count)
+        rows = taking_part(weights)
+        images = received.images(rows)
+        given = np.asarray(y).reshape(columns.shape)
+        given, columns = of_rows(given, rows), of_rows(columns, rows)
+        check_rounding(given, columns, "y")
         if going_on:
             fitted = {name: getattr(self, name) for name in ("target_mean_", "target_scale_")}
             if columns.shape[1] != len(self.target_mean_):
@@ -183,7 +189,13 @@ class ConvNetRegressor(RegressorMixin, ConvNet):
 
 
 def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, Any]:
-    """Return each column's mean and standard deviation, 1 where it does not vary."""
+    """Return each column's mean and standard deviation, 1 where it does not vary.
+
+    Raises
+    ------
+    InvalidInput
+        Differences whose squares, which R² is made of too, float64 does not hold.
+    """
     if weights is not None:
         columns, weights = columns[weights > 0], weights[weights > 0]
     mean = np.average(columns, axis=0, weights=weights)
@@ -191,7 +203,13 @@ def _moments(columns: Array, weights: NDArray[np.float64] | None) -> dict[str, A
     varies = columns.min(axis=0) < columns.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         square = np.average((columns - mean) ** 2, axis=0, weights=weights)
-    scale = np.where(varies & (square > 0), np.sqrt(square), 1.0)
+    tiny = varies & (square < np.finfo(np.float64).tiny)
+    if tiny.any():
+        column = columns[:, int(np.argmax(tiny))]
+        rule = "have a variance that is no 0 in float64: multiply it by a number that is large"
+        raise invalid("y", rule, f"values from {column.min():.3g} to {column.max():.3g}")
+    scale = np.where(varies, np.sqrt(square), 1.0)
     if not np.isfinite([mean, scale]).all():
-        raise invalid("y", "have a finite variance", f"values up to {np.abs(columns).max():.3g}")
+        rule = "have a finite variance: divide it by a number that is large"
+        raise invalid("y", rule, f"values up to {np.abs(columns).max():.3g}")
     return {"target_mean_": mean, "target_scale_": scale}

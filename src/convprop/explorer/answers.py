@@ -20,7 +20,7 @@ from convprop.explain.rendering import exact, mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
-from convprop.shown import printable
+from convprop.shown import class_shown, printable
 
 Array = NDArray[Any]
 Answer = dict[str, Any]
@@ -73,7 +73,7 @@ def _normalisation(net: Network) -> list[list[str]] | None:
 def class_names(session: Session) -> list[str]:
     """Return the names of the classes, their numbers where they have none."""
     names = session.net.class_names or session.data.class_names
-    return [printable(name) for name in names][: max(session.net.outputs, 2)]
+    return [class_shown(name) for name in names[: max(session.net.outputs, 2)]]
 
 
 def packed(array: Array) -> Answer:

@@ -121,3 +121,8 @@ def as_weights(sample_weight: object, count: int) -> Weights | None:
     if not weights.any():
         raise invalid("sample_weight", "be above 0 for some image", "0 for all")
     return weights
+
+
+def taking_part(weights: Weights | None) -> npt.NDArray[np.int64] | None:
+    """Return which images weigh something; None where all do."""
+    return None if weights is None or weights.all() else np.flatnonzero(weights)

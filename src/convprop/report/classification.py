@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_MISTAKES = 24
 MOST_CLASSES = 30
+MOST_LISTED = 1000
 
 
 def key_figures(measured: Measured, network: Network, history: History) -> Safe:
@@ -50,28 +51,36 @@ def key_figures(measured: Measured, network: Network, history: History) -> Safe:
 def classes_section(measured: Measured) -> Safe:
     """Return precision, recall and F1 of each class; of many, the worst ones first."""
     measures = measured.classes()
-    every = list(zip(*measures, strict=True))
-    rows = [
-        (name, *(percent(value, "") for value in (p, r, f)), f"{int(support):,}")
-        for name, (p, r, f, support) in zip(measured.class_names, every, strict=True)
-    ]
+    classes = len(measured.class_names)
+
+    def row(place: int) -> tuple[str, ...]:
+        values = (percent(float(each[place]), "") for each in measures[:3])
+        return measured.name(place), *values, f"{int(measures.support[place]):,}"
+
     # NaN only where there is nothing to measure, not even for this mean.
     means = [float(np.nanmean(values)) for values in (measures.precision, measures.recall)]
     f1 = measures.f1[measures.support > 0]
     mean = ("mean", *(percent(value, "") for value in (*means, float(np.mean(f1)))), "")
     head = ("class", "precision", "recall", "F1", "images")
     caption = "Precision, recall and F1 of each class, in %"
-    if len(rows) <= MOST_CLASSES:
-        return section("classes", "Classes", table(caption, head, [*rows, mean], "last"))
+    if classes <= MOST_CLASSES:
+        rows = [*map(row, range(classes)), mean]
+        return section("classes", "Classes", table(caption, head, rows, "last"))
     order = np.argsort(np.where(measures.support > 0, measures.f1, np.inf), kind="stable")
-    worst = [rows[place] for place in order[:MOST_CLASSES]]
+    worst = list(map(row, order[:MOST_CLASSES].tolist()))
+    # Of classes that neither an image nor an answer is of there is nothing to say.
+    found = np.union1d(measured.labels, measured.predicted).tolist()
+    listed = range(classes) if classes <= MOST_LISTED else found[:MOST_LISTED]
+    which = f"All {classes:,} classes"
+    if classes > MOST_LISTED:
+        which = f"{len(listed):,} of the {len(found):,} classes that occur, of {classes:,}"
     return section(
         "classes",
         "Classes",
         table(
             f"The {MOST_CLASSES} classes with the lowest F1; all in %", head, [*worst, mean], "last"
         ),
-        details(f"All {len(rows):,} classes", table(caption, head, rows)),
+        details(which, table(caption, head, map(row, listed))),
     )
 
 
@@ -96,8 +105,7 @@ def mistakes_section(measured: Measured, test: Dataset) -> Safe:
 
 
 def _mistake(measured: Measured, row: int, drawing: Image, test: Dataset) -> Safe:
-    names = measured.class_names
-    true, taken = names[measured.labels[row]], names[measured.predicted[row]]
+    true, taken = measured.name(measured.labels[row]), measured.name(measured.predicted[row])
     given = percent if measured.probabilities else plain
     origin = f"image {row}" if test.image_names is None else test.image_names[row]
     lines = (

@@ -38,8 +38,9 @@ def confusion_section(measured: Measured) -> Safe:
 def _table(measured: Measured) -> Safe:
     matrix = measured.matrix()
     totals = np.maximum(matrix.sum(axis=1), 1)
-    names = [escape(name) for name in measured.class_names]
-    upright = max(map(len, measured.class_names)) > _LEVEL_LETTERS
+    shown = [measured.name(place) for place in range(len(measured.class_names))]
+    names = list(map(escape, shown))
+    upright = max(map(len, shown)) > _LEVEL_LETTERS
     kind = "confusion upright" if upright else "confusion"
     head = "".join(f'<th scope="col" title="{name}"><span>{name}</span></th>' for name in names)
     rows = []
@@ -102,10 +103,14 @@ def _pairs(measured: Measured) -> Safe | None:
     wrong = [cell for cell in measured.cells() if cell.true != cell.predicted]
     if not wrong:
         return None
-    names = measured.class_names
-    support = np.bincount(measured.labels, minlength=len(names))
+    support = np.bincount(measured.labels)
     rows = [
-        (names[true], names[taken], f"{images:,}", percent(images / support[true]))
+        (
+            measured.name(true),
+            measured.name(taken),
+            f"{images:,}",
+            percent(images / support[true]),
+        )
         for true, taken, images in wrong[:MOST_PAIRS]
     ]
     caption = "Most frequent mistakes"

@@ -15,6 +15,7 @@ from convprop.data.dataset import Dataset
 from convprop.errors import invalid
 from convprop.losses import SquaredError
 from convprop.network import Network
+from convprop.shown import class_shown
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -78,6 +79,10 @@ class Measured(Brief):
     given_true: Floats
     loss: float
     probabilities: bool
+
+    def name(self, place: int) -> str:
+        """Return a class's name as a page shows it."""
+        return class_shown(self.class_names[place])
 
     @property
     def wrong(self) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from convprop.data.dataset import Dataset
 from convprop.data.normalise import normalisation
 from convprop.report.html import Safe, figure, image, page, paragraph
 from convprop.report.pictures import data_url, picture, pixels, value_range
-from convprop.shown import escape
+from convprop.shown import class_shown, escape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +96,7 @@ def cells(
     """Return a line of cells for each image: the image, then its versions."""
     images = train.images[rows]
     low, high = value_range(images)
-    names = [train.class_names[label] for label in train.labels[rows]]
+    names = [class_shown(train.class_names[label]) for label in train.labels[rows]]
     lines = [
         [Cell(picture(pixels(original, low, high), SIDE), name)]
         for original, name in zip(images, names, strict=True)
@@ -157,9 +158,10 @@ def _shortened(text: str, font: ImageFont | FreeTypeFont, width: int) -> str:
     """Return as much of a caption as there is room for."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}...") > width:
-        text = text[:-1]
-    return f"{text}..."
+    # The longest beginning that fits is before the first that does not.
+    lengths = range(len(text))
+    too_long = bisect(lengths, float(width), key=lambda n: float(font.getlength(f"{text[:n]}...")))
+    return f"{text[: max(too_long - 1, 0)]}..."
 
 
 def sheet_page(title: Sequence[str], lines: list[list[Cell]]) -> str:
