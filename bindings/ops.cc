@@ -69,7 +69,23 @@ NewArray<T> conv_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b, cons
   return x.array();
 }
 
-// One sum a block, added up block after block: no thread count shows.
+// The sums of the groups, then of all, each thread's share of the kernels.
+template <class T, class AddBlock>
+void add_in_groups(int images, int kernels, ptrdiff_t each, T* to, const AddBlock& add_block) {
+  const Groups groups{images};
+  const Buffer<T> sums(room_for(groups.count(), kernels * each));
+  std::vector<T*> of_groups;
+  for (int g = 0; g < groups.count(); g++) of_groups.push_back(sums.data() + g * kernels * each);
+  const int threads = SharedPool::instance().threads();
+  SharedPool::instance().run(threads, [&](int thread) {
+    const Range mine = share(kernels, thread, threads);
+    for (int g = 0; g < groups.count(); g++)
+      for (int b = groups.blocks_in(g).begin; b < groups.blocks_in(g).end; b++) add_block(of_groups[g], b, mine);
+    add_groups(of_groups, groups.count(), {int(mine.begin * each), int(mine.end * each)});
+    std::copy(sums.data() + mine.begin * each, sums.data() + mine.end * each, to + mine.begin * each);
+  });
+}
+
 template <class T>
 NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, const std::string& description) {
   require(o.ndim() == 4 && delta.ndim() == 4 && o.shape(0) == delta.shape(0), "o and delta must have four axes and as many images");
@@ -79,13 +95,9 @@ NewArray<T> conv_weight_gradient(Array<T> o, Array<T> delta, const std::string& 
           "delta must have the shape of the output");
   const LaneArray<T> input(o, input_halo(layer.window), T(described.number("padding_value"))), error(delta);
   auto dw = new_array<T>({size_t(layer.K), size_t(layer.channels_each()), size_t(layer.window.size[0]), size_t(layer.window.size[1])});
-  std::fill_n(dw.data(), layer.weights(), T(0));
-  const int threads = SharedPool::instance().threads();
-  const auto work = [&](int thread) {
-    const Range kernels = share(layer.K, thread, threads);
-    for (int block = 0; block < input.blocks(); block++) layer.weight_gradient(input.maps, error.maps, dw.data(), block, kernels);
-  };
-  SharedPool::instance().run(threads, work);
+  add_in_groups(input.images, layer.K, layer.weights() / layer.K, dw.data(), [&](T* sum, int block, Range kernels) {
+    layer.weight_gradient(input.maps, error.maps, sum, block, kernels);
+  });
   return dw;
 }
 
@@ -106,12 +118,13 @@ NewArray<T> conv_input_delta(Array<T> delta, Array<T> w, std::array<int, 2> inpu
 }
 
 template <class T>
-NewArray<T> bias_gradient(Array<T> delta) {
+NewArray<T> conv_bias_gradient(Array<T> delta) {
   const LaneArray<T> error(delta);
   const ConvLayer<T> layer(1, error.maps.H, error.maps.W, error.maps.C, {}, 1, false);
   auto db = new_array<T>({size_t(layer.K)});
-  std::fill_n(db.data(), layer.K, T(0));
-  for (int block = 0; block < error.blocks(); block++) layer.bias_gradient(error.maps, db.data(), block, {0, layer.K});
+  add_in_groups(error.images, layer.K, 1, db.data(), [&](T* sum, int block, Range kernels) {
+    layer.bias_gradient(error.maps, sum, block, kernels);
+  });
   return db;
 }
 
@@ -180,9 +193,19 @@ NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
   // Rows only reads through its pointer here.
   const Rows<T> o_rows{padded.data(), o_row}, delta_rows{const_cast<T*>(delta.data()), layer.K};
   const int threads = SharedPool::instance().threads();
-  const auto work = [&](int thread) { layer.weight_gradient(o_rows, delta_rows, images, dw.data(), share(layer.K, thread, threads)); };
+  const auto work = [&](int thread) { layer.weight_gradient(o_rows, delta_rows, {images}, dw.data(), share(layer.K, thread, threads)); };
   SharedPool::instance().run(threads, work);
   return dw;
+}
+
+template <class T>
+NewArray<T> dense_bias_gradient(Array<T> delta) {
+  require(delta.ndim() == 2 && delta.shape(0) > 0, "delta must have shape (N, K)");
+  const int images = length(delta, 0), K = length(delta, 1);
+  auto db = new_array<T>({size_t(K)});
+  const FloatSettings settings;
+  DenseLayer<T>{1, K}.bias_gradient({const_cast<T*>(delta.data()), K}, {images}, db.data(), {0, K});
+  return db;
 }
 
 template <class T>
@@ -317,11 +340,12 @@ void define(nb::module_& m) {
         "description"_a);
   m.def("conv_weight_gradient", &conv_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "description"_a);
   m.def("conv_input_delta", &conv_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert(), "input_size"_a, "description"_a);
-  m.def("bias_gradient", &bias_gradient<T>, nb::arg("delta").noconvert());
+  m.def("conv_bias_gradient", &conv_bias_gradient<T>, nb::arg("delta").noconvert());
   m.def("pool_forward", &pool_forward<T>, nb::arg("o").noconvert(), "description"_a);
   m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
   m.def("dense_forward", &dense_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none());
   m.def("dense_weight_gradient", &dense_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert());
+  m.def("dense_bias_gradient", &dense_bias_gradient<T>, nb::arg("delta").noconvert());
   m.def("dense_input_delta", &dense_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert());
   m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "description"_a);
   m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from convprop import Augment, geometry, ops
+from convprop._native import description
 from convprop.check import bits
 
 Pair = tuple[int, int]
@@ -365,23 +366,33 @@ def bit_lines() -> list[str]:
     """Every case but the benchmarks, and every training of convprop.check.bits, as a line."""
     lines = []
     for conv in CONV_CASES:
-        at = conv.resolved
-        numbers = (conv.images, conv.channels, *conv.input_size, conv.kernels, *conv.kernel_size,
-                   *at["stride"], *at["padding"], conv.padding_value, *at["dilation"], conv.groups,
-                   int(conv.flip_kernel), int(conv.bias))  # fmt: skip
-        lines.append(" ".join(("conv", conv.name, *map(str, numbers))))
+        given = {
+            "name": conv.name,
+            "images": conv.images,
+            "input": (conv.channels, *conv.input_size),
+            "kernels": conv.kernels,
+            "kernel_size": conv.kernel_size,
+            "padding_value": conv.padding_value,
+            "groups": conv.groups,
+            "bias": conv.bias,
+            "flip_kernel": conv.flip_kernel,
+        }
+        lines.append(description("conv", **(given | conv.resolved)))
     for pool in POOL_CASES:
-        at = pool.resolved
-        numbers = (pool.images, pool.channels, *pool.input_size, *at["size"], *at["stride"],
-                   *at["padding"], int(pool.count_padding))  # fmt: skip
-        lines.append(" ".join(("pool", pool.name, pool.kind, *map(str, numbers))))
+        shape = (pool.channels, *pool.input_size)
+        given = {"name": pool.name, "images": pool.images, "input": shape, "pool": pool.kind}
+        lines.append(description("pool", **given, **pool.resolved))
     for dense in DENSE_CASES:
-        lines.append(f"dense {dense.name} {dense.images} {dense.features} {dense.units}")
-    lines += (f"activation {kind} 1024" for kind in ops.activation.KINDS if kind != "identity")
+        given = {"name": dense.name, "images": dense.images, "input": (dense.features, 1, 1)}
+        lines.append(description("dense", **given, units=dense.units, bias=False))
+    for kind in ops.activation.KINDS:
+        if kind != "identity":
+            given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}
+            lines.append(description("activation", **given))
     for name, (shape, augment) in AUGMENT_CASES.items():
-        settings = augment.settings()
-        numbers = (*shape, *(repr(float(settings[key])) for key in bits.AUGMENT_SETTINGS))
-        lines.append(" ".join(("augment", name, *map(str, numbers))))
+        settings = {key: float(augment.settings()[key]) for key in bits.AUGMENT_SETTINGS}
+        given = {"name": name, "images": shape[0], "input": shape[1:]}
+        lines.append(description("augment", **given, **settings))
     return lines + [training.line() for training in bits.TRAININGS]
 
 

@@ -437,9 +437,9 @@ struct ConvOp : BlockConvolutionOp<T> {
     layer.input_delta(this->x_delta(v), v.parameters[0], v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in());
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
-    if (parameter == 1) return this->gather_bias(step.groups, thread, threads);
+    if (parameter == 1) return this->gather_bias(step.groups.count(), thread, threads);
     const Range weights = share(int(layer.weights()), thread, threads);
-    add_groups(dw, step.groups, weights);
+    add_groups(dw, step.groups.count(), weights);
     return weights;
   }
 };

@@ -3,11 +3,13 @@
 // A block's maps are one column of F features; w is [K][F] in their order (channels, rows,
 // columns). Forward and input delta are sums of products over a run of blocks at once. The
 // weight gradient is a sum over images, so it wants the features in the lanes: `rows_of`
-// turns each block round, and the sum is one chain over the images in the order of the batch.
+// turns each block round, and the sum is one chain over the images of each group in the order of
+// the batch; the groups are then added up by the tree (groups.h).
 #pragma once
 
 #include "maps/products.h"
 #include "ops/activation.h"
+#include "ops/groups.h"
 
 namespace convprop {
 
@@ -68,38 +70,100 @@ struct DenseLayer {
   }
 
   // dw[k][f] = sum over the images n of delta[n][k] · o[n][f], for rows k of dw
-  void weight_gradient(const Rows<T>& o, const Rows<T>& delta, int images, T* dw, Range kernels) const {
-    Products<T> all;
-    all.taps = {{1, 1, images}, {0, 0, o.row}, {0, 0, delta.row}};
-    all.o = o.data;
-    all.o_step = LANES;
-    all.w = delta.data + kernels.begin;
-    all.w_kernel = 1;
-    all.start = nullptr;
-    all.x = dw + ptrdiff_t(kernels.begin) * F;
-    all.x_kernel = F;
-    all.x_step = LANES;
-    const int whole = F / LANES, rest = F % LANES;
-    products(all, kernels.end - kernels.begin, whole);
-    if (rest == 0) return;
-    all.o += ptrdiff_t(whole) * LANES;
-    for (int k = kernels.begin; k < kernels.end; k++) {
-      T last[LANES];
-      all.w = delta.data + k;
-      all.x = last;
-      products(all, 1, 1);
-      std::copy_n(last, rest, dw + ptrdiff_t(k) * F + ptrdiff_t(whole) * LANES);
+  void weight_gradient(const Rows<T>& o, const Rows<T>& delta, const Groups& groups, T* dw, Range kernels) const {
+    const int vectors = lots(F, LANES), tiles = lots(vectors, Sums::PIXELS);
+    for (int tile = 0; tile < tiles; tile++) {
+      const Range pixels = share(vectors, tile, tiles);
+      for (int k = kernels.begin; k < kernels.end; k += Sums::KERNELS) {
+        const int count = std::min(Sums::KERNELS, kernels.end - k);
+        const Sums sums{o.data + ptrdiff_t(pixels.begin) * LANES, o.row, delta.data + k, delta.row, groups};
+        alignas(VECTOR_BYTES) T made[Sums::KERNELS][Sums::PIXELS * LANES];
+        sums.add(count, pixels.end - pixels.begin, made[0]);
+        const ptrdiff_t features = std::min(ptrdiff_t(pixels.end) * LANES, ptrdiff_t(F)) - ptrdiff_t(pixels.begin) * LANES;
+        for (int q = 0; q < count; q++) std::copy_n(made[q], features, dw + ptrdiff_t(k + q) * F + ptrdiff_t(pixels.begin) * LANES);
+      }
     }
   }
 
   // db[k] = sum over the images n of delta[n][k]
-  void bias_gradient(const Rows<T>& delta, int images, T* db, Range kernels) const {
-    for (int k = kernels.begin; k < kernels.end; k++) {
-      T sum = 0;
-      for (int n = 0; n < images; n++) sum += delta.data[n * delta.row + k];
-      db[k] = sum;
-    }
+  void bias_gradient(const Rows<T>& delta, const Groups& groups, T* db, Range kernels) const {
+    for (int k = kernels.begin; k < kernels.end; k++)
+      db[k] = groups.sum([&](Range images) {
+        T sum = 0;
+        for (int n = images.begin; n < images.end; n++) sum += delta.data[n * delta.row + k];
+        return sum;
+      });
   }
+
+ private:
+  // Weight gradients of a few kernels for a few vectors of features, which the registers hold: a
+  // group's sums at a time, and those of the groups before it wait in the cache.
+  struct Sums {
+    static constexpr int KERNELS = Tile<T>::SUMS >= 24 ? 4 : std::min(Tile<T>::SUMS, 4), PIXELS = std::max(1, Tile<T>::SUMS / KERNELS);
+
+    const T* o;
+    ptrdiff_t o_row;
+    const T* delta;
+    ptrdiff_t delta_row;
+    const Groups& groups;
+
+    template <int K, int P>
+    void add(T* to) const {
+      struct Part {
+        Lanes<T> sum[K][P];
+      };
+      Part waiting[MOST_GROUPS];
+      groups.add_up(waiting, [&](Range images, Part* before, int joins) {
+        Lanes<T> sum[K][P];
+#pragma GCC unroll 12
+        for (int k = 0; k < K; k++)
+#pragma GCC unroll 8
+          for (int p = 0; p < P; p++) sum[k][p] = T(0);
+        const T *pixel = o + images.begin * o_row, *error = delta + images.begin * delta_row;
+        for (int n = images.begin; n < images.end; n++, pixel += o_row, error += delta_row) {
+          Lanes<T> in[P];
+#pragma GCC unroll 8
+          for (int p = 0; p < P; p++) in[p] = Lanes<T>::load(pixel + p * LANES);
+#pragma GCC unroll 12
+          for (int k = 0; k < K; k++) {
+            const Lanes<T> weight = error[k];
+#pragma GCC unroll 8
+            for (int p = 0; p < P; p++) sum[k][p] = fma(weight, in[p], sum[k][p]);
+          }
+        }
+        while (joins > 0) {
+          const Part& other = before[--joins];
+#pragma GCC unroll 12
+          for (int k = 0; k < K; k++)
+#pragma GCC unroll 8
+            for (int p = 0; p < P; p++) sum[k][p] = other.sum[k][p] + sum[k][p];
+        }
+#pragma GCC unroll 12
+        for (int k = 0; k < K; k++)
+#pragma GCC unroll 8
+          for (int p = 0; p < P; p++) before[0].sum[k][p] = sum[k][p];
+      });
+      for (int k = 0; k < K; k++)
+        for (int p = 0; p < P; p++) (waiting[0].sum[k][p] + Lanes<T>(T(0))).store(to + (k * PIXELS + p) * LANES);
+    }
+
+    template <int K>
+    void add(int pixels, T* to) const {
+#define CONVPROP_PIXELS(P)    \
+  if constexpr (P <= PIXELS) \
+    if (pixels == P) return add<K, P>(to);
+      CONVPROP_PIXELS(1) CONVPROP_PIXELS(2) CONVPROP_PIXELS(3) CONVPROP_PIXELS(4) CONVPROP_PIXELS(5) CONVPROP_PIXELS(6)
+#undef CONVPROP_PIXELS
+    }
+
+    void add(int kernels, int pixels, T* to) const {
+#define CONVPROP_KERNELS(K)    \
+  if constexpr (K <= KERNELS) \
+    if (kernels == K) return add<K>(pixels, to);
+      CONVPROP_KERNELS(1) CONVPROP_KERNELS(2) CONVPROP_KERNELS(3) CONVPROP_KERNELS(4)
+#undef CONVPROP_KERNELS
+    }
+  };
 };
 
 template <class T>
@@ -156,10 +220,10 @@ struct DenseOp {
   Range gather(int parameter, const Step& step, int thread, int threads) const {
     const Range kernels = share(layer.K, thread, threads);
     if (parameter == 1) {
-      layer.bias_gradient(delta_rows, step.images, db, kernels);
+      layer.bias_gradient(delta_rows, step.groups, db, kernels);
       return kernels;
     }
-    layer.weight_gradient(o_rows, delta_rows, step.images, dw, kernels);
+    layer.weight_gradient(o_rows, delta_rows, step.groups, dw, kernels);
     return {kernels.begin * layer.F, kernels.end * layer.F};
   }
 };

@@ -38,6 +38,7 @@ class Description {
     return found->second;
   }
 
+  bool has(const char* name) const { return properties_.count(name) != 0; }
   std::vector<int> integers(const char* name) const { return numbers<int>(name); }
   template <size_t N>
   std::array<int, N> integers(const char* name) const {

@@ -74,7 +74,7 @@ struct DropoutOp {
   void forward(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.in(), v.out(), blocks, at); }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.delta(), v.delta_in(), blocks, at); }
   void forward_image(const Operands<T>& v, int n, Range, const Place& at) const {
-    if (at.step->images > 1 || at.part == 0) now(at).forward_image(v.in(), v.out(), n, at.step->seed, at.step->number, v.layer);
+    if (at.step->groups.images > 1 || at.part == 0) now(at).forward_image(v.in(), v.out(), n, at.step->seed, at.step->number, v.layer);
   }
   void input_delta_image(const Operands<T>& v, int n, const Place& at) const {
     now(at).forward_image(v.delta(), v.delta_in(), n, at.step->seed, at.step->number, v.layer);

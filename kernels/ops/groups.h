@@ -4,14 +4,52 @@
 
 #include <vector>
 
-#include "maps/geometry.h"
+#include "maps/layout.h"
 
 namespace convprop {
 
 // How many there are at most: it decides the order of the sums, and so is no setting.
 inline constexpr int MOST_GROUPS = 8;
 
-// Adds the groups' sums, element by element in a range, into the first one's.
+// Runs of a batch's blocks of sixteen images.
+struct Groups {
+  int images = 0;
+
+  int blocks() const { return blocks_of(images); }
+  int count() const { return std::min(blocks(), MOST_GROUPS); }
+  Range blocks_in(int group) const { return share(blocks(), group, count()); }
+  Range images_in(int group) const {
+    const Range blocks = blocks_in(group);
+    return {blocks.begin * LANES, std::min(blocks.end * LANES, images)};
+  }
+
+  // The sums of the groups, added up by the tree: sums of equally many groups meet. of_group(images,
+  // to, joins) makes one group's, adds those in to[joins - 1] ... to[0] to it, and leaves it in to[0].
+  template <class Sum, class OfGroup>
+  void add_up(Sum (&waiting)[MOST_GROUPS], const OfGroup& of_group) const {
+    const int groups = count();
+    if (groups < 1) __builtin_unreachable();  // there is an image
+    for (int g = 0, there = 0; g < groups; g++, there++) {
+      const int joins = g + 1 == groups ? there : __builtin_ctz(unsigned(g + 1));
+      there -= joins;
+      of_group(images_in(g), &waiting[there], joins);
+    }
+  }
+
+  // The same of single numbers, of_group(images) being a group's.
+  template <class OfGroup>
+  auto sum(const OfGroup& of_group) const {
+    decltype(of_group(Range{})) waiting[MOST_GROUPS] = {};
+    add_up(waiting, [&](Range images, auto* to, int joins) {
+      auto sum = of_group(images);
+      while (joins > 0) sum = to[--joins] + sum;
+      to[0] = sum;
+    });
+    return waiting[0];
+  }
+};
+
+// The same for arrays of sums: into the first one, element by element in a range.
 template <class T>
 void add_groups(const std::vector<T*>& sums, int groups, Range elements) {
   for (int apart = 1; apart < groups; apart *= 2)

@@ -10,6 +10,7 @@
 #include "maps/geometry.h"
 #include "maps/layout.h"
 #include "ops/description.h"
+#include "ops/groups.h"
 
 namespace convprop {
 
@@ -62,8 +63,7 @@ struct Memory {
 
 // The numbers of a run that operations ask for.
 struct Step {
-  int images = 0, groups = 0;
-  int blocks() const { return blocks_of(images); }
+  Groups groups;        // of the batch
   uint64_t number = 0;  // from 1; 0: no training step
   uint64_t seed = 0;
 };
@@ -89,15 +89,15 @@ class ActivationLayer;
 template <class T>
 struct Value {
   Shape shape;
-  Halo halo;              // that its readers reach into
+  Halo halo = {};         // that its readers reach into
   T padding_value = 0;    // in it
   bool by_image = false, whole_batch = false;
   bool has_delta = false;  // wanted by an operation with parameters, or by an inspection
-  std::vector<Maps<T>> o, delta;
+  std::vector<Maps<T>> o = {}, delta = {};
   // The activation that made it in place with the operation before, where the last of its readers
   // takes its delta through f' at once, and the halo that this operation wants round the delta.
   const ActivationLayer<T>* through = nullptr;
-  Halo delta_halo;
+  Halo delta_halo = {};
 
   Maps<T> output(const Place& at) const { return of_unit(o, at); }
   Maps<T> error(const Place& at) const { return of_unit(delta, at); }

@@ -428,10 +428,10 @@ struct WinogradOp : BlockConvolutionOp<T> {
     Winograd<T>{layer}.input_delta(this->x_delta(v), transformed, v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(), v.scratch);
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
-    if (parameter == 1) return this->gather_bias(step.groups, thread, threads);
+    if (parameter == 1) return this->gather_bias(step.groups.count(), thread, threads);
     const Winograd<T> winograd{layer};
     const Range kernels = share(layer.K, thread, threads);
-    winograd.add_groups(dw.data(), step.groups, kernels);
+    winograd.add_groups(dw.data(), step.groups.count(), kernels);
     winograd.gradient(dw[0], weight_sum, kernels);
     const int each = int(layer.weights() / layer.K);
     return {kernels.begin * each, kernels.end * each};

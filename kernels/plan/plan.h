@@ -101,7 +101,7 @@ class Plan {
     int gives = -1;
     int first_parameter = 0, parameters = 0;
     bool backward = false;  // whether it has deltas to compute
-    std::vector<const Value<T>*> read_values;
+    std::vector<const Value<T>*> read_values = {};
   };
 
   // How far a step goes.
@@ -139,7 +139,7 @@ class Plan {
   template <class Rest>
   void on_all_threads(const Rest& rest);
   Place place_of(int thread, int units, int parts);
-  Range group_blocks(int group) const { return share(step_.blocks(), group, step_.groups); }
+  Range group_blocks(int group) const { return step_.groups.blocks_in(group); }
   void meet(const Place& at);
   void meet_all(int thread);
   template <class Body>

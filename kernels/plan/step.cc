@@ -1,5 +1,6 @@
 // A step of a plan: forward, loss and backward, on all threads. What an operation does, it knows itself.
 #include <cmath>
+#include <numeric>
 
 #include "machine/fork.h"
 #include "plan/plan.h"
@@ -28,7 +29,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
   const std::lock_guard<std::mutex> alone(running_);
   const FloatSettings settings;
   images_ = images, targets_ = targets, descent_ = descent;
-  step_.number = step, step_.seed = seed;
+  step_ = {{images.count}, step, seed};
   weigh_images(sample_weight);
   on_all_threads([&](const Place& at) { backward_pass(at); });
   return total_loss();
@@ -39,7 +40,7 @@ void Plan<T>::predict(const Images<T>& images, T* out) {
   const Undivided undivided;
   const std::lock_guard<std::mutex> alone(running_);
   images_ = images, descent_ = nullptr;
-  step_.number = 0;
+  step_ = {{images.count}};
   on_all_threads([&](const Place& at) {
     if (at.part == 0)
       for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(values_[layers_.back().value].output(at), b, images_.count, out);
@@ -49,7 +50,7 @@ void Plan<T>::predict(const Images<T>& images, T* out) {
 
 template <class T>
 void Plan<T>::copy_out(const Maps<T>& maps, T* out) const {
-  for (int b = 0; b < step_.blocks(); b++) from_lanes(maps, b, images_.count, out);
+  for (int b = 0; b < step_.groups.blocks(); b++) from_lanes(maps, b, images_.count, out);
 }
 
 template <class T>
@@ -63,7 +64,7 @@ void Plan<T>::start_profile() {
 template <class T>
 Place Plan<T>::place_of(int thread, int units, int parts) {
   const int unit = thread / parts;
-  return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups, unit, units), {0, 0}};
+  return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups.count(), unit, units), {0, 0}};
 }
 
 // On every thread that has a place: the forward pass, then rest(place), for the blocks that are
@@ -71,10 +72,8 @@ Place Plan<T>::place_of(int thread, int units, int parts) {
 template <class T>
 template <class Rest>
 void Plan<T>::on_all_threads(const Rest& rest) {
-  step_.images = images_.count;
-  step_.groups = std::min(step_.blocks(), MOST_GROUPS);
   const int threads = mode_ == Mode::predict && images_.count == 1 && one_is_soon_done_ ? 1 : threads_;
-  const int units = std::min(step_.groups, threads), parts = threads / units;
+  const int units = std::min(step_.groups.count(), threads), parts = threads / units;
   const int spins = SharedPool::instance().spins(threads);
   for (int u = 0; u < units; u++) barriers_[u]->reset(parts, spins);
   barriers_.back()->reset(threads, spins);
@@ -125,23 +124,24 @@ void Plan<T>::meet_all(int thread) {
 // The factor of each image's loss in E: its weight, over the sum of the weights for the mean.
 template <class T>
 void Plan<T>::weigh_images(const double* sample_weight) {
-  weight_sum_ = 0;
-  for (int n = 0; n < images_.count; n++) {
-    image_weight_[n] = sample_weight ? sample_weight[targets_.row(n)] : 1.0;
-    weight_sum_ += image_weight_[n];
-  }
+  for (int n = 0; n < images_.count; n++) image_weight_[n] = sample_weight ? sample_weight[targets_.row(n)] : 1.0;
+  weight_sum_ = step_.groups.sum([&](Range images) {
+    double sum = 0;
+    for (int n = images.begin; n < images.end; n++) sum += image_weight_[n];
+    return sum;
+  });
   const double divisor = mean_ && weight_sum_ > 0 ? weight_sum_ : 1.0;
   for (int n = 0; n < images_.count; n++) image_factor_[n] = T(image_weight_[n] / divisor);
 }
 
 template <class T>
 StepResult<T> Plan<T>::total_loss() const {
-  double loss = 0;
-  int correct = 0;
-  for (int n = 0; n < images_.count; n++) {
-    loss += image_weight_[n] * image_loss_[n];
-    correct += image_correct_[n];
-  }
+  const double loss = step_.groups.sum([&](Range images) {
+    double sum = 0;
+    for (int n = images.begin; n < images.end; n++) sum += image_weight_[n] * image_loss_[n];
+    return sum;
+  });
+  const int correct = std::accumulate(image_correct_, image_correct_ + images_.count, 0);
   return {mean_ && weight_sum_ > 0 ? loss / weight_sum_ : loss, correct};
 }
 

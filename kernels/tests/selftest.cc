@@ -120,11 +120,9 @@ std::vector<double> values(size_t count, uint64_t stream) {
   return v;
 }
 
-// The next word of a line, or so many with commas between them: a property of a description.
-std::string words(std::istringstream& line, int count = 1) {
-  std::string all;
-  for (std::string word; count-- > 0 && line >> word;) all += (all.empty() ? "" : ",") + word;
-  return all;
+Shape shape_of(const Description& of, const char* property = "input") {
+  const auto sizes = of.integers<3>(property);
+  return {sizes[0], sizes[1], sizes[2]};
 }
 
 template <class T>
@@ -165,17 +163,11 @@ void test_winograd(const ConvLayer<T>& layer, const std::string& name, const InL
 }
 
 template <class T>
-void test_conv(std::istringstream& line, const std::string& name) {
-  int N, C, H, W, bias;
-  line >> N >> C >> H >> W;
-  std::string text = "conv";
-  for (const auto& [property, count] : {std::pair{"kernels", 1}, {"kernel_size", 2}, {"stride", 2}, {"padding", 4}, {"padding_value", 1},
-                                        {"dilation", 2}, {"groups", 1}, {"flip_kernel", 1}})
-    text += std::string(" ") + property + "=" + words(line, count);
-  line >> bias;
-  const Description description(text);
-  const double value = description.number("padding_value");
-  const ConvLayer<T> layer(description, {C, H, W});
+void test_conv(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), bias = of.integer("bias");
+  const auto [C, H, W] = shape_of(of);
+  const double value = of.number("padding_value");
+  const ConvLayer<T> layer(of, {C, H, W});
   const int K = layer.K;
   const Window& w = layer.window;
   const int Ho = layer.Ho, Wo = layer.Wo, Cg = layer.channels_each(), Kg = layer.kernels_each(), M = w.size[0], P = w.size[1];
@@ -220,16 +212,12 @@ void test_conv(std::istringstream& line, const std::string& name) {
 }
 
 template <class T>
-void test_pool(std::istringstream& line, const std::string& name) {
+void test_pool(const Description& of, const std::string& name) {
   using Int = typename Lanes<T>::Int;
-  int N, C, H, W, count;
-  std::string kind;
-  line >> kind >> N >> C >> H >> W;
-  std::string text = "pool pool=" + kind;
-  for (const auto& [property, count] : {std::pair{"size", 2}, {"stride", 2}, {"padding", 4}})
-    text += std::string(" ") + property + "=" + words(line, count);
-  line >> count;
-  const PoolLayer<T> layer(Description(text + " count_padding=" + std::to_string(count)), {C, H, W});
+  const int N = of.integer("images"), count = of.integer("count_padding");
+  const auto [C, H, W] = shape_of(of);
+  const std::string kind = of.word("pool");
+  const PoolLayer<T> layer(of, {C, H, W});
   const Window& w = layer.window;
   const auto o = values(size_t(N) * C * H * W, 1), d = values(size_t(N) * C * layer.Ho * layer.Wo, 3);
   std::vector<double> x(d.size()), din(o.size());
@@ -267,9 +255,8 @@ void test_pool(std::istringstream& line, const std::string& name) {
 }
 
 template <class T>
-void test_dense(std::istringstream& line, const std::string& name) {
-  int N, F, K;
-  line >> N >> F >> K;
+void test_dense(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), F = shape_of(of).C, K = of.integer("units");
   const DenseLayer<T> layer{F, K};
   const auto o = values(size_t(N) * F, 1), w = values(layer.weights(), 2), d = values(size_t(N) * K, 3);
   std::vector<double> x(d.size()), dw(w.size()), din(o.size());
@@ -296,7 +283,7 @@ void test_dense(std::istringstream& line, const std::string& name) {
       layer.rows_of(delta.maps, b, delta_rows, share(K, part, 2));
     }
   }
-  for (int part = 0; part < 2; part++) layer.weight_gradient(rows, delta_rows, N, gradient.data(), share(K, part, 2));
+  for (int part = 0; part < 2; part++) layer.weight_gradient(rows, delta_rows, {N}, gradient.data(), share(K, part, 2));
   report(name, "forward", output.array(), x);
   report(name, "weight_gradient", gradient, dw);
   report(name, "input_delta", back.array(), din);
@@ -317,10 +304,9 @@ const std::map<std::string, std::pair<double, double> (*)(double)> exactly{
 };
 
 template <class T>
-void test_activation(std::istringstream& line, const std::string& name) {
-  size_t count;
-  line >> count;
-  const ActivationLayer<T> layer(Description("activation activation=" + name + " slope=0.01"));
+void test_activation(const Description& of, const std::string& name) {
+  const size_t count = of.integer("size");
+  const ActivationLayer<T> layer(of);
   const auto x = values(count, 1), d = values(count, 3);
   std::vector<T> o(count), back(count);
   std::vector<double> exact(count), slope(count);
@@ -342,14 +328,14 @@ void test_activation(std::istringstream& line, const std::string& name) {
 
 // Every image of an array changed at random: bits alone, since tests/test_augmentation.py has the values.
 template <class T>
-void test_augment(std::istringstream& line, const std::string& name) {
-  size_t images;
-  Shape shape;
+void test_augment(const Description& of, const std::string& name) {
+  const size_t images = of.integer("images");
+  const Shape shape = shape_of(of);
   Augmentation how;
-  double shift[2];
-  line >> images >> shape.C >> shape.H >> shape.W >> shift[0] >> shift[1] >> how.flip[0] >> how.flip[1] >> how.rotation >>
-      how.zoom >> how.crop >> how.elastic >> how.brightness >> how.contrast >> how.noise >> how.erase;
-  how.shift[0] = int(shift[0]), how.shift[1] = int(shift[1]);
+  how.shift[0] = int(of.number("shift_rows")), how.shift[1] = int(of.number("shift_columns"));
+  how.flip[0] = of.number("flip_rows"), how.flip[1] = of.number("flip_columns");
+  how.rotation = of.number("rotation"), how.zoom = of.number("zoom"), how.crop = of.number("crop"), how.elastic = of.number("elastic");
+  how.brightness = of.number("brightness"), how.contrast = of.number("contrast"), how.noise = of.number("noise"), how.erase = of.number("erase");
   const size_t size = size_t(shape.C) * shape.H * shape.W;
   const auto drawn = [](size_t count, uint64_t stream) {
     std::vector<T> numbers;
@@ -362,7 +348,7 @@ void test_augment(std::istringstream& line, const std::string& name) {
   std::vector<T> out(images * size);
   Augmenter<T> augmenter(how, shape, mean.data(), deviation.data());
   for (size_t n = 0; n < images; n++) augmenter(o.data() + n * size, {7, 2, n}, out.data() + n * size);
-  report(name, "forward", std::string("forward ") + type_name<T>(), out, bool(line));
+  report(name, "forward", std::string("forward ") + type_name<T>(), out, true);
 }
 
 // A network and its images, from the random bits that convprop.check.bits and
@@ -376,65 +362,50 @@ struct Training {
   double rate;
   std::vector<std::string> layers;  // as descriptions
 
-  explicit Training(std::istringstream& line) {
-    std::string kind, word;
-    line >> batch >> input.C >> input.H >> input.W >> kind >> rate;
+  Training(const Description& of, const std::vector<std::string>& layers_)
+      : batch(of.integer("batch")), input(shape_of(of)), rate(of.number("learning_rate")), layers(layers_) {
     const std::map<std::string, OptimizerKind> kinds{{"sgd", OptimizerKind::sgd},
                                                      {"adam", OptimizerKind::adam},
                                                      {"adamw", OptimizerKind::adamw},
                                                      {"rmsprop", OptimizerKind::rmsprop},
                                                      {"adadelta", OptimizerKind::adadelta}};
-    optimizer.kind = kinds.at(kind);
-    const std::map<std::string, double*> settings{{"momentum", &optimizer.momentum}, {"nesterov", &optimizer.nesterov},
+    optimizer.kind = kinds.at(of.word("optimizer"));
+    const std::map<const char*, double*> settings{{"momentum", &optimizer.momentum}, {"nesterov", &optimizer.nesterov},
                                                   {"beta1", &optimizer.beta1},       {"beta2", &optimizer.beta2},
                                                   {"epsilon", &optimizer.epsilon},   {"weight_decay", &optimizer.weight_decay},
                                                   {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho}};
-    while (line >> word && word != ":") line >> *settings.at(word);
-    do layers.push_back(layer(line));
-    while (line >> word);
+    for (const auto& [name, value] : settings)
+      if (of.has(name)) *value = of.number(name);
   }
 
-  std::string layer(std::istringstream& line) const {
-    std::string kind;
-    line >> kind;
-    std::string text = kind + " reads=" + std::to_string(layers.size());
-    const auto add = [&](const char* property, int count = 1) { text += std::string(" ") + property + "=" + words(line, count); };
-    if (kind == "conv") {
-      add("kernels"), add("kernel_size", 2), add("stride", 2), add("padding", 4), add("algorithm");
-      text += " padding_value=0 dilation=1,1 groups=1 bias=1 flip_kernel=0";
-    } else if (kind == "pool") {
-      add("pool"), add("size", 2), add("stride", 2), add("padding", 4);
-      text += " count_padding=1";
-    } else if (kind == "dense") {
-      add("units");
-      text += " bias=1";
-    } else if (kind != "flatten") {
-      add(kind == "dropout" ? "rate" : "activation");
+  // Whether a ReLU comes before the next parameters and other activations, by what reads a value.
+  static bool rectified(const std::vector<Description>& nodes, int value) {
+    for (size_t n = 0; n < nodes.size(); n++) {
+      const std::vector<int> reads = nodes[n].integers("reads");
+      if (std::find(reads.begin(), reads.end(), value) == reads.end()) continue;
+      if (nodes[n].kind() == "activation") return nodes[n].word("activation") == "relu" || nodes[n].word("activation") == "leaky_relu";
+      return !nodes[n].has("bias") && rectified(nodes, int(n) + 1);
     }
-    return text;
+    return false;
   }
 
   std::vector<std::vector<T>> first_weights(const Plan<T>& plan) const {
+    const std::vector<Description> nodes(layers.begin(), layers.end());
     std::vector<std::vector<T>> parameters;
     const auto& shapes = plan.parameter_shapes();
-    std::vector<std::string> kinds;
-    for (const std::string& layer : layers) kinds.push_back(Description(layer).kind());
-    for (size_t l = 0; l < layers.size(); l++) {
-      const auto weighted = [&](size_t at) { return kinds[at] == "conv" || kinds[at] == "dense"; };
-      if (!weighted(l)) continue;
-      size_t next = l + 1;
-      while (next < layers.size() && !weighted(next) && kinds[next] != "activation") next++;
-      const bool he = next < layers.size() && !weighted(next) && Description(layers[next]).word("activation") == "relu";
+    for (size_t n = 0; n < nodes.size(); n++) {
+      if (!nodes[n].has("bias")) continue;
       const auto& shape = shapes[parameters.size()];
       ptrdiff_t area = 1;
       for (size_t a = 2; a < shape.size(); a++) area *= shape[a];
       const double fan_in = double(shape[1] * area), fan_out = double(shape[0] * area);
+      const bool he = rectified(nodes, int(n) + 1);
       const double limit = std::sqrt(3.0 * (he ? 2.0 / fan_in : 1.0 / ((fan_in + fan_out) / 2.0)));
       std::vector<T> weights;
       for (uint64_t bits : random_words(size_t(shape[0] * shape[1] * area), (uint64_t(0x494E4954) << 32) + parameters.size()))
         weights.push_back(T((2.0 * ((double(bits >> 12) + 0.5) * 0x1p-52) - 1.0) * limit));
       parameters.push_back(std::move(weights));
-      parameters.emplace_back(size_t(shape[0]));
+      if (nodes[n].flag("bias")) parameters.emplace_back(size_t(shape[0]));
     }
     return parameters;
   }
@@ -474,8 +445,9 @@ struct Training {
 };
 
 template <class T>
-void test_network(std::istringstream& line, const std::string& name, int steps, const std::vector<int>& thread_counts) {
-  const Training<T> training(line);
+void test_network(const Description& of, const std::string& name, const std::vector<std::string>& layers, int steps,
+                  const std::vector<int>& thread_counts) {
+  const Training<T> training(of, layers);
   for (int threads : thread_counts)
     for (const auto& [step, weights] : training.run(steps, threads)) {
       bool finite = true;
@@ -515,16 +487,21 @@ void test_flushing() {
 
 template <class T>
 void test_case(const std::string& text, int steps, const std::vector<int>& thread_counts) {
-  std::istringstream line(text);
-  std::string operation, name, type;
-  line >> operation >> name;
-  if (operation == "conv") test_conv<T>(line, name);
-  else if (operation == "pool") test_pool<T>(line, name);
-  else if (operation == "dense") test_dense<T>(line, name);
-  else if (operation == "activation") test_activation<T>(line, name);
-  else if (operation == "augment") test_augment<T>(line, name);
-  else if (operation != "network") failed++, std::printf("WRONG   unknown operation %s\n", operation.c_str());
-  else if (line >> type; type == type_name<T>()) test_network<T>(line, name, steps, thread_counts);
+  std::vector<std::string> parts;  // the case, and a network's layers
+  for (size_t begin = 0, end = 0; end != std::string::npos; begin = end + 3) {
+    end = text.find(" : ", begin);
+    parts.push_back(text.substr(begin, end - begin));
+  }
+  const Description of(parts[0]);
+  const std::string name = of.word("name");
+  const std::vector<std::string> layers(parts.begin() + 1, parts.end());
+  if (of.kind() == "conv") test_conv<T>(of, name);
+  else if (of.kind() == "pool") test_pool<T>(of, name);
+  else if (of.kind() == "dense") test_dense<T>(of, name);
+  else if (of.kind() == "activation") test_activation<T>(of, name);
+  else if (of.kind() == "augment") test_augment<T>(of, name);
+  else if (of.kind() != "network") failed++, std::printf("WRONG   unknown operation %s\n", of.kind().c_str());
+  else if (of.word("dtype") == type_name<T>()) test_network<T>(of, name, layers, steps, thread_counts);
 }
 
 }  // namespace

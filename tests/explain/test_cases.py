@@ -56,7 +56,23 @@ def holds(found: Explanation, value):
 
 def last_sum(found: Explanation):
     """Return what the explanation says of the sum, and what it is by hand."""
-    return found.parts[0].sums[-1] + 0, chain(found)
+    return found.parts[0].sums[-1] + 0, chain(found, 0, found.parts[0].last)
+
+
+def tree_of_groups(found: Explanation, images):
+    """Return the sum of a dense layer's gradient by hand: sixteens of images, then these."""
+    assert [(part.first, part.last) for part in found.parts] == [
+        (n, min(n + 16, images)) for n in range(0, images, 16)
+    ]
+    sums = [chain(found, part.first, part.last) for part in found.parts]
+    while len(sums) > 1:
+        sums = [add(*pair) if len(pair) == 2 else pair[0] for pair in batched(sums, 2)]
+    return sums[0] + 0
+
+
+def batched(values, size):
+    """Return lists of so many values each, the last perhaps of fewer."""
+    return [values[n : n + size] for n in range(0, len(values), size)]
 
 
 def network(layers, input_shape, dtype):
@@ -186,6 +202,7 @@ def test_dense_layers(case, dtype):
         found = asked.weight_gradient("dense", k, f)
         assert holds(found, done.gradients["weight"][k, f])
         assert same(*last_sum(found))
+        assert same(found.total, tree_of_groups(found, case.images))
     if case.bias:
         found = asked.bias_gradient("dense", case.units - 1)
         assert holds(found, done.gradients["bias"][-1])

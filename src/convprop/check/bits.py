@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -23,19 +24,23 @@ import numpy as np
 
 from convprop import ops, presets
 from convprop._cpu import supported_isas
-from convprop._native import engine
+from convprop._native import description, engine
 from convprop.check.rows import Array, draw
 from convprop.errors import ConvpropError
 from convprop.layers import (
+    AveragePool,
     Conv,
     Dense,
     Dropout,
     Flatten,
     L2Pool,
     Layer,
+    LeakyReLU,
     MaxPool,
     ReLU,
     ScaledTanh,
+    Sigmoid,
+    Softplus,
     Tanh,
 )
 from convprop.network import Network
@@ -66,7 +71,7 @@ AUGMENT_SETTINGS = (
     "noise",
     "erase",
 )
-"""In the order of a case's line."""
+"""What a case says of how its images are changed."""
 
 IMAGES_STREAM, LABELS_STREAM = 50, 51
 
@@ -90,14 +95,18 @@ class Training:
         return net
 
     def line(self) -> str:
-        """Return the training as a line for the kernels' own test."""
-        rule = [self.optimizer.kind, self.optimizer.learning_rate]
-        for setting in self.optimizer.settings().items():
-            rule += setting
-        words = ["network", self.name, self.dtype, self.batch, *self.input_shape, *rule]
-        for node in self.network().graph.nodes:
-            words += [":", *_layer_words(node.native)]
-        return " ".join(map(str, words))
+        """Return the training as a line for the kernels' own test: its layers behind colons."""
+        how = description(
+            "network",
+            name=self.name,
+            dtype=self.dtype,
+            batch=self.batch,
+            input=self.input_shape,
+            optimizer=self.optimizer.kind,
+            learning_rate=self.optimizer.learning_rate,
+            **self.optimizer.settings(),
+        )
+        return " : ".join([how, *self.network().graph.descriptions()])
 
     def hashes(self, steps: int) -> dict[str, str]:
         """Return the hash of the weights after each of STEPS up to ``steps``."""
@@ -124,20 +133,6 @@ class Training:
         return found
 
 
-def _layer_words(layer: dict[str, Any]) -> Iterator[Any]:
-    kind = layer["kind"]
-    yield kind
-    if kind == "conv":
-        yield layer["kernels"]
-        yield from (*layer["kernel_size"], *layer["stride"], *layer["padding"])
-        yield layer["algorithm"]
-    elif kind == "pool":
-        yield layer["pool"]
-        yield from (*layer["size"], *layer["stride"], *layer["padding"])
-    else:
-        yield from (layer[key] for key in ("units", "activation", "rate") if key in layer)
-
-
 def _of_preset(name: str, optimizer: Optimizer, batch_size: int = 17) -> Training:
     preset = presets.PRESETS[name]
     layers = tuple(preset.build(preset.input_shape, preset.classes))
@@ -153,6 +148,14 @@ _DEEP = (
 _WINOGRAD = (
     *(Conv(18, 3, padding=1, algorithm="winograd"), ReLU()),
     *(Conv(7, 3, padding=(0, 2, 1, 0), algorithm="winograd"), Tanh(), MaxPool(2), Dense(3)),
+)
+# What a convolution and a pooling have besides: groups, one a channel and several; distances,
+# what stands in the padding, no bias, a flipped kernel, padding that is not counted.
+_GROUPED = (
+    *(Conv(6, 3, padding=1, groups=2, padding_value=0.5), LeakyReLU(0.2)),
+    *(Conv(12, 3, groups=6, dilation=(2, 1), padding="same", bias=False), Softplus()),
+    *(Conv(5, (3, 2), stride=(2, 1), flip_kernel=True), Sigmoid()),
+    *(AveragePool(3, stride=2, padding=1, count_padding=False), Dense(7, bias=False), Dense(3)),
 )
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
@@ -174,6 +177,8 @@ TRAININGS = (
         for batch in (1, 33, 150)
     ),
     Training("winograd-33-float64", _WINOGRAD, (5, 7, 9), Adam(0.01), 33, "float64"),
+    *(Training(f"grouped-{batch}", _GROUPED, (4, 9, 8), AdamW(0.01), batch) for batch in (3, 70)),
+    Training("grouped-70-float64", _GROUPED, (4, 9, 8), AdamW(0.01), 70, "float64"),
     Training("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Training("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
 )
@@ -193,20 +198,34 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case's name; an activation's is its kind."""
-        return self.line.split(" ", 2)[1]
+        """The case's name."""
+        return str(self.properties["name"])
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What the line says of the case: words, numbers, and tuples of numbers."""
+        pairs = (word.split("=", 1) for word in self.line.split(" : ")[0].split()[1:])
+        return {name: _value(text) for name, text in pairs}
 
     def computed(self, steps: int) -> dict[str, str]:
         """Return the hashes that the running engine finds, of networks up to ``steps`` steps."""
         if self.kind == "network":
             (training,) = (one for one in TRAININGS if one.line() == self.line)
             return training.hashes(steps)
-        words = self.line.split()[2:]
         return {
             f"{part} {dtype}": _hash(array)
             for dtype in DTYPES
-            for part, array in _OPERATIONS[self.kind](self.name, words, np.dtype(dtype))
+            for part, array in _OPERATIONS[self.kind](self.properties, np.dtype(dtype))
         }
+
+
+def _value(text: str) -> Any:
+    if "," in text:
+        return tuple(map(_value, text.split(",")))
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(text)
+    return text
 
 
 def recorded() -> list[Case]:
@@ -247,75 +266,66 @@ def _hash(*arrays: Array) -> str:
 
 
 Parts = Iterator[tuple[str, Array]]
+Properties = dict[str, Any]
 
 
-def _conv(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
-    images, channels, rows, columns, kernels, k1, k2 = map(int, words[:7])
-    numbers = [*map(int, words[7:13]), *map(int, words[14:])]
-    options: dict[str, Any] = {
-        "stride": tuple(numbers[:2]),
-        "padding": tuple(numbers[2:6]),
-        "dilation": tuple(numbers[6:8]),
-        "groups": numbers[8],
-        "flip_kernel": bool(numbers[9]),
-    }
-    o = draw(1, images, channels, rows, columns).astype(np.float32).astype(dtype)
-    w = draw(2, kernels, channels // numbers[8], k1, k2).astype(np.float32).astype(dtype)
-    b = draw(4, kernels).astype(np.float32).astype(dtype) if numbers[10] else None
-    padded = options | {"padding_value": float(words[13])}
+def _conv(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    channels, rows, columns = of["input"]
+    options = {name: of[name] for name in ("stride", "padding", "dilation", "groups")}
+    options["flip_kernel"] = bool(of["flip_kernel"])
+    o = _drawn(1, dtype, of["images"], channels, rows, columns)
+    w = _drawn(2, dtype, of["kernels"], channels // of["groups"], *of["kernel_size"])
+    b = _drawn(4, dtype, of["kernels"]) if of["bias"] else None
+    padded = options | {"padding_value": of["padding_value"]}
     x = ops.conv.forward(o, w, b, **padded)
-    delta = draw(3, *x.shape).astype(np.float32).astype(dtype)
+    delta = _drawn(3, dtype, *x.shape)
+    size = of["kernel_size"]
     yield "forward", x
-    yield "weight_gradient", ops.conv.weight_gradient(o, delta, kernel_size=(k1, k2), **padded)
+    yield "weight_gradient", ops.conv.weight_gradient(o, delta, kernel_size=size, **padded)
     yield "input_delta", ops.conv.input_delta(delta, w, input_size=(rows, columns), **options)
 
 
-def _pool(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
-    kind: Any = words[0]
-    numbers = [*map(int, words[1:])]
-    options: dict[str, Any] = {
-        "size": tuple(numbers[4:6]),
-        "stride": tuple(numbers[6:8]),
-        "padding": tuple(numbers[8:12]),
-        "count_padding": bool(numbers[12]),
-    }
-    o = draw(1, *numbers[:4]).astype(np.float32).astype(dtype)
-    x, _winner = ops.pool.forward(o, kind, **options)
-    delta = draw(3, *x.shape).astype(np.float32).astype(dtype)
+def _pool(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    options = {name: of[name] for name in ("size", "stride", "padding")}
+    options["count_padding"] = bool(of["count_padding"])
+    o = _drawn(1, dtype, of["images"], *of["input"])
+    x, _winner = ops.pool.forward(o, of["pool"], **options)
+    delta = _drawn(3, dtype, *x.shape)
     yield "forward", x
-    yield "input_delta", ops.pool.input_delta(delta, o, kind, **options)
+    yield "input_delta", ops.pool.input_delta(delta, o, of["pool"], **options)
 
 
-def _dense(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
-    images, features, units = map(int, words)
-    o = draw(1, images, features).astype(np.float32).astype(dtype)
-    w = draw(2, units, features).astype(np.float32).astype(dtype)
-    delta = draw(3, images, units).astype(np.float32).astype(dtype)
+def _dense(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    images, features, units = of["images"], of["input"][0], of["units"]
+    o = _drawn(1, dtype, images, features)
+    w = _drawn(2, dtype, units, features)
+    delta = _drawn(3, dtype, images, units)
     yield "forward", ops.dense.forward(o, w)
     yield "weight_gradient", ops.dense.weight_gradient(o, delta)
     yield "input_delta", ops.dense.input_delta(delta, w)
 
 
-def _activation(name: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
-    kind: Any = name
-    x = 8 * draw(1, int(words[0])).astype(np.float32).astype(dtype)
-    delta = draw(3, int(words[0])).astype(np.float32).astype(dtype)
-    o = ops.activation.forward(x, kind)
+def _activation(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    x, delta = 8 * _drawn(1, dtype, of["size"]), _drawn(3, dtype, of["size"])
+    o = ops.activation.forward(x, of["activation"], of["slope"])
     yield "forward", o
-    yield "input_delta", ops.activation.input_delta(delta, o, kind)
+    yield "input_delta", ops.activation.input_delta(delta, o, of["activation"], of["slope"])
 
 
-def _augment(_: str, words: list[str], dtype: np.dtype[Any]) -> Parts:
-    images, channels, rows, columns = map(int, words[:4])
-    settings = dict(zip(AUGMENT_SETTINGS, map(float, words[4:]), strict=True))
-    o = draw(1, images, channels, rows, columns).astype(np.float32).astype(dtype)
-    mean = draw(2, channels).astype(np.float32).astype(dtype)
-    deviation = np.abs(draw(3, channels).astype(np.float32).astype(dtype))
-    each = np.arange(images)
+def _augment(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    settings = {name: float(of[name]) for name in AUGMENT_SETTINGS}
+    channels = of["input"][0]
+    o = _drawn(1, dtype, of["images"], *of["input"])
+    mean, deviation = _drawn(2, dtype, channels), np.abs(_drawn(3, dtype, channels))
+    each = np.arange(of["images"])
     yield "forward", engine.augment(settings, o, each, each, mean, deviation, 7, 2)
 
 
-_OPERATIONS: dict[str, Callable[[str, list[str], np.dtype[Any]], Parts]] = {
+def _drawn(stream: int, dtype: np.dtype[Any], *shape: int) -> Array:
+    return draw(stream, *shape).astype(np.float32).astype(dtype)
+
+
+_OPERATIONS: dict[str, Callable[[Properties, np.dtype[Any]], Parts]] = {
     "conv": _conv,
     "pool": _pool,
     "dense": _dense,

@@ -1,7 +1,7 @@
 """The products of a dense layer: outputs, weight and bias gradients, input deltas.
 
 It is Eq. 7 with a window as large as the input: the features f in C, H, W order take the place
-of c, m and n. Gradients run over the images in order, deltas over the outputs.
+of c, m and n. Gradients run over the images of a group in order, deltas over the outputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from convprop.errors import invalid
 from convprop.explain import sums
-from convprop.explain.explanation import Explanation, Part
+from convprop.explain.explanation import Explanation, Part, Step
 from convprop.explain.factor import with_factor
 from convprop.explain.place import Place, check_indices, subscript, zero_like
 from convprop.explain.tables import table
@@ -107,14 +107,23 @@ def _require_none(names: str, first: object, second: object) -> None:
 
 
 def _gradient(place: Place, factors: dict[str, Array], **described: Any) -> Explanation:
+    """Add up the images of each group in order, and then the groups."""
     terms = table(factors, {"image": np.arange(len(place.x))})
-    running = sums.chain(*(terms[name] for name in factors))
+    bounds = sums.groups_of(len(terms))
+    running = [sums.chain(*(terms[name][a:b] for name in factors)) for a, b in bounds]
+    total = sums.tree(np.array([chain[-1] for chain in running]))
+    parts = tuple(
+        Part("" if len(bounds) == 1 else f"images {first} to {last - 1}", first, last, chain)
+        for (first, last), chain in zip(bounds, running, strict=True)
+    )
+    several = len(bounds) > 1
+    steps = (Step(f"{len(bounds)} groups of images, by a tree", "%", total),) if several else ()
     return Explanation(
         terms=terms,
         factors=tuple(factors),
         start=("", zero_like(place.x)),
-        parts=(Part("", 0, len(terms), running),),
-        steps=(),
-        total=running[-1] + 0,
+        parts=parts,
+        steps=steps,
+        total=total + 0,
         **described,
     )

@@ -53,7 +53,7 @@ def over_images(sums: Array) -> tuple[Array, Array, Any]:
     groups : ndarray
         The blocks' sums in order, within each of at most eight runs of blocks.
     total : floating
-        The groups' sum by a tree: neighbours, then neighbours of these, and so on.
+        The groups' sum by the tree.
     """
     count = -(-len(sums) // LANES)
     lanes = np.zeros((count, LANES), sums.dtype)
@@ -63,13 +63,28 @@ def over_images(sums: Array) -> tuple[Array, Array, Any]:
         lanes = flushed(lanes[:, :half] + lanes[:, half:])
         half //= 2
     blocks = lanes[:, 0]
-    number = min(count, MOST_GROUPS)
-    bounds = [count * g // number for g in range(number + 1)]
-    groups = np.array([chain(blocks[a:b])[-1] for a, b in pairwise(bounds)], sums.dtype)
-    tree = list(groups)
+    groups = np.array([chain(blocks[a:b])[-1] for a, b in _groups(count)], sums.dtype)
+    return blocks, groups, tree(groups)
+
+
+def _groups(blocks: int) -> list[tuple[int, int]]:
+    """Return where the groups of so many blocks begin and end."""
+    number = min(blocks, MOST_GROUPS)
+    return list(pairwise(blocks * g // number for g in range(number + 1)))
+
+
+def groups_of(images: int) -> list[tuple[int, int]]:
+    """Return where the groups of a batch's images begin and end."""
+    bounds = _groups(-(-images // LANES))
+    return [(first * LANES, min(last * LANES, images)) for first, last in bounds]
+
+
+def tree(groups: Array) -> Any:
+    """Return the groups' sum: neighbours, then neighbours of these, and so on."""
+    sums = list(groups)
     apart = 1
-    while apart < number:
-        for g in range(0, number - apart, 2 * apart):
-            tree[g] = flushed(tree[g] + tree[g + apart])[()]
+    while apart < len(sums):
+        for g in range(0, len(sums) - apart, 2 * apart):
+            sums[g] = flushed(sums[g] + sums[g + apart])[()]
         apart *= 2
-    return blocks, groups, tree[0]
+    return sums[0]

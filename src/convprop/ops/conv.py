@@ -113,7 +113,7 @@ def weight_gradient(
 
 def bias_gradient(delta: Array) -> Array:
     """Return dE/db (K,): delta (N, K, Ho, Wo) summed over images and pixels."""
-    return engine.bias_gradient(checked("delta", delta, "(N, K, Ho, Wo)"))
+    return engine.conv_bias_gradient(checked("delta", delta, "(N, K, Ho, Wo)"))
 
 
 def input_delta(

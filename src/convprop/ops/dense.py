@@ -31,7 +31,7 @@ def weight_gradient(o: Array, delta: Array) -> Array:
 
 def bias_gradient(delta: Array) -> Array:
     """Return dE/db (K,), delta (N, K) summed over the images."""
-    return engine.bias_gradient(checked("delta", delta, "(N, K)"))
+    return engine.dense_bias_gradient(checked("delta", delta, "(N, K)"))
 
 
 def input_delta(delta: Array, w: Array) -> Array:
