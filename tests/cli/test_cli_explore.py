@@ -16,6 +16,7 @@ from PIL import Image
 from runs import run, start
 
 import convprop as cp
+from busy import slowed
 from convprop.cli import app as cli
 from convprop.cli.explore import Reading, chosen, least_sure
 from convprop.cli.terminal import Terminal
@@ -81,7 +82,7 @@ def test_the_page_is_there_within_five_seconds(explorer):
         return time.perf_counter() - began
 
     # Whatever else runs can only add to it.
-    assert any(seconds() < 5 for _ in range(3))
+    assert any(seconds() < 5 * slowed() for _ in range(3))
 
 
 @pytest.mark.slow
@@ -320,7 +321,7 @@ def test_ctrl_c_ends_a_training_and_a_request_that_is_not_finished(explorer):
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         out, err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 8 * slowed()
     assert (process.returncode, out, err.splitlines()) == (0, "", ["Ended."])
 
 

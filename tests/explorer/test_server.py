@@ -542,6 +542,7 @@ def test_fifty_pages_at_once_all_get_their_answers(client):
     assert [statuses for statuses, _ in found] == [[200] * 4] * 50
     # Every page trains its own network, by the same seed: all have the same losses.
     assert {tuple(losses) for _, losses in found} == {tuple(found[0][1])}
+    assert len(found[0][1]) == settings["steps"]
 
 
 def test_more_pages_than_are_kept_let_the_most_silent_go(client):
