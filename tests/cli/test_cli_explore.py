@@ -58,9 +58,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_the_address_is_all_that_is_printed(explorer):
+def test_the_address_is_all_that_is_printed(explorer, model, stripes_file):
     port = free_port()
-    process, address = explorer("--port", port)
+    process, address = explorer(model, stripes_file, "--port", port)
     assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=[\w-]{{32,}}", address)
     assert status(address) == 303
     assert status(address, "/") == 401
@@ -68,8 +68,7 @@ def test_the_address_is_all_that_is_printed(explorer):
     assert status(address, host="evil.example") == 421
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (0, "")
-    assert err.splitlines() == ["training  digits for 12 epochs", "Ended."]
+    assert (process.returncode, out, err) == (0, "", "Ended.\n")
     with pytest.raises(ConnectionRefusedError):
         status(address)
 

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.cli import signals
-from convprop.cli.search_guard import whole_or_ended
 from convprop.cli.search_settings import SETTINGS, Choices, combinations, word
 from convprop.data.arrays import Array
 from convprop.errors import invalid
@@ -112,6 +111,7 @@ class Search:
             StratifiedKFold,
         )
 
+        from convprop.cli.search_guard import whole_or_ended
         from convprop.cli.search_worker import Scorer, TimedClassifier
 
         seed = self.seed % 2**32  # scikit-learn's seeds are shorter.
