@@ -141,6 +141,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_two_processes_with_two_threads_each_share_two_processors():
     allowed = sorted(os.sched_getaffinity(0))[:2]
