@@ -334,6 +334,7 @@ def test_killed_processes_leave_only_whole_checkpoints(tmp_path):
     assert len(list(tmp_path.glob(".*.tmp"))) <= 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_a_checkpoint_between_two_steps(tmp_path):
     path, epochs = tmp_path / "net", 300
     whole = process(tmp_path / "whole", 1e9, epochs).communicate()[0].split()[-1]

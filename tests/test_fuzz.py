@@ -57,6 +57,7 @@ def test_crashes_errors_memory_and_hangs_are_found(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_few_inputs_of_every_kind(tmp_path):
     found = run(str(TESTS / "fuzz.py"), "--inputs", "60", "--seed", "1", cwd=tmp_path)
     assert found.returncode == 0, found.stdout + found.stderr

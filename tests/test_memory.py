@@ -55,8 +55,8 @@ print(predicted, trained, predicted + net.plan_bytes("predict"), peak_memory())
         ("lenet5", 1, 16, 1),
         ("lenet5", 64, 60000 // 8, 2),
         ("lenet5", 4096, 4096, 1),
-        ("keras-mnist", 128, 1000, 2),
-        ("vgg-small", 16, 16, 1),
+        pytest.param("keras-mnist", 128, 1000, 2, marks=pytest.mark.slow),
+        pytest.param("vgg-small", 16, 16, 1, marks=pytest.mark.slow),
         ("vgg-small", 256, 256, 7),
     ],
 )

@@ -113,7 +113,7 @@ def threads_and_hash() -> tuple[int, str]:
     return cp.get_num_threads(), trained()
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_joblib_workers_train_as_their_parent_and_share_its_processors(workers, monkeypatch):
     for name in list(os.environ):
         if name.endswith("_NUM_THREADS"):
@@ -141,6 +141,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_two_processes_with_two_threads_each_share_two_processors():
     allowed = sorted(os.sched_getaffinity(0))[:2]

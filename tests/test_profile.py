@@ -47,6 +47,13 @@ def test_every_pass_of_every_layer_is_there_with_its_operations():
     assert sorted(told) == sorted(net.names)
 
 
+@pytest.fixture
+def usual_limit(monkeypatch, usual_limit_seconds):
+    """Measure the machine for long enough to be compared with it."""
+    monkeypatch.setattr("convprop.profile.LIMIT_SECONDS", usual_limit_seconds)
+
+
+@pytest.mark.usefixtures("usual_limit")
 def test_times_add_up_to_the_step():
     measured = profiled(cp.preset("keras-mnist", (1, 28, 28), 10), 64)
     assert sum(entry.seconds for entry in measured.passes) == pytest.approx(measured.seconds)
@@ -123,6 +130,7 @@ def test_the_limit_is_that_of_registers():
     assert 0.2 < double / single < 0.8
 
 
+@pytest.mark.usefixtures("usual_limit")
 def test_more_threads_than_processors_reach_no_more():
     before = cp.get_num_threads()
     try:

@@ -53,6 +53,7 @@ def test_import_loads_nothing_that_only_some_need():
     assert result.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_readme_example_runs(tmp_path):
     (example,) = blocks("python")
     script = tmp_path / "example.py"

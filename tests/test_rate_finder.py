@@ -125,7 +125,14 @@ def test_a_loss_that_is_infinite_at_once_is_an_error():
         find_rate(net, huge, LABELS)
 
 
-@pytest.mark.parametrize("optimizer", [cp.AdamW(1.0), cp.SGD(1.0, momentum=0.9), cp.RMSprop(1.0)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        cp.AdamW(1.0),
+        pytest.param(cp.SGD(1.0, momentum=0.9), marks=pytest.mark.slow),
+        pytest.param(cp.RMSprop(1.0), marks=pytest.mark.slow),
+    ],
+)
 def test_digits_are_learned_at_the_suggestion(optimizer):
     digits = load("digits")
     train, test = digits.train, digits.test
@@ -143,6 +150,7 @@ def test_digits_are_learned_at_the_suggestion(optimizer):
     assert net.evaluate(test.images, test.labels).accuracy >= 0.975
 
 
+@pytest.mark.slow
 def test_mnist_is_learned_at_the_suggestion(mnist_folder):
     mnist = load(mnist_folder)
     train = mnist.train.subset(np.arange(10_000))

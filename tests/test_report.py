@@ -384,7 +384,12 @@ def test_what_is_refused(tmp_path, trained, test_set):
 
 @pytest.mark.parametrize(
     ("count", "classes", "shape"),
-    [(1, 2, (1, 1, 1)), (60, 10_000, (1, 3, 3)), (3, 3, (3, 700, 500)), (2, 2, (2, 1, 40))],
+    [
+        (1, 2, (1, 1, 1)),
+        pytest.param(60, 10_000, (1, 3, 3), marks=pytest.mark.slow),
+        (3, 3, (3, 700, 500)),
+        (2, 2, (2, 1, 40)),
+    ],
     ids=str,
 )
 def test_odd_sizes(tmp_path, count, classes, shape):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from convprop._native import engine
-from convprop.errors import TooFewThreads
+from convprop.errors import ConvpropError, TooFewThreads
 from convprop.geometry import positive_integer
 from convprop.processors import MOST_THREADS, processors
 
@@ -29,13 +29,20 @@ def get_num_threads() -> int:
 def starting_threads() -> Iterator[None]:
     """Raise TooFewThreads where the block needs a thread of Python that the system does not start.
 
-    Python has no error of its own for it, and the libraries that start threads pass it on.
+    Python has no error of its own for it, and the libraries that start threads pass it on, or
+    fail over it as they clean up.
     """
     try:
         yield
     except RuntimeError as error:
-        if "can't start new thread" not in str(error):
+        if isinstance(error, ConvpropError) or not _lacks_threads(error):
             raise
         running = threading.active_count()
         rule = f"threads must be at most the {running} that this process can start"
         raise TooFewThreads(f"{rule}, got {running + 1}") from None
+
+
+def _lacks_threads(error: BaseException | None) -> bool:
+    while error is not None and "can't start new thread" not in str(error):
+        error = error.__context__
+    return error is not None

@@ -77,7 +77,14 @@ def test_the_time_of_an_epoch_is_what_was_said(
     assert abs(ratios[-1] - 1) < TOLERANCE, ratios
 
 
-@pytest.mark.parametrize("options", ["", "--validation 0.25", "--augment zoom=0.1"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("", marks=pytest.mark.slow),
+        pytest.param("--validation 0.25", marks=pytest.mark.slow),
+        "--augment zoom=0.1",
+    ],
+)
 def test_the_peak_of_memory_is_what_was_said(like_mnist: Path, options: str) -> None:
     record = json.loads(
         run("train", like_mnist, "--epochs", "1", "--json", *shlex.split(options)).stdout

@@ -16,6 +16,7 @@ from PIL import Image
 from runs import run, start
 
 import convprop as cp
+from busy import slowed
 from convprop.cli import app as cli
 from convprop.cli.explore import Reading, chosen, least_sure
 from convprop.cli.terminal import Terminal
@@ -57,9 +58,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_the_address_is_all_that_is_printed(explorer):
+def test_the_address_is_all_that_is_printed(explorer, model, stripes_file):
     port = free_port()
-    process, address = explorer("--port", port)
+    process, address = explorer(model, stripes_file, "--port", port)
     assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=[\w-]{{32,}}", address)
     assert status(address) == 303
     assert status(address, "/") == 401
@@ -67,8 +68,7 @@ def test_the_address_is_all_that_is_printed(explorer):
     assert status(address, host="evil.example") == 421
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (0, "")
-    assert err.splitlines() == ["training  digits for 12 epochs", "Ended."]
+    assert (process.returncode, out, err) == (0, "", "Ended.\n")
     with pytest.raises(ConnectionRefusedError):
         status(address)
 
@@ -81,7 +81,7 @@ def test_the_page_is_there_within_five_seconds(explorer):
         return time.perf_counter() - began
 
     # Whatever else runs can only add to it.
-    assert any(seconds() < 5 for _ in range(3))
+    assert any(seconds() < 5 * slowed() for _ in range(3))
 
 
 @pytest.mark.slow
@@ -320,7 +320,7 @@ def test_ctrl_c_ends_a_training_and_a_request_that_is_not_finished(explorer):
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         out, err = process.communicate(timeout=20)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 8 * slowed()
     assert (process.returncode, out, err.splitlines()) == (0, "", ["Ended."])
 
 

@@ -169,7 +169,7 @@ def test_files_beside_a_network_are_those_of_its_option(
         assert capsys.readouterr() == ("", f"error: {message} (is a directory)\n")
 
 
-@pytest.mark.parametrize("option", ["--out", "--log"])
+@pytest.mark.parametrize("option", ["--out", pytest.param("--log", marks=pytest.mark.slow)])
 def test_two_trainings_do_not_write_the_same_file(
     tmp_path: Path, stripes_file: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:

@@ -31,7 +31,7 @@ def lines_until(process: subprocess.Popen[str], text: str) -> None:
     pytest.fail(f"{text!r} was not printed")
 
 
-@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("saved", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, stripes_file: Path, saved: bool) -> None:
     out = tmp_path / "model.safetensors"
     options = ("--out", str(out)) if saved else ()
@@ -176,7 +176,7 @@ sys.meta_path.insert(0, Interrupting)
 """
 
 
-@pytest.mark.parametrize("start", ["module", "script"])
+@pytest.mark.parametrize("start", ["module", pytest.param("script", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("imported", ["numpy", "convprop.training", "cyclopts"])
 def test_ctrl_c_during_the_imports_is_silent(tmp_path: Path, start: str, imported: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)

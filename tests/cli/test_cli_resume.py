@@ -189,24 +189,32 @@ def test_the_report_and_the_settings_of_an_interrupted_training_say_how_to_go_on
     assert cp.load(out).weights_sha256() == weights
 
 
-@pytest.fixture
-def interrupted(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    stripes_file: Path,
-) -> list[str]:
-    """Return the arguments of a training that was interrupted after 7 steps, then after 9."""
-    out = tmp_path / "net.safetensors"
-    arguments = ["train", str(stripes_file), *QUICK, "--out", str(out)]
+def interrupt(data: Path, out: Path) -> list[str]:
+    """Interrupt a training after 7 steps, then after 9, and return its arguments."""
+    arguments = ["train", str(data), *QUICK, "--out", str(out)]
     for step, more in ((7, []), (9, ["--resume"])):
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TrainingProgress, "on_batch", interrupt_at(step))
             assert cli.run([*arguments, *more]) == 130
     names = [path.name[-8:] for path in Checkpoints(out).files()]
     assert names == ["00000009", "00000007"]
+    return arguments
+
+
+@pytest.fixture
+def interrupted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stripes_file: Path
+) -> list[str]:
+    """Return the arguments of a training that was interrupted."""
+    arguments = interrupt(stripes_file, tmp_path / "net.safetensors")
     capsys.readouterr()
     return arguments
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, stripes_file: Path) -> list[str]:
+    """Return the arguments of another one, for tests that leave its files as they are."""
+    return interrupt(stripes_file, tmp_path_factory.mktemp("kept") / "net.safetensors")
 
 
 def test_damaged_checkpoints_are_named_and_passed_over(
@@ -260,14 +268,15 @@ def test_no_checkpoint_is_good(capsys: pytest.CaptureFixture[str], interrupted: 
     ],
 )
 def test_another_training_is_not_gone_on_with(
-    capsys: pytest.CaptureFixture[str], interrupted: list[str], options: str, received: str
+    capsys: pytest.CaptureFixture[str], kept: list[str], options: str, received: str
 ) -> None:
-    before = Path(interrupted[-1]).read_bytes()
-    assert cli.run([*interrupted, "--resume", *shlex.split(options)]) == 1
-    newest = Checkpoints(interrupted[-1]).files()[0]
-    error = f"error: --resume must go on with the training of {newest}{received}\n"
+    capsys.readouterr()
+    files = [Path(kept[-1]), *Checkpoints(kept[-1]).files()]
+    before = [file.read_bytes() for file in files]
+    assert cli.run([*kept, "--resume", *shlex.split(options)]) == 1
+    error = f"error: --resume must go on with the training of {files[1]}{received}\n"
     assert capsys.readouterr().err == error
-    assert Path(interrupted[-1]).read_bytes() == before
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_checkpoints_are_not_lost_by_a_forgotten_flag(

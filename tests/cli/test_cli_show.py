@@ -122,7 +122,9 @@ def test_a_sheet_of_digits(
             assert (found.reshape(8, 14, 8, 14).std(axis=(1, 3)) == 0).all()
 
 
-def test_a_page(tmp_path: Path, stripes_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def sheet(tmp_path: Path, stripes_folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The page of a folder whose classes have names that are no names."""
     hostile = stripes_folder.parent / "hostile"
     if not hostile.exists():
         hostile.mkdir()
@@ -132,16 +134,24 @@ def test_a_page(tmp_path: Path, stripes_folder: Path, capsys: pytest.CaptureFixt
     options = ["--augment", "flip=both,mixup=0.5", "--images", "4", "--versions", "3"]
     assert cli.run(["show", str(hostile), *options, "--size", "12x10", "--out", str(out)]) == 0
     assert "1x12x10" in capsys.readouterr().out
-    html = out.read_text(encoding="utf-8")
+    return out
+
+
+def test_a_page(sheet: Path) -> None:
+    html = sheet.read_text(encoding="utf-8")
     page = Page(html)
     assert_self_contained(html, page)
     assert_accessible(page)
     assert len(page.all("img")) == 16
     assert [c for c in page.captions if "%" not in c] == ["<script>x"] * 2 + ['a"&amp;'] * 2
     assert pixels_of(page.all("img")[0]["src"]).shape == (108, 90)
+
+
+@pytest.mark.slow
+def test_a_page_fits_any_width(sheet: Path) -> None:
     with chromium() as browser:
         for width in (360, 768, 1280):
-            with shown(browser, out, width) as tab:
+            with shown(browser, sheet, width) as tab:
                 assert_page_fits(tab)
 
 

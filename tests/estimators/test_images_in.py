@@ -134,6 +134,7 @@ def test_a_folder_with_a_training_part_is_fitted_on_it(folder, tmp_path_factory)
     assert weights(fitted) == weights(classifier().fit(whole / "train"))
 
 
+@pytest.mark.slow
 def test_auto_trains_on_a_folder_of_colour_photos(tmp_path):
     random = np.random.default_rng(5)
     for number, name in enumerate(("cold", "warm")):

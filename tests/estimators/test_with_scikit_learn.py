@@ -88,8 +88,10 @@ def test_processes_share_the_threads():
     assert search.cv_results_["mean_test_score"].max() <= max(cpu_count() // 2, 1)
 
 
-@pytest.mark.parametrize("resource", ["n_samples", "epochs"])
-def test_halving_search(resource):
+@pytest.mark.parametrize(
+    ("resource", "jobs"), [("n_samples", 1), pytest.param("epochs", 2, marks=pytest.mark.slow)]
+)
+def test_halving_search(resource, jobs):
     images, y = blobs(120)
     search = HalvingGridSearchCV(
         classifier(epochs=10) if resource == "n_samples" else classifier(),
@@ -98,7 +100,7 @@ def test_halving_search(resource):
         min_resources=30 if resource == "n_samples" else 5,
         max_resources=120 if resource == "n_samples" else 15,
         cv=3,
-        n_jobs=2,
+        n_jobs=jobs,
         random_state=0,
     )
     search.fit(images, y)

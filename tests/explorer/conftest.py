@@ -3,11 +3,13 @@
 import pytest
 from server import Client, running
 
+from convprop.explorer import session
+
 
 @pytest.fixture(scope="module")
 def stranger():
-    """A client that has not entered."""
-    with running() as client:
+    """A client that has not entered, of a server that no other test's pages can end."""
+    with running(stays=True) as client:
         yield client
 
 
@@ -17,3 +19,9 @@ def client(stranger):
     known = object.__new__(Client)
     known.__dict__.update(stranger.__dict__)
     return known.enter()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Let a request take all its steps, however busy the machine is."""
+    monkeypatch.setattr(session, "MOST_SECONDS", 60.0)

@@ -469,7 +469,7 @@ def test_pictures_that_are_none_are_refused(client, name, words):
     gif = io.BytesIO()
     Image.new("L", (8, 8)).save(gif, "GIF")
     bodies = {"text": b"hello", "gif": gif.getvalue(), "cut": large_png(900)[:300], "empty": b""}
-    body = large_png(20000) if name == "bomb" else bodies[name]
+    body = claiming(20000, 20000) if name == "bomb" else bodies[name]
     assert len(body) < guard.MOST_BYTES
     started = time.perf_counter()
     answer = client.ask("POST", f"{client.open()}/upload", body)
@@ -542,6 +542,7 @@ def test_fifty_pages_at_once_all_get_their_answers(client):
     assert [statuses for statuses, _ in found] == [[200] * 4] * 50
     # Every page trains its own network, by the same seed: all have the same losses.
     assert {tuple(losses) for _, losses in found} == {tuple(found[0][1])}
+    assert len(found[0][1]) == settings["steps"]
 
 
 def test_more_pages_than_are_kept_let_the_most_silent_go(client):

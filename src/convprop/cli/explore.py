@@ -24,9 +24,6 @@ from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
 from convprop.errors import InvalidInput, invalid
-from convprop.explorer.entrance import entrance_file
-from convprop.explorer.serving import Serving, bound
-from convprop.explorer.session import Session
 from convprop.network import Network
 from convprop.optimizers import Optimizer
 from convprop.presets import PRESETS
@@ -83,6 +80,11 @@ def explore(
     if host != HOME and not allow_remote:
         shown = shortened(host, 200)
         raise UsageError(f"--host {shown} must come with --allow-remote (see --help)")
+    # Imported here, as the server takes time that no other command has need of.
+    from convprop.explorer.entrance import entrance_file
+    from convprop.explorer.serving import Serving, bound
+    from convprop.explorer.session import Session
+
     # Standard output is the address alone.
     terminal = Terminal(stderr=True)
     check_size_of_preset(model, data, size)

@@ -10,6 +10,7 @@ import math
 import signal
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ class Search:
             StratifiedKFold,
         )
 
+        from convprop.cli.search_guard import whole_or_ended
         from convprop.cli.search_worker import Scorer, TimedClassifier
 
         seed = self.seed % 2**32  # scikit-learn's seeds are shorter.
@@ -132,10 +134,12 @@ class Search:
             search = HalvingRandomSearchCV(classifier, grid, n_candidates=self.most, **common)
         else:
             search = HalvingGridSearchCV(classifier, grid, **common)
-        if self.jobs > 1:
-            _start_cleaner()
+        guarded = whole_or_ended(self.jobs) if self.jobs > 1 else nullcontext()
         try:
-            search.fit(images, labels)
+            with guarded:
+                if self.jobs > 1:
+                    _start_cleaner()
+                search.fit(images, labels)
         except BrokenExecutor:  # As where the system, short of memory, kills one.
             rule = "leave each process the memory it needs: one of them has been killed"
             raise invalid("--jobs", rule, self.jobs) from None

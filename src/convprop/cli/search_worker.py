@@ -16,6 +16,7 @@ from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.errors import TrainingDiverged, invalid
 from convprop.estimators import ConvNetClassifier
 from convprop.symptoms import unremarked
+from convprop.threads import starting_threads
 
 _WATCH_SECONDS = 1.0
 
@@ -32,7 +33,8 @@ def _end_with_the_search() -> None:
             time.sleep(_WATCH_SECONDS)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    with starting_threads():
+        threading.Thread(target=watch, daemon=True).start()
 
 
 class TimedClassifier(ConvNetClassifier):
