@@ -186,7 +186,7 @@ NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
   require(o.ndim() == 2 && delta.ndim() == 2 && o.shape(0) == delta.shape(0), "o must have shape (N, F) and delta (N, K)");
   const DenseLayer<T> layer{length(o, 1), length(delta, 1)};
   const int images = length(o, 0);
-  const ptrdiff_t o_row = padded_to_lanes(layer.F);
+  const ptrdiff_t o_row = row_of(layer.F);
   const Buffer<T> padded(size_t(images) * o_row);
   for (int n = 0; n < images; n++) std::copy_n(o.data() + ptrdiff_t(n) * layer.F, layer.F, padded.data() + n * o_row);
   auto dw = new_array<T>({size_t(layer.K), size_t(layer.F)});

@@ -13,9 +13,11 @@
 
 namespace convprop {
 
-inline ptrdiff_t padded_to_lanes(ptrdiff_t count) { return (count + LANES - 1) / LANES * LANES; }
+// Whole vectors, and an odd number of them: rows far apart by a power of two would compete for the
+// same sets of the cache.
+inline ptrdiff_t row_of(int count) { return (ptrdiff_t(lots(count, LANES)) | 1) * LANES; }
 
-// One row an image, padded to whole lanes: what the weight gradient reads.
+// One row an image: what the weight gradient reads.
 template <class T>
 struct Rows {
   T* data;
@@ -75,12 +77,9 @@ struct DenseLayer {
     for (int tile = 0; tile < tiles; tile++) {
       const Range pixels = share(vectors, tile, tiles);
       for (int k = kernels.begin; k < kernels.end; k += Sums::KERNELS) {
-        const int count = std::min(Sums::KERNELS, kernels.end - k);
         const Sums sums{o.data + ptrdiff_t(pixels.begin) * LANES, o.row, delta.data + k, delta.row, groups};
-        alignas(VECTOR_BYTES) T made[Sums::KERNELS][Sums::PIXELS * LANES];
-        sums.add(count, pixels.end - pixels.begin, made[0]);
-        const ptrdiff_t features = std::min(ptrdiff_t(pixels.end) * LANES, ptrdiff_t(F)) - ptrdiff_t(pixels.begin) * LANES;
-        for (int q = 0; q < count; q++) std::copy_n(made[q], features, dw + ptrdiff_t(k + q) * F + ptrdiff_t(pixels.begin) * LANES);
+        sums.add(std::min(Sums::KERNELS, kernels.end - k), pixels.end - pixels.begin, dw + ptrdiff_t(k) * F + ptrdiff_t(pixels.begin) * LANES, F,
+                 F - ptrdiff_t(pixels.begin) * LANES);
       }
     }
   }
@@ -96,10 +95,11 @@ struct DenseLayer {
   }
 
  private:
-  // Weight gradients of a few kernels for a few vectors of features, which the registers hold: a
-  // group's sums at a time, and those of the groups before it wait in the cache.
+  // Weight gradients of a few kernels for a few vectors of features, of two groups side by side: as
+  // many sums as the registers hold. Those of the groups before them wait in the cache.
   struct Sums {
-    static constexpr int KERNELS = Tile<T>::SUMS >= 24 ? 4 : std::min(Tile<T>::SUMS, 4), PIXELS = std::max(1, Tile<T>::SUMS / KERNELS);
+    static constexpr int KERNELS = Tile<T>::SUMS >= 24 ? 4 : Tile<T>::SUMS >= 6 ? 3 : 1;
+    static constexpr int PIXELS = std::max(1, Tile<T>::SUMS / KERNELS / 2);
 
     const T* o;
     ptrdiff_t o_row;
@@ -108,58 +108,79 @@ struct DenseLayer {
     const Groups& groups;
 
     template <int K, int P>
-    void add(T* to) const {
-      struct Part {
-        Lanes<T> sum[K][P];
-      };
-      Part waiting[MOST_GROUPS];
-      groups.add_up(waiting, [&](Range images, Part* before, int joins) {
-        Lanes<T> sum[K][P];
-#pragma GCC unroll 12
+    struct Part {
+      Lanes<T> sum[K][P];
+
+      Part& operator+=(const Part& other) {
+#pragma GCC unroll 4
         for (int k = 0; k < K; k++)
-#pragma GCC unroll 8
-          for (int p = 0; p < P; p++) sum[k][p] = T(0);
-        const T *pixel = o + images.begin * o_row, *error = delta + images.begin * delta_row;
-        for (int n = images.begin; n < images.end; n++, pixel += o_row, error += delta_row) {
-          Lanes<T> in[P];
-#pragma GCC unroll 8
-          for (int p = 0; p < P; p++) in[p] = Lanes<T>::load(pixel + p * LANES);
-#pragma GCC unroll 12
-          for (int k = 0; k < K; k++) {
-            const Lanes<T> weight = error[k];
-#pragma GCC unroll 8
-            for (int p = 0; p < P; p++) sum[k][p] = fma(weight, in[p], sum[k][p]);
+#pragma GCC unroll 4
+          for (int p = 0; p < P; p++) sum[k][p] = other.sum[k][p] + sum[k][p];
+        return *this;
+      }
+    };
+
+    // One image's products.
+    template <int K, int P>
+    CONVPROP_INLINE void add_image(int n, Part<K, P>& part) const {
+      const T *pixel = o + n * o_row, *error = delta + n * delta_row;
+      Lanes<T> in[P];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) in[p] = Lanes<T>::load(pixel + p * LANES);
+#pragma GCC unroll 4
+      for (int k = 0; k < K; k++) {
+        const Lanes<T> weight = error[k];
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) part.sum[k][p] = fma(weight, in[p], part.sum[k][p]);
+      }
+    }
+
+    template <int K, int P>
+    void add(T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+      Part<K, P> waiting[MOST_GROUPS / 2];
+      groups.add_up(waiting, [&](Range first, Range second, Part<K, P>* before, int joins) {
+        Part<K, P> a, b;
+#pragma GCC unroll 4
+        for (int k = 0; k < K; k++)
+#pragma GCC unroll 4
+          for (int p = 0; p < P; p++) a.sum[k][p] = b.sum[k][p] = T(0);
+        int n = first.begin, m = second.begin;
+        for (; n < first.end && m < second.end; n++, m++) add_image(n, a), add_image(m, b);
+#pragma GCC unroll 1
+        for (; n < first.end; n++) add_image(n, a);
+#pragma GCC unroll 1
+        for (; m < second.end; m++) add_image(m, b);
+        if (second.begin < second.end) a += b;
+#pragma GCC unroll 1
+        while (joins > 0) a += before[--joins];
+        before[0] = a;
+      });
+      for (int k = 0; k < K; k++, to += to_row)
+        for (int p = 0; p < P; p++) {
+          const Lanes<T> sum = waiting[0].sum[k][p] + Lanes<T>(T(0));
+          if (features >= (p + 1) * LANES) {
+            sum.store(to + p * LANES);
+          } else {
+            alignas(VECTOR_BYTES) T last[LANES];
+            sum.store(last);
+            std::copy_n(last, features - p * LANES, to + p * LANES);
           }
         }
-        while (joins > 0) {
-          const Part& other = before[--joins];
-#pragma GCC unroll 12
-          for (int k = 0; k < K; k++)
-#pragma GCC unroll 8
-            for (int p = 0; p < P; p++) sum[k][p] = other.sum[k][p] + sum[k][p];
-        }
-#pragma GCC unroll 12
-        for (int k = 0; k < K; k++)
-#pragma GCC unroll 8
-          for (int p = 0; p < P; p++) before[0].sum[k][p] = sum[k][p];
-      });
-      for (int k = 0; k < K; k++)
-        for (int p = 0; p < P; p++) (waiting[0].sum[k][p] + Lanes<T>(T(0))).store(to + (k * PIXELS + p) * LANES);
     }
 
     template <int K>
-    void add(int pixels, T* to) const {
+    void add(int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
 #define CONVPROP_PIXELS(P)    \
   if constexpr (P <= PIXELS) \
-    if (pixels == P) return add<K, P>(to);
-      CONVPROP_PIXELS(1) CONVPROP_PIXELS(2) CONVPROP_PIXELS(3) CONVPROP_PIXELS(4) CONVPROP_PIXELS(5) CONVPROP_PIXELS(6)
+    if (pixels == P) return add<K, P>(to, to_row, features);
+      CONVPROP_PIXELS(1) CONVPROP_PIXELS(2) CONVPROP_PIXELS(3)
 #undef CONVPROP_PIXELS
     }
 
-    void add(int kernels, int pixels, T* to) const {
+    void add(int kernels, int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
 #define CONVPROP_KERNELS(K)    \
   if constexpr (K <= KERNELS) \
-    if (kernels == K) return add<K>(pixels, to);
+    if (kernels == K) return add<K>(pixels, to, to_row, features);
       CONVPROP_KERNELS(1) CONVPROP_KERNELS(2) CONVPROP_KERNELS(3) CONVPROP_KERNELS(4)
 #undef CONVPROP_KERNELS
     }
@@ -192,7 +213,7 @@ struct DenseOp {
   void place(const Memory& memory, bool) {
     if (!memory.trains()) return;
     const auto rows = [&](int features) {
-      const ptrdiff_t row = padded_to_lanes(features);
+      const ptrdiff_t row = row_of(features);
       return Rows<T>{memory.take<T>(room_for(ptrdiff_t(memory.blocks) * LANES, row)), row};
     };
     o_rows = rows(layer.F), delta_rows = rows(layer.K);

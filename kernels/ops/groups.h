@@ -23,25 +23,27 @@ struct Groups {
     return {blocks.begin * LANES, std::min(blocks.end * LANES, images)};
   }
 
-  // The sums of the groups, added up by the tree: sums of equally many groups meet. of_group(images,
-  // to, joins) makes one group's, adds those in to[joins - 1] ... to[0] to it, and leaves it in to[0].
-  template <class Sum, class OfGroup>
-  void add_up(Sum (&waiting)[MOST_GROUPS], const OfGroup& of_group) const {
+  // The sums of the groups, added up by the tree: sums of equally many groups meet. of_pair(first,
+  // second, to, joins) makes those of two groups' images, the last one's perhaps of none, adds them, then
+  // those in to[joins - 1] ... to[0], and leaves the sum in to[0].
+  template <class Sum, class OfPair>
+  void add_up(Sum (&waiting)[MOST_GROUPS / 2], const OfPair& of_pair) const {
     const int groups = count();
     if (groups < 1) __builtin_unreachable();  // there is an image
-    for (int g = 0, there = 0; g < groups; g++, there++) {
-      const int joins = g + 1 == groups ? there : __builtin_ctz(unsigned(g + 1));
+    for (int g = 0, there = 0; g < groups; g += 2, there++) {
+      const int joins = g + 2 >= groups ? there : __builtin_ctz(unsigned(g + 2)) - 1;
       there -= joins;
-      of_group(images_in(g), &waiting[there], joins);
+      of_pair(images_in(g), g + 1 < groups ? images_in(g + 1) : Range{0, 0}, &waiting[there], joins);
     }
   }
 
   // The same of single numbers, of_group(images) being a group's.
   template <class OfGroup>
   auto sum(const OfGroup& of_group) const {
-    decltype(of_group(Range{})) waiting[MOST_GROUPS] = {};
-    add_up(waiting, [&](Range images, auto* to, int joins) {
-      auto sum = of_group(images);
+    decltype(of_group(Range{})) waiting[MOST_GROUPS / 2] = {};
+    add_up(waiting, [&](Range first, Range second, auto* to, int joins) {
+      auto sum = of_group(first);
+      if (second.begin < second.end) sum = sum + of_group(second);
       while (joins > 0) sum = to[--joins] + sum;
       to[0] = sum;
     });

@@ -272,8 +272,8 @@ void test_dense(const Description& of, const std::string& name) {
   input.fill(o);
   delta.fill(d);
   const int blocks = blocks_of(N);
-  Buffer<T> o_rows(size_t(blocks) * LANES * padded_to_lanes(F)), d_rows(size_t(blocks) * LANES * padded_to_lanes(K));
-  const Rows<T> rows{o_rows.data(), padded_to_lanes(F)}, delta_rows{d_rows.data(), padded_to_lanes(K)};
+  Buffer<T> o_rows(size_t(blocks) * LANES * row_of(F)), d_rows(size_t(blocks) * LANES * row_of(K));
+  const Rows<T> rows{o_rows.data(), row_of(F)}, delta_rows{d_rows.data(), row_of(K)};
   std::vector<T> gradient(wt.size());
   for (int part = 0; part < 2; part++) {
     layer.forward(input.maps, wt.data(), nullptr, output.maps, {0, blocks}, share(K, part, 2), {});
