@@ -42,6 +42,8 @@ void each_pixel(Range channels, const Maps<T>& maps, const Body& body) {
 
 struct Shape {
   int C, H, W;
+
+  bool operator==(const Shape&) const = default;
 };
 
 inline int blocks_of(int images) { return images / LANES + (images % LANES != 0); }

@@ -6,7 +6,8 @@
 // its input deltas (Eq. 7 and 17) and the three products of a dense layer are this sum with
 // different strides, and no input is copied or padded for it. Every x is one chain of fused
 // multiply-adds in the order of the taps, so neither the tile nor the machine shows in it; at
-// its end 0 is added, which turns a -0 into 0, so neither do products with 0 that are left out.
+// its end 0 is added, or what x holds, which turns a -0 into 0, so neither do products with 0 that
+// are left out.
 #pragma once
 
 #include <algorithm>
@@ -44,6 +45,7 @@ struct Products {
   ptrdiff_t x_kernel;
   ptrdiff_t x_step;
   bool onward = false;  // from what x holds, not from start
+  bool added = false;   // to what x holds, when it is made
 };
 
 // How many sums the registers hold, beside one weight and a row of pixels, and how they are
@@ -114,7 +116,10 @@ void product_tile(const Products<T>& a) {
 #pragma GCC unroll 12
   for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++) (sum[k][p] + Lanes<T>(T(0))).store(a.x + k * a.x_kernel + p * a.x_step);
+    for (int p = 0; p < P; p++) {
+      T* x = a.x + k * a.x_kernel + p * a.x_step;
+      (sum[k][p] + (a.added ? Lanes<T>::load(x) : Lanes<T>(T(0)))).store(x);
+    }
 }
 
 template <class T>

@@ -95,11 +95,13 @@ class ActivationLayer {
     });
   }
 
-  // May write over delta itself.
-  void input_delta(const T* delta, const T* o, T* delta_in, ptrdiff_t pixels) const {
+  // May write over delta itself. Added: to what delta_in holds.
+  void input_delta(const T* delta, const T* o, T* delta_in, ptrdiff_t pixels, bool added = false) const {
     known([&](const auto& f) {
-      for (ptrdiff_t p = 0; p < pixels; p++)
-        (Lanes<T>::load(delta + p * LANES) * f.derivative(Lanes<T>::load(o + p * LANES))).store(delta_in + p * LANES);
+      for (ptrdiff_t p = 0; p < pixels; p++) {
+        const Lanes<T> back = Lanes<T>::load(delta + p * LANES) * f.derivative(Lanes<T>::load(o + p * LANES));
+        (added ? Lanes<T>::load(delta_in + p * LANES) + back : back).store(delta_in + p * LANES);
+      }
     });
   }
 
@@ -108,10 +110,10 @@ class ActivationLayer {
          x.whole() && o.whole());
   }
 
-  void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& delta_in, int block, Range channels) const {
+  void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& delta_in, int block, Range channels, bool added = false) const {
     rows(o, channels,
          [&](int c, int i, ptrdiff_t pixels) {
-           input_delta(delta.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), pixels);
+           input_delta(delta.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), pixels, added);
          },
          delta.whole() && o.whole() && delta_in.whole());
   }
@@ -160,13 +162,14 @@ struct ActivationOp {
   ActivationLayer<T> layer;
 
   static bool takes(const Description& description, const Way&) { return description.kind() == "activation"; }
+  ActivationOp() = default;  // the identity: a copy
   ActivationOp(const Description& description, const Shape&, const Way&) : layer(description) {}
 
   void forward(const Operands<T>& v, Range blocks, const Place& at) const {
     for (int b = blocks.begin; b < blocks.end; b++) layer.forward(v.in(), v.out(), b, at.share_of(v.gives.shape.C));
   }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
-    for (int b = blocks.begin; b < blocks.end; b++) layer.input_delta(v.delta(), v.out(), v.delta_in(), b, at.share_of(v.gives.shape.C));
+    for (int b = blocks.begin; b < blocks.end; b++) layer.input_delta(v.delta(), v.out(), v.delta_in(), b, at.share_of(v.gives.shape.C), v.added());
   }
   void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const { layer.forward_image(v.in(), v.out(), n, maps); }
   void input_delta_image(const Operands<T>& v, int n, const Place&) const {

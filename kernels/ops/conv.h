@@ -119,13 +119,14 @@ struct ConvLayer {
   // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
   // that is, the cross-correlation of the padded delta with the rotated kernel (Eq. 22). With a
   // stride, input pixels of one phase are a dense sum over the weights that reach them. Followed,
-  // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given.
+  // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given. Added:
+  // to what delta_in holds.
   void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
-                   const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}) const {
+                   const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}, bool added = false) const {
     for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
       const Range own{std::max(channels.begin, g * channels_each()), std::min(channels.end, (g + 1) * channels_each())};
       for (int i = 0; i < H; i++) {
-        input_delta_row(delta, w, delta_in, block, g, own, i);
+        input_delta_row(delta, w, delta_in, block, g, own, i, added);
         if (!activation.identity())
           for (int c = own.begin; c < own.end; c++)
             activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
@@ -155,7 +156,8 @@ struct ConvLayer {
   }
 
   // Row i of the input delta, for channels of one group.
-  void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i) const {
+  void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i,
+                       bool added) const {
     Phase rows = phase(0, i);
     ptrdiff_t top = (i + window.before[0] - rows.first * window.dilation[0]) / window.stride[0];
     // Rows of delta beyond the map are zero: leave them out.
@@ -180,6 +182,7 @@ struct ConvLayer {
         row.w = w + weight_at(group * kernels_each(), channels.begin - group * channels_each(), rows.first, columns.first + run.taps.begin * columns.step);
         row.w_kernel = window_weights();
         row.start = nullptr;
+        row.added = added;
         row.x = delta_in.at(block, channels.begin, i, j + p * window.stride[1]);
         row.x_kernel = delta_in.channel;
         row.x_step = ptrdiff_t(window.stride[1]) * LANES;
@@ -388,7 +391,7 @@ struct BlockConvolutionOp : ConvolutionOp<T> {
 
   using ConvolutionOp<T>::ConvolutionOp;
 
-  bool writes_through() const { return true; }
+  bool writes_through(bool) const { return true; }
   Halo own_delta_halo() const { return delta_halo(this->layer.window, this->layer.W); }
   void place_delta(const Memory& memory, bool given) {
     own_delta.clear();
@@ -434,7 +437,8 @@ struct ConvOp : BlockConvolutionOp<T> {
     layer.weight_gradient(v.in(), this->x_delta(v), sum, blocks.begin, kernels);
   }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
-    layer.input_delta(this->x_delta(v), v.parameters[0], v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in());
+    layer.input_delta(this->x_delta(v), v.parameters[0], v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(),
+                      v.added());
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
     if (parameter == 1) return this->gather_bias(step.groups.count(), thread, threads);

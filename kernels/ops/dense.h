@@ -52,7 +52,7 @@ struct DenseLayer {
   }
 
   // delta_in[f] = sum over k of w[k][f] · delta[k]
-  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, Range blocks, Range features) const {
+  void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, Range blocks, Range features, bool added = false) const {
     Products<T> all;
     all.taps = {{1, 1, K}, {0, 0, LANES}, {0, 0, F}};
     all.o = delta.at(blocks.begin, 0, 0, 0);
@@ -60,6 +60,7 @@ struct DenseLayer {
     all.w = w + features.begin;
     all.w_kernel = 1;
     all.start = nullptr;
+    all.added = added;
     all.x = delta_in.at(blocks.begin, 0, 0, 0) + ptrdiff_t(features.begin) * LANES;
     all.x_kernel = LANES;
     all.x_step = delta_in.block;
@@ -236,7 +237,7 @@ struct DenseOp {
     return true;
   }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
-    layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F));
+    layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F), v.added());
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
     const Range kernels = share(layer.K, thread, threads);

@@ -8,12 +8,13 @@ namespace convprop {
 
 // Dropout of Srivastava et al. (2014), with the scaling by 1 / (1 - rate) at training time.
 // A unit's fate is a function of the seed, the step, the layer, its image's place in the
-// batch and its own place in the map; its delta meets the same mask.
+// batch and its own place in the map; its delta meets the same mask. Added: to what x holds.
 template <class T>
 struct DropoutLayer {
   double rate;
 
-  void forward(const Maps<T>& o, const Maps<T>& x, int block, Range channels, uint64_t seed, uint64_t step, int layer) const {
+  void forward(const Maps<T>& o, const Maps<T>& x, int block, Range channels, uint64_t seed, uint64_t step, int layer,
+               bool added = false) const {
     const int pixels = o.H * o.W;
     const uint32_t dropped_below = threshold();
     const Lanes<T> scale = T(1 / (1 - rate));
@@ -23,7 +24,9 @@ struct DropoutLayer {
         const int c = unit / pixels, i = unit % pixels / o.W, j = unit % o.W;
         alignas(VECTOR_BYTES) T kept[LANES];
         for (int l = 0; l < LANES; l++) kept[l] = r.word[word][l] < dropped_below ? T(0) : T(1);
-        (Lanes<T>::load(o.at(block, c, i, j)) * scale * Lanes<T>::load(kept)).store(x.at(block, c, i, j));
+        const Lanes<T> value = Lanes<T>::load(o.at(block, c, i, j)) * scale * Lanes<T>::load(kept);
+        T* to = x.at(block, c, i, j);
+        (added ? Lanes<T>::load(to) + value : value).store(to);
       }
     }
   }
@@ -70,9 +73,11 @@ struct DropoutOp {
     if (!(layer.rate >= 0 && layer.rate < 1)) description.refuse("rate must lie in [0, 1)");
   }
 
-  bool passes_on() const { return mode == Mode::predict; }
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.in(), v.out(), blocks, at); }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.delta(), v.delta_in(), blocks, at); }
+  bool passes_on(bool) const { return mode == Mode::predict; }
+  void forward(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.in(), v.out(), blocks, at, false); }
+  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+    drop(v, v.delta(), v.delta_in(), blocks, at, v.added());
+  }
   void forward_image(const Operands<T>& v, int n, Range, const Place& at) const {
     if (at.step->groups.images > 1 || at.part == 0) now(at).forward_image(v.in(), v.out(), n, at.step->seed, at.step->number, v.layer);
   }
@@ -83,9 +88,9 @@ struct DropoutOp {
  private:
   // Step 0 is no training step: nothing is dropped in it.
   DropoutLayer<T> now(const Place& at) const { return at.step->number ? layer : DropoutLayer<T>{0}; }
-  void drop(const Operands<T>& v, const Maps<T>& from, const Maps<T>& to, Range blocks, const Place& at) const {
+  void drop(const Operands<T>& v, const Maps<T>& from, const Maps<T>& to, Range blocks, const Place& at, bool added) const {
     for (int b = blocks.begin; b < blocks.end; b++)
-      now(at).forward(from, to, b, at.share_of(v.gives.shape.C), at.step->seed, at.step->number, v.layer);
+      now(at).forward(from, to, b, at.share_of(v.gives.shape.C), at.step->seed, at.step->number, v.layer, added);
   }
 };
 

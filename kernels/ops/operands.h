@@ -110,22 +110,35 @@ struct Value {
   }
 };
 
+// A value that an operation reads. Of several readers the last one sets the value's delta, and each
+// before it adds its own to that.
+template <class T>
+struct Reading {
+  const Value<T>* value;
+  bool added = false;
+  bool last = true;  // to write the delta, and so the one to take it through f'
+};
+
 // One operation's values, seen from a place.
 template <class T>
 struct Operands {
   const Place& at;
-  const Value<T>* const* reads;
+  const std::vector<Reading<T>>& reads;
   const Value<T>& gives;
   T* const* parameters;  // its own, from the first on
   T* scratch;            // as many numbers as the operation asks for, the thread's own
   int layer;             // its number in the network
 
-  Maps<T> in() const { return reads[0]->output(at); }
+  Maps<T> in(int i = 0) const { return reads[i].value->output(at); }
   Maps<T> out() const { return gives.output(at); }
   Maps<T> delta() const { return gives.error(at); }
   // Without data where nobody asks for it.
-  Maps<T> delta_in() const { return reads[0]->error(at); }
-  const ActivationLayer<T>* through() const { return reads[0]->through; }
+  Maps<T> delta_in(int i = 0) const { return reads[i].value->error(at); }
+  bool added(int i = 0) const { return reads[i].added; }
+  const ActivationLayer<T>* through(int i = 0) const { return reads[i].last ? reads[i].value->through : nullptr; }
+  bool wants_delta() const {
+    return std::any_of(reads.begin(), reads.end(), [](const Reading<T>& read) { return read.value->has_delta; });
+  }
   template <class U>
   Maps<U> beside_out(const std::vector<Maps<U>>& maps) const {
     return gives.of_unit(maps, at);

@@ -158,18 +158,19 @@ struct PoolLayer {
 
   // Windows that overlap add up in row order. Where they do not, `through` may take a delta back
   // further at once: it is called with an input's delta and the input (of a max, the winner alone).
+  // Added: to what delta_in holds.
   template <class Value = Lanes<T>, class Through = decltype(no_further)>
   void input_delta(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in,
-                   int block, Range channels, const Through& through = no_further) const {
-    const bool alone = apart();
+                   int block, Range channels, const Through& through = no_further, bool added = false) const {
+    const bool alone = apart() && !added;
     const bool tiled = alone && window.stride[0] == window.size[0] && window.stride[1] == window.size[1] &&
                        Ho * window.size[0] - window.before[0] >= H && Wo * window.size[1] - window.before[1] >= W;
-    for (int c = channels.begin; c < channels.end && !tiled; c++)
+    for (int c = channels.begin; c < channels.end && !tiled && !added; c++)
       for (int i = 0; i < H; i++) std::fill_n(delta_in.at(block, c, i, 0), W * delta_in.pixel, T(0));
     std::visit([&](const auto& one) {
       using Pooling = std::decay_t<decltype(one)>;
       if constexpr (std::is_same_v<Value, Lanes<T>>)
-        if (two_by_two()) return route_two_by_two<Pooling>(delta, o, x, winner, delta_in, block, channels, through);
+        if (two_by_two()) return route_two_by_two<Pooling>(delta, o, x, winner, delta_in, block, channels, through, added);
       each_window(channels, [&](int c, int i, int j, const Region& r) {
         const T* corner = o.at(block, c, r.top, r.left);
         T* corner_in = delta_in.at(block, c, r.top, r.left);
@@ -271,7 +272,7 @@ struct PoolLayer {
   // input_delta() of windows of 2×2.
   template <class Pooling, class Through>
   void route_two_by_two(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block,
-                        Range channels, const Through& through) const {
+                        Range channels, const Through& through, bool added) const {
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++) {
         const T *error = delta.at(block, c, i, 0), *pooled = x.at(block, c, i, 0), *pixel[2];
@@ -284,9 +285,12 @@ struct PoolLayer {
 #pragma GCC unroll 2
           for (int p = 0; p < 2; p++)
 #pragma GCC unroll 2
-            for (int q = 0; q < 2; q++)
-              share([&] { return Lanes<T>::load(pixel[p] + (2 * j + q) * LANES); }, Lanes<Int>(Int((2 * i + p) * W + 2 * j + q)))
-                  .store(to[p] + (2 * j + q) * LANES);
+            for (int q = 0; q < 2; q++) {
+              const Lanes<T> part =
+                  share([&] { return Lanes<T>::load(pixel[p] + (2 * j + q) * LANES); }, Lanes<Int>(Int((2 * i + p) * W + 2 * j + q)));
+              T* there = to[p] + (2 * j + q) * LANES;
+              (added ? Lanes<T>::load(there) + part : part).store(there);
+            }
         }
       }
   }
@@ -318,7 +322,7 @@ struct PoolOp {
   PoolOp(const Description& description, const Shape& in, const Way&)
       : layer(description, in), shape{layer.C, layer.Ho, layer.Wo} {}
 
-  bool writes_through() const { return layer.apart(); }
+  bool writes_through(bool added) const { return layer.apart() && !added; }
   void place(const Memory& memory, bool) {
     if (!layer.has_winner()) return;
     const bool by_image = memory.by_image;
@@ -333,7 +337,7 @@ struct PoolOp {
     const Maps<Int> won = v.beside_out(winner);
     const auto route = [&](const auto& through) {
       for (int b = blocks.begin; b < blocks.end; b++)
-        layer.input_delta(v.delta(), v.in(), v.out(), won, v.delta_in(), b, at.share_of(shape.C), through);
+        layer.input_delta(v.delta(), v.in(), v.out(), won, v.delta_in(), b, at.share_of(shape.C), through, v.added());
     };
     if (!v.through()) return route(no_further);
     v.through()->known([&](const auto& f) { route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * f.derivative(o); }); });

@@ -104,7 +104,7 @@ struct Winograd {
 
   // Eq. 17, as ConvLayer::input_delta.
   void input_delta(const Maps<T>& delta, const T* u, const Maps<T>& delta_in, int block, Range channels,
-                   const ActivationLayer<T>& activation, const Maps<T>& o, T* room) const {
+                   const ActivationLayer<T>& activation, const Maps<T>& o, T* room, bool added = false) const {
     const Tiling tiling{layer.H, layer.W};
     for (int first = 0; first < tiling.count(); first += TILES) {
       const Strip strip{first, std::min(TILES, tiling.count() - first)};
@@ -113,8 +113,9 @@ struct Winograd {
       multiply(v, u, true, m, strip.tiles, channels);
       for (int c = channels.begin; c < channels.end; c++)
         activation.known([&](const auto& f) {
-          transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
+          transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& made) {
             T* to = delta_in.at(block, c, i, j);
+            const Lanes<T> y = added ? Lanes<T>::load(to) + made : made;
             if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
             else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
           });
@@ -425,7 +426,8 @@ struct WinogradOp : BlockConvolutionOp<T> {
     winograd.weight_gradient(v.in(), this->x_delta(v), dw[at.group], at.first_of_group, blocks.begin, vectors, v.scratch);
   }
   void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
-    Winograd<T>{layer}.input_delta(this->x_delta(v), transformed, v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(), v.scratch);
+    Winograd<T>{layer}.input_delta(this->x_delta(v), transformed, v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(), v.scratch,
+                                    v.added());
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
     if (parameter == 1) return this->gather_bias(step.groups.count(), thread, threads);

@@ -4,13 +4,13 @@
 
 namespace convprop {
 
-// Whether the operation of the layer that an activation reads computes it in place: where nobody else
-// reads that layer, and not where every layer's own output is wanted.
+// Whether the operation of the layer that an activation reads alone computes it in place: not where
+// every layer's own output is wanted.
 template <class T>
-bool Plan<T>::fuse(const ActivationOp<T>& activation, int layer, int readers) {
-  if (mode_ == Mode::inspect || readers != 1) return false;
+bool Plan<T>::fuse(const ActivationOp<T>& activation, int layer) {
+  if (mode_ == Mode::inspect) return false;
   for (Operation& operation : operations_)
-    if (operation.layer == layer - 1)
+    if (operation.layer == layer - 1 && operation.gives == layers_[layer].value)
       return std::visit([&](auto& op) {
         if constexpr (requires { op.activation; }) op.activation = activation.layer;
         return requires { op.activation; };
@@ -18,25 +18,26 @@ bool Plan<T>::fuse(const ActivationOp<T>& activation, int layer, int readers) {
   return false;
 }
 
-// Lets the operation that reads a value write its delta behind the value's activation at once, into
-// maps with the halo that the operation which gives it wants.
+// Lets the last operation that writes a value's delta take it through the value's activation at once,
+// and all write it into maps with the halo that the operation which gives the value wants.
 template <class T>
 void Plan<T>::write_through() {
   if (mode_ != Mode::train || by_image_) return;
-  std::vector<int> readers(values_.size());
-  for (const Operation& operation : operations_)
-    for (int value : operation.reads) readers[value]++;
-  for (int i = 0; i < head_; i++)
-    for (Operation& before : operations_) {
-      if (before.gives != operations_[i].reads[0] || readers[before.gives] != 1) continue;
-      std::visit([&](const auto& first, const auto& second) {
-        if constexpr (requires { first.own_delta_halo(); } && requires { second.writes_through(); })
-          if (second.writes_through()) {
-            values_[before.gives].through = &first.activation;
-            values_[before.gives].delta_halo = first.own_delta_halo();
-          }
-      }, before.op, operations_[i].op);
-    }
+  for (Operation& before : operations_) {
+    Value<T>& value = values_[before.gives];
+    const auto reads_it = [&](const Operation& operation) {
+      return std::find(operation.reads.begin(), operation.reads.end(), before.gives) != operation.reads.end();
+    };
+    const auto last = std::find_if(operations_.begin(), operations_.begin() + head_, reads_it);
+    if (last == operations_.begin() + head_) continue;
+    std::visit([&](const auto& first, const auto& second) {
+      if constexpr (requires { first.own_delta_halo(); } && requires { second.writes_through(true); })
+        if (second.writes_through(last->readings[0].added)) {
+          value.through = &first.activation;
+          value.delta_halo = first.own_delta_halo();
+        }
+    }, before.op, last->op);
+  }
 }
 
 template class Plan<float>;

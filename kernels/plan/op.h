@@ -1,7 +1,7 @@
 // The operations of a network, and what a plan asks of each.
 //
 // An operation is a type that owns its computations, its memory and its algorithm. It is made of its
-// description, the shape that it reads, and the way in which the plan will run, for which `takes` says
+// description, the shape that it reads (a join: the shapes), and the way in which the plan will run, for which `takes` says
 // whether it is the right one. Most have a shape; what else one has, it names as follows, and
 // what it does not name it does not do:
 //
@@ -19,10 +19,11 @@
 //   activation                       computed in place behind it
 //   own_delta_halo()                 it keeps its delta with a halo, unless the one that reads what it
 //                                    gives writes it there at once
-//   writes_through()                 whether it can do so
+//   writes_through(added)           whether it can do so
 //   halo(), padding_value            round what it reads
 //   POINTWISE                        it gives numbers in the shape that it reads, and so has none
-//   passes_on()                      whether it gives what it reads, and computes nothing
+//   passes_on(alone)                 whether it gives what it reads, and computes nothing, where nobody
+//                                    else reads that
 //   TOGETHER                         it is fastest over all blocks of a unit at once; BY_BLOCK: it
 //                                    takes one at a time
 #pragma once
@@ -37,6 +38,7 @@
 #include "ops/flatten.h"
 #include "ops/gather_images.h"
 #include "ops/image_conv.h"
+#include "ops/join.h"
 #include "ops/pool.h"
 #include "ops/winograd.h"
 
@@ -44,11 +46,11 @@ namespace convprop {
 
 template <class T>
 using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        GatherImagesOp<T>>;
+                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {
-  bool gains_by_image, together;
+  bool gains_by_image, together, by_block;
 };
 
 // Of the one that takes a description; nothing where none does.
@@ -59,19 +61,23 @@ std::optional<Traits> traits_of(const Description& description, const Way& way) 
   } else {
     using One = std::variant_alternative_t<I, Op<T>>;
     if (!One::takes(description, way)) return traits_of<T, I + 1>(description, way);
-    return Traits{requires { One::GAINS_BY_IMAGE; }, requires { One::TOGETHER; }};
+    return Traits{requires { One::GAINS_BY_IMAGE; }, requires { One::TOGETHER; }, requires { One::BY_BLOCK; }};
   }
 }
 
 // std::invalid_argument where none does.
 template <class T, size_t I = 0>
-Op<T> make_op(const Description& description, const Shape& in, const Way& way) {
+Op<T> make_op(const Description& description, const std::vector<Shape>& in, const Way& way) {
   if constexpr (I == std::variant_size_v<Op<T>>) {
     description.refuse("there is no such operation");
   } else {
     using One = std::variant_alternative_t<I, Op<T>>;
-    if constexpr (std::is_constructible_v<One, const Description&, const Shape&, const Way&>)
-      if (One::takes(description, way)) return One(description, in, way);
+    if (One::takes(description, way)) {
+      constexpr bool joins = std::is_constructible_v<One, const Description&, const std::vector<Shape>&, const Way&>;
+      if (joins != (in.size() > 1)) description.refuse(joins ? "it reads several values" : "it reads one value");
+      if constexpr (joins) return One(description, in, way);
+      else if constexpr (std::is_constructible_v<One, const Description&, const Shape&, const Way&>) return One(description, in[0], way);
+    }
     return make_op<T, I + 1>(description, in, way);
   }
 }

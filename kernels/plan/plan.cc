@@ -18,7 +18,16 @@ constexpr int FEW_IMAGES = 8;
 // layer. Awake already, it would be worth waiting for from a tenth of them on.
 constexpr double SOON_DONE = 5e6;
 
-bool same(const Shape& a, const Shape& b) { return a.C == b.C && a.H == b.H && a.W == b.W; }
+// Which layers' outputs each one reads: 0 is the image, and none comes later.
+std::vector<std::vector<int>> checked_reads(const std::vector<Description>& layers) {
+  std::vector<std::vector<int>> reads;
+  for (const Description& layer : layers) {
+    reads.push_back(layer.integers("reads"));
+    for (int value : reads.back())
+      if (value < 0 || value >= int(reads.size())) layer.refuse("it can read what comes before it alone");
+  }
+  return reads;
+}
 
 Halo larger(const Halo& a, const Halo& b) {
   Halo halo;
@@ -37,15 +46,15 @@ Plan<T>::Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss
     throw std::invalid_argument("batch size, threads and input sizes must be positive");
   check_size("the input", {input.C, input.H, input.W});
   const std::vector<Description> descriptions(layers.begin(), layers.end());
-  by_image_ = few_images(descriptions);
+  const auto reads = checked_reads(descriptions);
+  by_image_ = few_images(descriptions, reads);
   layers_.push_back({input, 0});
   values_.push_back({input});
-  add_operations(descriptions);
+  add_operations(descriptions, reads);
   find_head();
   find_deltas();
+  find_readings();
   write_through();
-  for (Operation& operation : operations_)
-    for (int value : operation.reads) operation.read_values.push_back(&values_[value]);
   one_is_soon_done_ = by_image_ && multiply_adds() < SOON_DONE;
   lay_out();
   if (measured_alone) return;
@@ -64,49 +73,60 @@ double Plan<T>::multiply_adds() const {
   return sum;
 }
 
-// Whether the layers before the first dense one can go image by image, and gain by it.
+// Whether the layers before the first dense one can go image by image, and gain by it: they must end
+// in one value, and where deltas come back each value must have one reader, since whole vectors are
+// written past the ends of rows.
 template <class T>
-bool Plan<T>::few_images(const std::vector<Description>& layers) const {
+bool Plan<T>::few_images(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads) const {
   if (batch_size_ > FEW_IMAGES || mode_ == Mode::inspect) return false;
   bool gains = false;
-  for (const Description& layer : layers) {
-    const auto traits = traits_of<T>(layer, {mode_, true});
+  int border = -1;  // the first layer behind the head
+  std::vector<int> readers(layers.size() + 1);
+  for (int l = 0; l < int(layers.size()); l++) {
+    const auto traits = traits_of<T>(layers[l], {mode_, border < 0});
     if (!traits) return false;
-    if (traits->together) break;
-    gains |= traits->gains_by_image;
+    if (border < 0 && traits->together) border = l;
+    if (border < 0) gains |= traits->gains_by_image;
+    else if (traits->by_block) return false;
+    for (int value : reads[l])
+      if ((border >= 0 && value < border) || (readers[value]++ && mode_ == Mode::train)) return false;
   }
   return gains;
 }
 
 template <class T>
-void Plan<T>::add_operations(const std::vector<Description>& layers) {
+void Plan<T>::add_operations(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads) {
   std::vector<int> readers(layers.size() + 1);
-  std::vector<int> reads;
-  for (size_t l = 0; l < layers.size(); l++) {
-    reads.push_back(layers[l].integer("reads"));
-    if (reads[l] < 0 || reads[l] > int(l)) layers[l].refuse("it can read what comes before it alone");
-    readers[reads[l]]++;
-  }
+  std::vector<bool> joined(layers.size() + 1);  // read by a join
+  for (const auto& values : reads)
+    for (int value : values) readers[value]++, joined[value] = joined[value] || values.size() > 1;
   bool together = !by_image_;
-  for (size_t l = 0; l < layers.size(); l++) {
-    const auto traits = traits_of<T>(layers[l], {mode_, by_image_});
+  const Way way{mode_, by_image_};
+  for (int l = 0; l < int(layers.size()); l++) {
+    const auto traits = traits_of<T>(layers[l], way);
     if (traits && traits->together && !together) gather_images(), together = true;
-    const Layer from = layers_[reads[l]];
+    std::vector<Shape> shapes;
+    std::vector<int> values;
+    for (int value : reads[l]) shapes.push_back(layers_[value].shape), values.push_back(layers_[value].value);
+    const Layer from = layers_[reads[l][0]];
     const Shape stored = values_[from.value].shape;
-    Operation operation{make_op<T>(layers[l], from.shape, {mode_, by_image_}), int(l), {from.value}};
+    const int others = readers[reads[l][0]] - 1;
+    Operation operation{make_op<T>(layers[l], shapes, way), l, values};
     std::visit([&](auto& op) {
       using One = std::decay_t<decltype(op)>;
       Layer gives = from;
+      bool computes = true;
       if constexpr (!requires { One::POINTWISE; }) {
         gives.shape = op.shape;
-        const bool any_order = requires { One::TOGETHER; } || requires { op.passes_on(); };
-        if (!any_order && !same(stored, from.shape)) layers[l].refuse("it cannot follow a Flatten of maps");
+        const bool any_order = requires { One::TOGETHER; } || requires { op.passes_on(true); };
+        for (size_t r = 0; r < values.size() && !any_order; r++)
+          if (!(values_[values[r]].shape == shapes[r])) layers[l].refuse("it cannot follow a Flatten of maps");
       }
-      if constexpr (requires { op.padding_value; }) values_[from.value].padding_value = op.padding_value;
-      if constexpr (requires { op.halo(); }) values_[from.value].halo = larger(values_[from.value].halo, op.halo());
-      bool computes = true;
-      if constexpr (requires { op.passes_on(); }) computes = !op.passes_on();
-      if constexpr (std::is_same_v<One, ActivationOp<T>>) computes = !fuse(op, reads[l], readers[reads[l]]);
+      if constexpr (requires { One::TOGETHER; })
+        if (others) operation.reads[0] = flattened(from.value, l);
+      if constexpr (requires { op.halo(); }) operation.reads[0] = with_halo(from.value, l, op.halo(), op.padding_value);
+      if constexpr (requires { op.passes_on(true); }) computes = !op.passes_on(!others && !joined[l + 1]);
+      if constexpr (std::is_same_v<One, ActivationOp<T>>) computes = others || !fuse(op, reads[l][0]);
       if (computes) {
         gives.value = operation.gives = int(values_.size());
         values_.push_back({requires { One::POINTWISE; } ? stored : gives.shape});
@@ -116,6 +136,31 @@ void Plan<T>::add_operations(const std::vector<Description>& layers) {
     if (operation.gives >= 0) add_operation(std::move(operation));
   }
   if (!together) gather_images();
+}
+
+// A value's numbers in one row, which a dense layer reads: where others may want a halo round its maps.
+template <class T>
+int Plan<T>::flattened(int value, int layer) {
+  const Shape stored = values_[value].shape;
+  if (stored.H * stored.W == 1) return value;
+  const FlattenOp<T> flatten(stored);
+  values_.push_back({flatten.shape});
+  add_operation({flatten, layer, {value}, int(values_.size()) - 1});
+  return int(values_.size()) - 1;
+}
+
+// A value with a halo of its own kind: itself, unless another reader wants other numbers there.
+template <class T>
+int Plan<T>::with_halo(int value, int layer, const Halo& halo, T padding_value) {
+  if (halo.any() && values_[value].halo.any() && values_[value].padding_value != padding_value) {
+    const Shape stored = values_[value].shape;
+    values_.push_back({stored});
+    add_operation({ActivationOp<T>(), layer, {value}, int(values_.size()) - 1});
+    value = int(values_.size()) - 1;
+  }
+  if (halo.any()) values_[value].padding_value = padding_value;
+  values_[value].halo = larger(values_[value].halo, halo);
+  return value;
 }
 
 template <class T>
@@ -147,15 +192,17 @@ void Plan<T>::gather_images() {
   add_operation(std::move(operation));
 }
 
+// The tail begins with the first operation that goes over all blocks of a unit at once, if none that
+// takes one block at a time comes behind it.
 template <class T>
 void Plan<T>::find_head() {
-  const auto is = [&](int i, const auto& trait) { return std::visit([&](const auto& op) { return trait(op); }, operations_[i].op); };
-  const auto together = [](const auto& op) { return requires { op.TOGETHER; }; };
-  const auto by_block = [](const auto& op) { return requires { op.BY_BLOCK; }; };
-  const int count = int(operations_.size());
-  for (head_ = 0; head_ < count && !is(head_, together);) head_++;
-  for (int i = head_; i < count; i++)
-    if (is(i, by_block)) throw std::invalid_argument("a convolution cannot follow a dense layer");
+  head_ = int(operations_.size());
+  for (int i = head_ - 1; i >= 0; i--) {
+    const bool by_block = std::visit([](const auto& op) { return requires { op.BY_BLOCK; }; }, operations_[i].op);
+    const bool together = std::visit([](const auto& op) { return requires { op.TOGETHER; }; }, operations_[i].op);
+    if (by_block) break;
+    if (together) head_ = i;
+  }
   for (int i = 0; i < head_ && by_image_; i++) {
     for (int value : operations_[i].reads) values_[value].by_image = true;
     values_[operations_[i].gives].by_image = true;
@@ -175,14 +222,30 @@ void Plan<T>::find_deltas() {
   for (size_t v = 0; v < values_.size(); v++) values_[v].has_delta = wanted[v];
 }
 
+// In which order those that read a value write its delta: backwards, as they run.
+template <class T>
+void Plan<T>::find_readings() {
+  std::vector<Reading<T>*> before(values_.size());
+  for (Operation& operation : operations_)
+    for (int value : operation.reads) operation.readings.push_back({&values_[value]});
+  for (Operation& operation : operations_)
+    for (size_t r = 0; r < operation.reads.size(); r++) {
+      Reading<T>*& first = before[operation.reads[r]];
+      operation.readings[r].last = !first;
+      if (first) first->added = true;
+      first = &operation.readings[r];
+    }
+}
+
 // As many as the cache holds, but all of them where there is nothing to do block by block.
 template <class T>
 int Plan<T>::blocks_at_once(int blocks_each) const {
+  std::vector<bool> read(values_.size());
+  for (int i = 0; i < head_; i++)
+    for (int value : operations_[i].reads) read[value] = true;
   size_t bytes = 0;
-  for (int i = 0; i < head_; i++) {
-    const Value<T>& value = values_[operations_[i].reads[0]];
-    bytes += Layout<T>{value.shape, value.halo, 1}.size() * sizeof(T);
-  }
+  for (size_t v = 0; v < values_.size(); v++)
+    if (read[v]) bytes += Layout<T>{values_[v].shape, values_[v].halo, 1}.size() * sizeof(T);
   return bytes ? int(std::clamp(CACHE_BYTES / bytes, size_t(1), size_t(blocks_each))) : blocks_each;
 }
 

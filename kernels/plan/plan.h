@@ -101,7 +101,7 @@ class Plan {
     int gives = -1;
     int first_parameter = 0, parameters = 0;
     bool backward = false;  // whether it has deltas to compute
-    std::vector<const Value<T>*> read_values = {};
+    std::vector<Reading<T>> readings = {};
   };
 
   // How far a step goes.
@@ -116,18 +116,21 @@ class Plan {
   static constexpr ptrdiff_t RUN = 4096;
 
   // plan.cc
-  bool few_images(const std::vector<Description>& layers) const;
-  void add_operations(const std::vector<Description>& layers);
+  bool few_images(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads) const;
+  void add_operations(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads);
+  int flattened(int value, int layer);
+  int with_halo(int value, int layer, const Halo& halo, T padding_value);
   void add_operation(Operation operation);
   void gather_images();
   void find_head();
   void find_deltas();
+  void find_readings();
   int blocks_at_once(int blocks_each) const;
   double multiply_adds() const;
   void lay_out();
 
   // fuse.cc
-  bool fuse(const ActivationOp<T>& activation, int layer, int readers);
+  bool fuse(const ActivationOp<T>& activation, int layer);
   void write_through();
 
   // step.cc
@@ -147,7 +150,7 @@ class Plan {
     profile_.timed(thread, layer, pass, body);
   }
   Operands<T> operands(const Operation& operation, const Place& at) {
-    return {at, operation.read_values.data(), values_[operation.gives], parameters_.data() + operation.first_parameter,
+    return {at, operation.readings, values_[operation.gives], parameters_.data() + operation.first_parameter,
             scratch_.empty() ? nullptr : scratch_[at.thread], operation.layer};
   }
   template <class To>

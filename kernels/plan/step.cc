@@ -250,7 +250,7 @@ void Plan<T>::backward(Operation& operation, Range blocks, const Place& at) {
       meet(at);
     }
     if constexpr (requires { op.input_delta(v, blocks, at); })
-      if (v.delta_in().data) {
+      if (v.wants_delta()) {
         timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta(v, blocks, at); });
         meet(at);
       }
@@ -265,7 +265,7 @@ void Plan<T>::backward_image(Operation& operation, int n, const Place& at) {
     if constexpr (requires { op.weight_gradient_image(v, n, at); })
       timed(at.thread, operation.layer, Pass::weight_gradient, [&] { op.weight_gradient_image(v, n, at); });
     if constexpr (requires { op.input_delta_image(v, n, at); })
-      if (v.delta_in().data) timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta_image(v, n, at); });
+      if (v.wants_delta()) timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta_image(v, n, at); });
   }, operation.op);
 }
 

@@ -14,7 +14,11 @@ import numpy as np
 from convprop._native import description
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import Window, check_size, check_values, is_integer
-from convprop.layers import Layer, Parameter, Shape, shape_text
+from convprop.layers import Add, Concat, Join, Layer, Parameter, Shape, shape_text
+from convprop.layers.layer import checked_name
+
+MOST_DEPTH = 100
+"""Of branches within branches."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,24 @@ class Graph:
             for part, parameter in node.parameters.items()
         }
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether each node reads the one before it."""
+        return all(node.reads == (place,) for place, node in enumerate(self.nodes))
+
+    def to_nodes(self) -> list[dict[str, Any]] | None:
+        """Return each node's name and the names of what it reads, for a file.
+
+        None where the list of the layers says it all: they are in a row, with the names that
+        they have there.
+        """
+        if self.is_chain and graph([node.layer for node in self.nodes], self.input) == self:
+            return None
+        return [
+            {"name": node.name, "reads": [self.value_name(value) for value in node.reads]}
+            for node in self.nodes
+        ]
+
     def descriptions(self) -> list[str]:
         """Return the nodes as the engine is told of them."""
         return [description(**node.native, reads=node.reads) for node in self.nodes]
@@ -124,58 +146,195 @@ class Graph:
         return _trace(self.input, self.nodes)
 
 
-def chain(layers: Iterable[Layer], input_shape: Sequence[int]) -> Graph:
-    """Return the graph of layers in a row, each of which reads the one before it.
+@dataclass(frozen=True)
+class Residual:
+    """What some layers make of a value, added to that value: x + f(x).
+
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016. It stands for its
+    layers in a network's list of them.
+
+    Parameters
+    ----------
+    *layers : Layer, Residual or Parallel
+        f.
+    shortcut : list of these, optional
+        What x goes through before it is added, such as a Conv of 1 x 1 that changes its shape.
+    """
+
+    layers: tuple[Any, ...]
+    shortcut: tuple[Any, ...]
+
+    def __init__(self, *layers: Any, shortcut: Iterable[Any] | None = None) -> None:
+        object.__setattr__(self, "layers", tuple(layers))
+        object.__setattr__(self, "shortcut", _items("shortcut", shortcut or ()))
+
+    def lay(self, builder: _Builder, value: int) -> int:
+        """Add the nodes behind a value; return that of the sum."""
+        made = builder.row(self.layers, value)
+        return builder.node(Add(), (made, builder.row(self.shortcut, value)))
+
+    def __repr__(self) -> str:
+        parts = [*map(repr, self.layers)]
+        parts += [f"shortcut={list(self.shortcut)!r}"] if self.shortcut else []
+        return f"Residual({', '.join(parts)})"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Branches that read one value, and the join of what they make of it.
+
+    It stands for its layers in a network's list of them.
+
+    Parameters
+    ----------
+    *branches : list of Layer, Residual or Parallel
+        Two or more; an empty one is the value itself.
+    join : Add, Multiply or Concat
+    """
+
+    branches: tuple[tuple[Any, ...], ...]
+    join: Join
+
+    def __init__(self, *branches: Iterable[Any], join: Join = Concat()) -> None:
+        if len(branches) < 2:
+            raise invalid("branches", "be two or more", len(branches))
+        if not isinstance(join, Join):
+            raise invalid("join", "be Add(), Multiply() or Concat()", repr(join))
+        object.__setattr__(self, "branches", tuple(_items("branches", one) for one in branches))
+        object.__setattr__(self, "join", join)
+
+    def lay(self, builder: _Builder, value: int) -> int:
+        """Add the nodes behind a value; return that of the join."""
+        reads = tuple(builder.row(branch, value) for branch in self.branches)
+        return builder.node(self.join, reads)
+
+    def __repr__(self) -> str:
+        branches = ", ".join(repr(list(branch)) for branch in self.branches)
+        return f"Parallel({branches}, join={self.join!r})"
+
+
+Layers = Iterable[Layer | Residual | Parallel] | Mapping[str, Sequence[Any]] | Graph
+"""Layers in a row; or nodes by name, each a layer and what it reads; or what either has made."""
+
+
+def graph(layers: Layers, input_shape: Sequence[int]) -> Graph:
+    """Return the graph of layers in a row, each of which reads the one before it, or of nodes.
+
+    Parameters
+    ----------
+    layers : list of Layer, Residual and Parallel, or dict
+        A dict has a name for each node, and for each a tuple of its layer and of the names of
+        what it reads: ``{"a": (Conv(8, 3), "input"), "b": (ReLU(), "a")}``. Each comes after those
+        that it reads.
+    input_shape : (C, H, W)
 
     Raises
     ------
     InvalidInput
-        No layers, something that is no layer, a name twice, an input that is not (C, H, W), or
-        a layer that what comes before it does not fit; the message then traces the shapes.
+        No layers, something that is no layer, a name twice, an input that is not (C, H, W), a node
+        that reads what does not come before it or that nobody reads, or a layer that what comes
+        before it does not fit; the message then traces the shapes.
     """
-    checked = _layers(layers)
-    shape = first = image_shape(input_shape)
-    nodes: list[Node] = []
-    for layer, name in zip(checked, _names(checked), strict=True):
+    if isinstance(layers, Graph):
+        return layers
+    builder = _Builder(image_shape(input_shape))
+    if isinstance(layers, Mapping):
+        builder.named(layers)
+    else:
+        builder.row(_items("layers", layers), 0)
+    if not builder.nodes:
+        raise invalid("layers", "hold at least one layer", "none")
+    made = Graph(builder.input, tuple(builder.nodes))
+    for value, node in enumerate(made.nodes[:-1], start=1):
+        if not made.readers(value):
+            raise invalid("layers", "all be read but the last", f"{node.name} that nobody reads")
+    return made
+
+
+def _items(parameter: str, layers: object) -> tuple[Any, ...]:
+    if isinstance(layers, Layer | Residual | Parallel) or not isinstance(layers, Iterable):
+        raise invalid(parameter, "be a list of layers", repr(layers))
+    return tuple(layers)
+
+
+class _Builder:
+    """Lays nodes one after the other, and names them."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.input = shape
+        self.nodes: list[Node] = []
+        self._seen: Counter[str] = Counter()
+        self._names: set[str] = set()
+        self._depth = 0
+
+    def row(self, layers: Sequence[Any], value: int) -> int:
+        """Add layers in a row behind a value; return that of the last one."""
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise invalid("layers", f"be nested at most {MOST_DEPTH} deep", "deeper ones")
+        for position, layer in enumerate(layers, start=1):
+            if isinstance(layer, Residual | Parallel):
+                value = layer.lay(self, value)
+                continue
+            _check_layer(layer, str(position))
+            if layer.joins:
+                raise invalid("layers", "join branches in Residual or Parallel", repr(layer))
+            value = self.node(layer, (value,))
+        self._depth -= 1
+        return value
+
+    def named(self, layers: Mapping[str, Sequence[Any]]) -> None:
+        """Add nodes that say what they read."""
+        values = {"input": 0}
+        for name, entry in layers.items():
+            checked_name(name)
+            if not isinstance(entry, tuple | list) or len(entry) < 2:
+                rule = "be (layer, names of what it reads) for each name"
+                raise invalid("layers", rule, f"{entry!r:.80} for {name!r}")
+            layer, *reads = entry
+            _check_layer(layer, name)
+            for read in reads:
+                if not isinstance(read, str) or read not in values:
+                    rule = f"read the input or what comes before {name}"
+                    raise invalid("layers", rule, f"{read!r:.80}")
+            if layer.joins != (len(reads) > 1):
+                rule = f"read {'several values' if layer.joins else 'one value'} in {name}"
+                raise invalid("layers", rule, len(reads))
+            if name in values:
+                raise invalid("layer names", "be different", f"{name!r} 2 times")
+            values[name] = self.node(layer, tuple(values[read] for read in reads), name)
+
+    def node(self, layer: Layer, reads: tuple[int, ...], name: str | None = None) -> int:
+        """Add a node; return the value that it gives."""
+        name = name or self._name(layer)
+        inputs = tuple(self.nodes[value - 1].output if value else self.input for value in reads)
         try:
-            output = layer.output_shape(shape)
+            output = layer.output_shape(*inputs)
             check_values("output", output)
-            parameters = layer.parameters(shape)
+            parameters = layer.parameters(*inputs)
             for part, parameter in parameters.items():
                 check_values(part, parameter.shape)
         except InvalidInput as error:
-            trace = f"{_trace(first, nodes)} -> {name}"
+            trace = f"{_trace(self.input, self.nodes)} -> {name}"
             raise InvalidInput(f"{error}, at {name} = {layer!r}: {trace}") from None
-        nodes.append(Node(name, layer, (len(nodes),), (shape,), output, parameters))
-        shape = output
-    return Graph(first, tuple(nodes))
+        self.nodes.append(Node(name, layer, reads, inputs, output, parameters))
+        return len(self.nodes)
+
+    def _name(self, layer: Layer) -> str:
+        self._seen[layer.kind] += 1
+        name = getattr(layer, "name", None) or f"{layer.kind}{self._seen[layer.kind]}"
+        if name in self._names:
+            raise invalid("layer names", "be different", f"{name!r} 2 times")
+        self._names.add(name)
+        return name
 
 
-def _layers(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    if isinstance(layers, Layer) or not isinstance(layers, Iterable):
-        raise invalid("layers", "be a list of layers", repr(layers))
-    checked = tuple(layers)
-    if not checked:
-        raise invalid("layers", "hold at least one layer", "none")
-    for position, layer in enumerate(checked, start=1):
-        if isinstance(layer, type):
-            name = layer.__name__
-            raise invalid("layers", "hold layers", f"the class {name} at {position}: {name}()?")
-        if not isinstance(layer, Layer):
-            raise invalid("layers", "hold layers", f"{layer!r} at {position}")
-    return checked
-
-
-def _names(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    seen: Counter[str] = Counter()
-    names = []
-    for layer in layers:
-        seen[layer.kind] += 1
-        names.append(getattr(layer, "name", None) or f"{layer.kind}{seen[layer.kind]}")
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise invalid("layer names", "be different", f"{name!r} {times} times")
-    return tuple(names)
+def _check_layer(layer: object, where: str) -> None:
+    if isinstance(layer, type):
+        name = layer.__name__
+        raise invalid("layers", "hold layers", f"the class {name} at {where}: {name}()?")
+    if not isinstance(layer, Layer):
+        raise invalid("layers", "hold layers", f"{layer!r} at {where}")
 
 
 def image_shape(input_shape: Sequence[int]) -> Shape:
@@ -195,5 +354,9 @@ def image_shape(input_shape: Sequence[int]) -> Shape:
 
 
 def _trace(shape: Shape, nodes: Sequence[Node]) -> str:
-    pairs = [("input", shape), *((node.name, node.output) for node in nodes)]
-    return " -> ".join(f"{name} {shape_text(shape)}" for name, shape in pairs)
+    words = [f"input {shape_text(shape)}"]
+    for place, node in enumerate(nodes):
+        names = [nodes[value - 1].name if value else "input" for value in node.reads]
+        read = "" if node.reads == (place,) else f"({', '.join(names)})"
+        words.append(f"{node.name}{read} {shape_text(node.output)}")
+    return " -> ".join(words)

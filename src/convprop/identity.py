@@ -30,6 +30,7 @@ _CLASSES: dict[str, Any] = {
 
 _PARTS = {
     "layers",
+    "nodes",
     "input_shape",
     "loss",
     "dtype",
@@ -44,6 +45,7 @@ _PARTS = {
 
 _UNSHOWN = {
     "layers": "other layers",
+    "nodes": "layers that read others",
     "data": "other images, labels or weights",
     "validation": "other images, labels or weights held out",
     "normalisation": "another normalisation",
@@ -57,7 +59,7 @@ class OtherTraining(InvalidInput):
 
     path: Path
     setting: str
-    """As in `Course`; or "layers", "input_shape", "loss", "dtype", "data" and the like."""
+    """As in `Course`; or "layers", "nodes", "input_shape", "loss", "dtype", "data" and the like."""
     trained: Any
     """The checkpoint's value, as the setting's class builds it."""
     given: Any
@@ -71,6 +73,7 @@ def identity(
     # Where several differ the first one is named: other layers come with other settings.
     parts = {
         "layers": [layer.to_dict() for layer in network.layers],
+        "nodes": network.graph.to_nodes(),
         "input_shape": list(network.input_shape),
         "loss": network.loss.to_dict(),
         "dtype": network.dtype.name,
@@ -96,7 +99,7 @@ def read_identity(description: dict[str, Any]) -> dict[str, Any]:
     trained = description.get("training")
     if isinstance(trained, dict):
         # Trainings of before there was one have none.
-        trained = {"target_scaling": None} | trained
+        trained = {"target_scaling": None, "nodes": None} | trained
     if not isinstance(trained, dict) or trained.keys() != _PARTS:
         raise invalid("training", f"hold {', '.join(sorted(_PARTS))}", brief(trained))
     for name in ("normalisation", "target_scaling"):

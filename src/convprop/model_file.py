@@ -2,14 +2,16 @@
 
 The tensors are the parameters by name. The metadata maps "convprop" to one JSON object:
 
-- format_version: 1, or 2 with a target_scaling; a reader of 1 alone then refuses the file
+- format_version: 1, 2 with a target_scaling, or 3 with nodes; older readers then refuse the file
 - package_version: the convprop that wrote it
 - input_shape, dtype, loss, layers, seed: what `Network` takes
 - conventions: which of several customary definitions each layer follows (kernel as in the
   article's Eq. 7 or Eq. 2, who wins a tie in a pooling, ...), for readers other than convprop
 - normalisation: null, or offset and scale for each channel, as exact decimal numbers
 - target_scaling: of a network that predicts numbers, the offset and scale of each, with which
-  an output times scale plus offset is the number; files without one are of version 1 and lack it
+  an output times scale plus offset is the number; in files of version 1 there is none
+- nodes: of layers that are not in a row, or have other names there, the name of each and the
+  names of what it reads, "input" being the image; in files of versions 1 and 2 there are none
 - class_names, training_settings: null, or what is known
 
 Reading builds layers from a fixed table, runs no code that a file names, and compares every
@@ -39,7 +41,7 @@ from convprop.attributes import (
 from convprop.described import from_dict, seed_number
 from convprop.errors import InvalidInput, ModelFileError, invalid
 from convprop.files import replace_file
-from convprop.graph import Graph, chain
+from convprop.graph import Graph, graph
 from convprop.header import LARGEST_HEADER, Header, Tensor, read_header, read_tensor
 from convprop.json_text import check, parse
 from convprop.layers import layer_from_dict, shape_text
@@ -47,7 +49,7 @@ from convprop.losses import LOSSES, Loss
 from convprop.network import Network
 from convprop.shown import brief, shortened
 
-FORMAT_VERSIONS = (1, 2)
+FORMAT_VERSIONS = (1, 2, 3)
 METADATA_KEY = "convprop"
 
 MOST_LAYERS = 1000
@@ -105,10 +107,11 @@ def save(
 def _describe(network: Network) -> dict[str, Any]:
     from convprop import __version__
 
-    scaling = network.target_scaling
+    scaling, nodes = network.target_scaling, network.graph.to_nodes()
+    # What an older reader would leave out would make every number a wrong one.
+    version = 3 if nodes is not None else 1 if scaling is None else 2
     return {
-        # What a reader of version 1 would leave out would make every number a wrong one.
-        "format_version": 1 if scaling is None else 2,
+        "format_version": version,
         "package_version": __version__,
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
@@ -117,7 +120,8 @@ def _describe(network: Network) -> dict[str, Any]:
         "conventions": _conventions(network.graph),
         "seed": network.seed,
         "normalisation": _pair(network.normalisation),
-        **({} if scaling is None else {"target_scaling": _pair(scaling)}),
+        **({} if version < 2 else {"target_scaling": _pair(scaling)}),
+        **({} if version < 3 else {"nodes": nodes}),
         "class_names": None if network.class_names is None else list(network.class_names),
         "training_settings": network.training_settings,
     }
@@ -198,7 +202,7 @@ def read_description(header: Header) -> dict[str, Any]:
         raise ModelFileError(
             f"format version {brief(written)}, written by convprop {by}; this one reads {known}"
         )
-    fields = _FIELDS if written == 1 else (*_FIELDS, "target_scaling")
+    fields = (*_FIELDS, *("target_scaling", "nodes")[: written - 1])
     for name in fields:
         if name not in description:
             raise ModelFileError(f"the description lacks {name}")
@@ -247,8 +251,7 @@ class Blueprint:
 
     def network(self) -> Network:
         """Return the network, with the first weights of its seed."""
-        layers = [node.layer for node in self.graph.nodes]
-        network = Network(layers, self.graph.input, self.loss, self.seed, self.dtype)
+        network = Network(self.graph, self.graph.input, self.loss, self.seed, self.dtype)
         network.normalisation = self.normalisation
         network.target_scaling = self.target_scaling
         return network
@@ -264,27 +267,44 @@ def read_blueprint(description: Mapping[str, Any]) -> Blueprint:
     ModelFileError, InvalidInput
         Without the file's name.
     """
-    listed, dtype = description["layers"], description["dtype"]
-    if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
-        raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
-    graph = chain(
-        [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)],
-        description["input_shape"],
-    )
-    if description.get("conventions", conventions := _conventions(graph)) != conventions:
+    dtype = description["dtype"]
+    made = _graph(description)
+    if description.get("conventions", conventions := _conventions(made)) != conventions:
         raise ModelFileError("conventions are not those of the layers")
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise ModelFileError(f"dtype must be float32 or float64, got {brief(dtype)}")
-    loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), graph)
+    loss = checked_loss(from_dict(description["loss"], LOSSES, "loss"), made)
     seed, precision = seed_number(description["seed"]), np.dtype(dtype)
     normalisation, scaling = (_offset_scale(description.get(name)) for name in _PAIRS)
     if normalisation is not None:
-        normalisation = checked_normalisation(normalisation, graph, precision)
+        normalisation = checked_normalisation(normalisation, made, precision)
     if scaling is not None:
-        scaling = checked_target_scaling(scaling, graph, loss)
+        scaling = checked_target_scaling(scaling, made, loss)
     if (names := description.get("class_names")) is not None:
-        checked_class_names(names, graph)
-    return Blueprint(graph, loss, seed, precision, normalisation, scaling)
+        checked_class_names(names, made)
+    return Blueprint(made, loss, seed, precision, normalisation, scaling)
+
+
+def _graph(description: Mapping[str, Any]) -> Graph:
+    listed, nodes = description["layers"], description.get("nodes")
+    if not isinstance(listed, list) or len(listed) > MOST_LAYERS:
+        raise ModelFileError(f"layers must be a list of at most {MOST_LAYERS}")
+    layers = [layer_from_dict(entry, f"layer {n}") for n, entry in enumerate(listed, start=1)]
+    if nodes is None:
+        return graph(layers, description["input_shape"])
+    if not isinstance(nodes, list) or len(nodes) != len(layers):
+        raise ModelFileError("nodes must be a list, one for each layer")
+    named: dict[str, Any] = {}
+    for node, layer in zip(nodes, layers, strict=True):
+        if not isinstance(node, dict) or node.keys() != {"name", "reads"}:
+            raise ModelFileError(f"a node must have a name and what it reads, got {brief(node)}")
+        name, reads = node["name"], node["reads"]
+        if not isinstance(name, str) or name in named:
+            raise ModelFileError(f"names of nodes must be different texts, got {brief(name)}")
+        if not isinstance(reads, list) or not all(isinstance(read, str) for read in reads):
+            raise ModelFileError(f"{brief(name)} must read a list of names, got {brief(reads)}")
+        named[name] = (layer, *reads)
+    return graph(named, description["input_shape"])
 
 
 def _offset_scale(value: Any) -> Pair | None:

@@ -28,7 +28,7 @@ from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
 from convprop.described import seed_number
 from convprop.errors import OutOfMemory, invalid
-from convprop.graph import Graph, Node, chain
+from convprop.graph import Graph, Layers, Node, graph
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.memory import free_memory
@@ -65,8 +65,9 @@ class LayerPass(Brief):
     Attributes
     ----------
     name : str
-    input, output : ndarray
-        (N, C, H, W) or (N, F).
+    inputs : tuple of ndarray
+        What the layer reads, (N, C, H, W) or (N, F); several of a join.
+    output : ndarray
     delta : ndarray
         dE/d(output), the shape of output: the article's delta where the layer is a Conv.
     gradients : dict
@@ -74,10 +75,15 @@ class LayerPass(Brief):
     """
 
     name: str
-    input: Array
+    inputs: tuple[Array, ...]
     output: Array
     delta: Array
     gradients: dict[str, Array]
+
+    @property
+    def input(self) -> Array:
+        """The first of the inputs; all but joins have one."""
+        return self.inputs[0]
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +106,9 @@ class Network:
 
     Parameters
     ----------
-    layers : iterable of Layer
+    layers : list of Layer, Residual and Parallel, or dict
+        In a row, each of which reads the one before it; or nodes by name, each a tuple of its layer
+        and of the names of what it reads: ``{"a": (Conv(8, 3), "input"), "b": (ReLU(), "a")}``.
     input_shape : (C, H, W)
     loss : Loss
     seed : int
@@ -129,13 +137,13 @@ class Network:
     @checks_names
     def __init__(
         self,
-        layers: Iterable[Layer],
+        layers: Layers,
         input_shape: Sequence[int],
         loss: Loss = SoftmaxCrossEntropy(),
         seed: int = 0,
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.graph: Graph = chain(layers, input_shape)
+        self.graph: Graph = graph(layers, input_shape)
         self.loss = checked_loss(loss, self.graph)
         self.seed = seed_number(seed)
         self.dtype: np.dtype[Any] = checked_dtype(dtype)
@@ -218,11 +226,17 @@ class Network:
         self._class_names = None if value is None else checked_class_names(value, self.graph)
 
     def __repr__(self) -> str:
+        chain, value_name = self.graph.is_chain, self.graph.value_name
         layers = [repr(layer) for layer in self.layers]
+        if not chain:
+            reads = [", ".join(map(repr, map(value_name, n.reads))) for n in self.graph.nodes]
+            pairs = zip(self.names, layers, reads, strict=True)
+            layers = [f"{name!r}: ({layer}, {read})" for name, layer, read in pairs]
         if len(layers) > MOST_SHOWN:
             layers[MOST_SHOWN - 2 : -1] = [f"... {len(layers) - MOST_SHOWN + 1} more ..."]
-        shape = f"input_shape={self.input_shape}"
-        return f"Network([{', '.join(layers)}], {shape}, loss={self.loss})"
+        listed = ", ".join(layers)
+        listed = f"[{listed}]" if chain else f"{{{listed}}}"
+        return f"Network({listed}, input_shape={self.input_shape}, loss={self.loss})"
 
     def _repr_html_(self) -> str:
         from convprop import html_forms
@@ -542,7 +556,7 @@ class Network:
         passes = tuple(
             LayerPass(
                 node.name,
-                outputs[node.reads[0]],
+                tuple(outputs[value] for value in node.reads),
                 outputs[place + 1],
                 deltas[place + 1],
                 _own(gradients, node),

@@ -13,7 +13,7 @@ from typing import Literal
 from convprop.arguments import checks_names
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import is_integer
-from convprop.graph import chain, image_shape
+from convprop.graph import graph, image_shape
 from convprop.layers import (
     AveragePool,
     Conv,
@@ -302,7 +302,7 @@ def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
     """
     layers = entry.build(shape, outputs)
     try:
-        chain(layers, shape)
+        graph(layers, shape)
     except InvalidInput as error:
         smallest = _smallest(entry, shape[0], outputs)
         rule = f"be at least {smallest}x{smallest} for the preset {entry.name}"
@@ -319,7 +319,7 @@ def _smallest(entry: Preset, channels: int, classes: int) -> int:
     while True:
         shape = (channels, size, size)
         try:
-            chain(entry.build(shape, classes), shape)
+            graph(entry.build(shape, classes), shape)
         except InvalidInput:
             size += 1
         else:

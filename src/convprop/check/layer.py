@@ -35,15 +35,15 @@ LARGEST_SLOPE = 1.1440
 class LayerRun:
     """What the engine made of a layer: its arrays forward and back, in its own dtype.
 
-    Inputs and their deltas are one for each value that it reads; parameters and gradients are by
-    name.
+    Inputs and their deltas are one for each value that it reads, None where others had a part in
+    the delta; parameters and gradients are by name.
     """
 
     layer: dict[str, Any]
     inputs: Sequence[Array]
     x: Array
     delta: Array
-    input_deltas: Sequence[Array]
+    input_deltas: Sequence[Array | None]
     parameters: Mapping[str, Array] = field(default_factory=dict)
     gradients: Mapping[str, Array] = field(default_factory=dict)
 
@@ -67,7 +67,8 @@ def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
         return Row(group, f"{name}: {part}", difference(got, right), bound)
 
     right = network.layer_forward(layer, inputs, parameters)
-    largest = network.layer_forward(sizes, big_inputs, big) if parameters else np.abs(right)
+    sums = parameters or len(inputs) > 1
+    largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
     if layer["kind"] == "pool" and layer["pool"] == "average":
         largest = network.layer_forward(layer, big_inputs, {})
     yield row("forward", run.x, right, largest)
@@ -80,7 +81,8 @@ def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
     for got, back, largest in zip(run.input_deltas, backs, bigs, strict=True):
-        yield row("input_delta", got, back, largest)
+        if got is not None:
+            yield row("input_delta", got, back, largest)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
     largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
@@ -102,6 +104,10 @@ def _terms(run: LayerRun) -> dict[str, int]:
             "weight_gradient": pixels,
             "bias_gradient": pixels,
         }
+    if len(run.inputs) > 1:
+        # What an Add adds, or the product of two and its sum over a map.
+        pixels = int(np.prod(run.x.shape[2:]))
+        return {"forward": len(run.inputs), "input_delta": pixels + 1}
     if layer["kind"] == "activation":
         return {"forward": FUNCTION_TERMS, "input_delta": FUNCTION_TERMS}
     if layer["kind"] == "pool":

@@ -62,7 +62,7 @@ def _targets(net: Network) -> Array:
 
 
 def _double(net: Network) -> Network:
-    copy = Network(net.layers, net.input_shape, net.loss, dtype="float64")
+    copy = Network(net.graph, net.input_shape, net.loss, dtype="float64")
     copy.normalisation = net.normalisation
     copy.target_scaling = net.target_scaling
     for name, values in net.parameters.items():
@@ -105,6 +105,13 @@ def _own(net: Network, node: Node) -> dict[str, Array]:
     return {part: net.parameters[f"{node.name}.{part}"] for part in node.parameters}
 
 
+def _sent(node: Node, net: Network, run: Backpropagation) -> list[Array | None]:
+    """Return what a node sent to each value that it reads, None where others sent some too."""
+    deltas = [run.input_delta, *(layer.delta for layer in run.layers)]
+    readers = net.graph.readers
+    return [deltas[value] if len(readers(value)) == 1 else None for value in node.reads]
+
+
 def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     def row(name: str, got: Any, right: Any) -> Row:
         return Row(WHOLE, name, difference(got, right), DOUBLE_BOUND)
@@ -130,14 +137,13 @@ def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
 
 
 def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
-    deltas = [run.input_delta, *(layer.delta for layer in run.layers)]
     for node, went in zip(net.graph.nodes, run.layers, strict=True):
         arrays = LayerRun(
             node.native,
-            [went.input],
+            went.inputs,
             went.output,
             went.delta,
-            [deltas[value] for value in node.reads],
+            _sent(node, net, run),
             _own(net, node),
             went.gradients,
         )

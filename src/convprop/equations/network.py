@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convprop.equations import activations, general, losses, pooling
+from convprop.equations import activations, general, joins, losses, pooling
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -79,6 +79,8 @@ def loss_delta(kind: str, y: Array, targets: Array, reduction: str = "mean") -> 
 
 def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Parameters) -> Array:
     """Return a layer's output; dropout is the identity, as it is outside training."""
+    if layer["kind"] in joins.FORWARD:
+        return joins.FORWARD[layer["kind"]](*inputs)
     (o,) = inputs
     b = parameters.get("bias")
     match layer["kind"]:
@@ -122,6 +124,8 @@ def layer_input_deltas(
     layer: Description, inputs: Sequence[Array], delta: Array, parameters: Parameters
 ) -> list[Array]:
     """Return dE/d of each of a layer's inputs from its output's delta."""
+    if layer["kind"] in joins.DELTAS:
+        return joins.DELTAS[layer["kind"]](delta, *inputs)
     (o,) = inputs
     match layer["kind"]:
         case "conv":

@@ -22,6 +22,7 @@ from convprop.estimators.agreement import check_agreement, snapshot
 from convprop.estimators.images import Received
 from convprop.estimators.settings import Settings
 from convprop.estimators.versions import CallbackSupportMixin, Progress
+from convprop.graph import Graph
 from convprop.layers import Flatten, Layer
 from convprop.losses import Loss, SquaredError
 from convprop.network import Network
@@ -309,7 +310,8 @@ class ConvNet(
     def _features(self) -> Network:
         """Return the network without its last layer, with the same parameters."""
         whole = self.network_
-        layers = whole.layers[:-1] or (Flatten(),)
+        before = Graph(whole.graph.input, whole.graph.nodes[:-1])
+        layers = before if before.nodes else [Flatten()]
         features = Network(layers, whole.input_shape, SquaredError(), dtype=whole.dtype)
         for name in features.parameters:
             features.parameters[name] = whole.parameters[name]

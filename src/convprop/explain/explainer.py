@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.errors import invalid
-from convprop.explain import conv, dense, pointwise, pool
+from convprop.explain import conv, dense, joins, pointwise, pool
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
-from convprop.explain.place import Place, check_index, check_network, layer_index
+from convprop.explain.place import (
+    Place,
+    check_index,
+    check_indices,
+    check_network,
+    index_text,
+    layer_index,
+)
 from convprop.network import Network
 from convprop.ops.loss import as_weights
 
@@ -132,12 +140,16 @@ class Explainer:
         j: int | None = None,
         *,
         image: int = 0,
+        of: str | int = 0,
     ) -> Explanation:
         """Explain the delta of one value of a layer's input, which comes back through that layer.
 
         Of a Conv the products delta w over the region Q of Eq. 16-20; of a Dense over its
         outputs; of a pool what every window over the unit passes on to it, "share" being 1 for
         the winner of a max pool, 1 / n of an average and o / x of an L2 one.
+
+        Of a value that other layers read, too, it is what this layer sends: `received` adds up
+        what all of them do.
 
         Where the layer just before a Conv, a Dense or a pool is an activation, the last step is
         its factor f'(x), and the number is the article's delta of the layer before that. Flatten,
@@ -152,12 +164,55 @@ class Explainer:
             The input's channel, row and column; of a row of values c alone.
         image : int
             Which image of the batch.
+        of : str or int
+            Of an Add, a Multiply or a Concat: which of its inputs, by the name of the layer that
+            gives it, or by its place among them from 0.
         """
         self._require_targets()
         place = self._place(layer)
+        place = replace(place, read=joins.read_of(place, of))
         image = self._image(image)
         found: Explanation = _module(place).delta(place, image, c, i, j)
         return found
+
+    @quiet
+    def received(
+        self,
+        layer: str | int,
+        c: int,
+        i: int | None = None,
+        j: int | None = None,
+        *,
+        image: int = 0,
+    ) -> Explanation:
+        """Explain the delta of one value of an output by what each layer that reads it sends.
+
+        Parameters
+        ----------
+        layer : str or int
+            A layer's name, or its place from 0; "input": the image.
+        c, i, j : int
+            The output's channel, row and column; of a row of values c alone.
+        image : int
+            Which image of the batch.
+        """
+        self._require_targets()
+        net, image = self.net, self._image(image)
+        value = 0 if layer == "input" else layer_index(net, layer) + 1
+        deltas = self.done.layers[value - 1].delta if value else self.done.input_delta
+        found = check_indices("cij", (c, i, j), deltas.shape[1:])
+        readers = net.graph.readers(value)
+        if not readers:
+            raise invalid("layer", "be read by a layer; the loss has the last one's", repr(layer))
+        sent = []
+        for reader in dict.fromkeys(reversed(readers)):
+            place = Place(net, reader, self.done, self._parameters)
+            for read in reversed(range(len(place.node.reads))):
+                if place.node.reads[read] == value:
+                    here = replace(place, read=read, wants_factor=False)
+                    sent.append(_module(here).delta(here, image, c, i, j))
+        name = f"delta[{index_text('cij', found)}] of {net.graph.value_name(value)}, image {image}"
+        return joins.received(sent, name, deltas[(image, *found)], found)
 
     @quiet
     def loss(self, *, image: int = 0) -> Explanation:
@@ -189,7 +244,14 @@ def _module(place: Place) -> Any:
     return _FAMILIES.get(place.node.layer.family, pointwise)
 
 
-_FAMILIES = {"conv": conv, "pool": pool, "dense": dense}
+_FAMILIES = {
+    "conv": conv,
+    "pool": pool,
+    "dense": dense,
+    "add": joins,
+    "multiply": joins,
+    "concat": joins,
+}
 
 
 def _any_targets(net: Network, count: int) -> NDArray[Any]:

@@ -51,7 +51,7 @@ def with_factor(
     at = (image, *found)
     if before is None:
         whose = place.source_name
-        name, value = "dE/do", place.delta_in[at]
+        name, value = "dE/do", place.sent(at, total)
         symbol = rf"\frac{{\partial E}}{{\partial o_{subscript(found)}}}"
     else:
         derivative = slope(before, at)

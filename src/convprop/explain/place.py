@@ -20,15 +20,17 @@ Array = NDArray[Any]
 class Place:
     """Node ``index`` of a network, in a pass of some images.
 
-    ``parameters`` are those of the pass. ``o`` is what the node reads, ``x`` what it gives,
-    ``delta`` dE/dx, ``delta_in`` dE/do; ``before`` is the activation that o comes from, if it
-    does.
+    ``parameters`` are those of the pass. ``o`` is what the node reads, of a join the value
+    number ``read``, ``x`` what it gives, ``delta`` dE/dx; ``before`` is the activation that o
+    comes from, if it does and its f' is asked for.
     """
 
     net: Network
     index: int
     done: Backpropagation
     parameters: dict[str, Array]
+    read: int = 0
+    wants_factor: bool = True
 
     @property
     def node(self) -> Node:
@@ -43,8 +45,17 @@ class Place:
     @property
     def source_name(self) -> str:
         """The name of what o comes from."""
-        value = self.node.reads[0]
-        return self.net.graph.value_name(value) if value else "the image"
+        return self.net.graph.value_name(self.value) if self.value else "the image"
+
+    @property
+    def value(self) -> int:
+        """The number of o among the network's values."""
+        return self.node.reads[self.read]
+
+    @property
+    def shared(self) -> bool:
+        """Whether others read o, too, and send it a part of its delta."""
+        return len(self.net.graph.readers(self.value)) > 1
 
     @property
     def latex_name(self) -> str:
@@ -58,7 +69,7 @@ class Place:
     @property
     def o(self) -> Array:
         """What it reads, (N, C, H, W) or (N, F)."""
-        return self._went.input
+        return self._went.inputs[self.read]
 
     @property
     def x(self) -> Array:
@@ -72,16 +83,20 @@ class Place:
 
     @property
     def delta_in(self) -> Array:
-        """dE/do."""
-        value = self.node.reads[0]
-        return self.done.layers[value - 1].delta if value else self.done.input_delta
+        """dE/do, to which all that read o have sent a part."""
+        return self.done.layers[self.value - 1].delta if self.value else self.done.input_delta
+
+    def sent(self, at: tuple[int, ...], total: Any) -> Any:
+        """Return the engine's number for what the node sent to o: where others did, its total."""
+        return total if self.shared else self.delta_in[at]
 
     @property
     def before(self) -> Place | None:
-        """The activation whose output o is."""
-        value = self.node.reads[0]
-        found = replace(self, index=value - 1)
-        return found if value and found.node.layer.family == "activation" else None
+        """The activation whose output o is, if nobody else reads that."""
+        if not self.value or self.shared or not self.wants_factor:
+            return None
+        found = replace(self, index=self.value - 1, read=0)
+        return found if found.node.layer.family == "activation" else None
 
     @property
     def window(self) -> Window:

@@ -80,7 +80,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         parts=(),
         steps=(),
         total=total,
-        value=place.delta_in[(image, *found)],
+        value=place.sent((image, *found), total),
         remark="" if bends else _REMARKS[layer.kind],
     )
 

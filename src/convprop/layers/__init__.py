@@ -21,6 +21,7 @@ from convprop.layers.activations import (
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
+from convprop.layers.joins import Add, Concat, Join, Multiply
 from convprop.layers.layer import Layer, Parameter, Shape, shape_text
 from convprop.layers.pool import AveragePool, L2Pool, MaxPool, Pool
 
@@ -39,6 +40,9 @@ LAYERS = table(
     ScaledTanh,
     Softplus,
     Identity,
+    Add,
+    Multiply,
+    Concat,
 )
 """The layers that a model file may name."""
 
@@ -54,16 +58,20 @@ def layer_from_dict(description: object, what: str) -> Layer:
 __all__ = [
     "LAYERS",
     "Activation",
+    "Add",
     "AveragePool",
+    "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Flatten",
     "Identity",
+    "Join",
     "L2Pool",
     "Layer",
     "LeakyReLU",
     "MaxPool",
+    "Multiply",
     "Parameter",
     "Pool",
     "ReLU",

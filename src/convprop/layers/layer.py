@@ -44,6 +44,9 @@ class Layer(Described, ABC):
     family: ClassVar[str]
     """The engine's word for its operation: layers of one family are explained and drawn alike."""
 
+    joins: ClassVar[bool] = False
+    """Whether it reads several values; all others read one."""
+
     rectifies: ClassVar[bool | None] = None
     """Of an activation, whether it takes half of the variance away: weights before it begin larger.
 
