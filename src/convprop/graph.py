@@ -98,6 +98,15 @@ class Graph:
         """Return the name of the node that gives a value, "input" for the image."""
         return self.nodes[value - 1].name if value else "input"
 
+    def read_names(self, node: Node) -> list[str]:
+        """Return the names of what a node reads."""
+        return list(map(self.value_name, node.reads))
+
+    def reads_text(self, place: int) -> str:
+        """Return " of a, b" for a node that reads something else than the one before it."""
+        node = self.nodes[place]
+        return "" if node.reads == (place,) else f" of {', '.join(self.read_names(node))}"
+
     def readers(self, value: int) -> tuple[int, ...]:
         """Return the places of the nodes that read a value."""
         return self._readers[value]
@@ -132,10 +141,7 @@ class Graph:
         """
         if self.is_chain and graph([node.layer for node in self.nodes], self.input) == self:
             return None
-        return [
-            {"name": node.name, "reads": [self.value_name(value) for value in node.reads]}
-            for node in self.nodes
-        ]
+        return [{"name": node.name, "reads": self.read_names(node)} for node in self.nodes]
 
     def descriptions(self) -> list[str]:
         """Return the nodes as the engine is told of them."""

@@ -80,9 +80,10 @@ def network(net: Network) -> str:
     """Return a table of layers, output shapes, parameters and multiply-adds of an image."""
     nodes = net.graph.nodes
     rows: list[list[Cell]] = [["input", "", shape_text(net.graph.input), None, None]]
-    for node in nodes:
+    for place, node in enumerate(nodes):
         counts = node.weights or None, node.multiply_adds or None
-        rows.append([node.name, repr(node.layer), shape_text(node.output), *counts])
+        what = f"{node.layer!r}{net.graph.reads_text(place)}"
+        rows.append([node.name, what, shape_text(node.output), *counts])
     totals = sum(node.weights for node in nodes), sum(node.multiply_adds for node in nodes)
     rows.append(["total", "", "", *totals])
     headings = ("Layer", "", "Output", "Parameters", "Multiply-adds")

@@ -145,6 +145,7 @@ def layer_rows(graph: Graph) -> list[dict[str, Any]]:
         {
             "name": node.name,
             "layer": node.layer.to_dict(),
+            **({} if graph.is_chain else {"reads": graph.read_names(node)}),
             "output": list(node.output),
             "parameters": node.weights,
             "multiply_adds": node.multiply_adds,

@@ -226,10 +226,10 @@ class Network:
         self._class_names = None if value is None else checked_class_names(value, self.graph)
 
     def __repr__(self) -> str:
-        chain, value_name = self.graph.is_chain, self.graph.value_name
+        chain = self.graph.is_chain
         layers = [repr(layer) for layer in self.layers]
         if not chain:
-            reads = [", ".join(map(repr, map(value_name, n.reads))) for n in self.graph.nodes]
+            reads = [", ".join(map(repr, self.graph.read_names(n))) for n in self.graph.nodes]
             pairs = zip(self.names, layers, reads, strict=True)
             layers = [f"{name!r}: ({layer}, {read})" for name, layer, read in pairs]
         if len(layers) > MOST_SHOWN:

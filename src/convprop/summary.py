@@ -56,8 +56,9 @@ def layers_table(graph: Graph, itemsize: int) -> list[str]:
     """Return the lines of the first table, for numbers of ``itemsize`` bytes."""
     words = [("input", "", shape_text(graph.input))]
     numbers = [(0, 0, math.prod(graph.input) * itemsize)]
-    for node in graph.nodes:
-        words.append((node.name, _whole_values(repr(node.layer)), shape_text(node.output)))
+    for place, node in enumerate(graph.nodes):
+        what = _whole_values(repr(node.layer)) + graph.reads_text(place)
+        words.append((node.name, what, shape_text(node.output)))
         numbers.append((node.weights, node.multiply_adds, math.prod(node.output) * itemsize))
     words.append(("total", "", ""))
     parameters, adds, size = map(sum, zip(*numbers, strict=True))
