@@ -27,6 +27,7 @@ from convprop._cpu import supported_isas
 from convprop._native import description, engine
 from convprop.check.rows import Array, draw
 from convprop.errors import ConvpropError
+from convprop.graph import Parallel, Residual
 from convprop.layers import (
     AveragePool,
     Conv,
@@ -37,6 +38,7 @@ from convprop.layers import (
     Layer,
     LeakyReLU,
     MaxPool,
+    Multiply,
     ReLU,
     ScaledTanh,
     Sigmoid,
@@ -81,7 +83,7 @@ class Training:
     """A network and how it is trained: a whole batch and a half one in turn."""
 
     name: str
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer | Residual | Parallel, ...]
     input_shape: tuple[int, int, int]
     optimizer: Optimizer
     batch: int = 17
@@ -157,6 +159,21 @@ _GROUPED = (
     *(Conv(5, (3, 2), stride=(2, 1), flip_kernel=True), Sigmoid()),
     *(AveragePool(3, stride=2, padding=1, count_padding=False), Dense(7, bias=False), Dense(3)),
 )
+# Values that several layers read, joins of all kinds, and two paddings round one value.
+_BRANCHED = (
+    *(
+        Conv(5, 3, padding=1),
+        ReLU(),
+        Residual(Conv(5, 3, padding=1), Tanh(), Conv(5, 3, padding=1)),
+    ),
+    *(ReLU(), Parallel([], [AveragePool("global"), Conv(5, 1), Sigmoid()], join=Multiply())),
+    Parallel(
+        [Conv(4, 3, padding=1, padding_value=1.0), MaxPool(2)],
+        [Conv(3, 3, padding=1, algorithm="winograd"), ReLU(), MaxPool(2)],
+        [MaxPool(2), Dropout(0.25)],
+    ),
+    *(ReLU(), Parallel([Flatten(), Dense(6)], [AveragePool("global"), Flatten()]), Dense(3)),
+)
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -177,6 +194,8 @@ TRAININGS = (
         for batch in (1, 33, 150)
     ),
     Training("winograd-33-float64", _WINOGRAD, (5, 7, 9), Adam(0.01), 33, "float64"),
+    *(Training(f"branched-{batch}", _BRANCHED, (2, 8, 9), Adam(0.01), batch) for batch in (3, 70)),
+    Training("branched-70-float64", _BRANCHED, (2, 8, 9), Adam(0.01), 70, "float64"),
     *(Training(f"grouped-{batch}", _GROUPED, (4, 9, 8), AdamW(0.01), batch) for batch in (3, 70)),
     Training("grouped-70-float64", _GROUPED, (4, 9, 8), AdamW(0.01), 70, "float64"),
     Training("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),

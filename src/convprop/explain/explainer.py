@@ -204,13 +204,18 @@ class Explainer:
         readers = net.graph.readers(value)
         if not readers:
             raise invalid("layer", "be read by a layer; the loss has the last one's", repr(layer))
-        sent = []
+        sent = {}
         for reader in dict.fromkeys(reversed(readers)):
             place = Place(net, reader, self.done, self._parameters)
             for read in reversed(range(len(place.node.reads))):
                 if place.node.reads[read] == value:
                     here = replace(place, read=read, wants_factor=False)
-                    sent.append(_module(here).delta(here, image, c, i, j))
+                    slot = (
+                        f"{place.name} ({read})"
+                        if place.node.reads.count(value) > 1
+                        else place.name
+                    )
+                    sent[slot] = _module(here).delta(here, image, c, i, j)
         name = f"delta[{index_text('cij', found)}] of {net.graph.value_name(value)}, image {image}"
         return joins.received(sent, name, deltas[(image, *found)], found)
 

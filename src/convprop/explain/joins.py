@@ -132,9 +132,12 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     )
 
 
-def received(sent: list[Explanation], name: str, value: Any, found: tuple[int, ...]) -> Explanation:
+def received(
+    sent: dict[str, Explanation], name: str, value: Any, found: tuple[int, ...]
+) -> Explanation:
     """Explain a value's delta by what each layer that reads it sends, the last one first."""
-    parts = np.array([one.total for one in sent])
+    parts = np.array([one.total for one in sent.values()])
+    numbered = ", ".join(f"{number} is {reader}" for number, reader in enumerate(sent))
     running = sums.chain(parts)
     several = len(parts) > 1
     return Explanation(
@@ -149,6 +152,7 @@ def received(sent: list[Explanation], name: str, value: Any, found: tuple[int, .
         steps=(),
         total=running[-1] + 0 if several else parts[0],
         value=value,
+        remark=f"Of the readers {numbered}.",
     )
 
 
