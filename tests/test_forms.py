@@ -92,7 +92,7 @@ def test_the_words_of_each(digits, trained):
     )
     assert repr(History()) == "History(0 epochs)"
     assert repr(history[:1]) == f"[{history[0]!r}]"
-    assert repr(passed.layers[1]).startswith("LayerPass(name='tanh1', input=float64 (60, ")
+    assert repr(passed.layers[1]).startswith("LayerPass(name='tanh1', inputs=(float64 (60, ")
     images, _ = blobs(60)
     found = cp.explain.output(network, images, "conv1", 0, 0, 0)
     assert repr(found) == f"Explanation({found.name} = {found.value}, {len(found.terms)} terms)"

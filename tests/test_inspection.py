@@ -165,7 +165,7 @@ def test_a_later_format_is_a_fault(tmp_path):
     text = json.dumps({"format_version": 9, "package_version": "7.0"})
     path.write_bytes(stored({"__metadata__": {"convprop": text}}))
     found = inspect_file(path)
-    assert found.faults == ["format version 9, written by convprop 7.0; this one reads 1 and 2"]
+    assert found.faults == ["format version 9, written by convprop 7.0; this one reads 1, 2 and 3"]
 
 
 def test_flipped_bits_are_found_or_harmless(tmp_path, model):

@@ -289,6 +289,9 @@ def test_every_layer_survives_its_description():
         cp.ScaledTanh(),
         cp.Softplus(),
         cp.Identity(),
+        cp.Add(),
+        cp.Multiply(name="scaled"),
+        cp.Concat(),
     ]
     assert {layer.kind for layer in layers} == LAYERS.keys()
     for layer in layers:

@@ -257,8 +257,8 @@ def layer(index, **values):
     ("change", "message"),
     [
         (
-            lambda found: found.update(format_version=3, package_version="9.1"),
-            "format version 3, written by convprop 9.1; this one reads 1 and 2",
+            lambda found: found.update(format_version=4, package_version="9.1"),
+            "format version 4, written by convprop 9.1; this one reads 1, 2 and 3",
         ),
         (
             lambda found: found.update(format_version=2),
@@ -298,7 +298,7 @@ def layer(index, **values):
             layer(1, kind="os.system"),
             "layer 2 must be one of conv, max_pool, average_pool, l2_pool, dense, flatten,"
             " dropout, relu, leaky_relu, sigmoid, tanh, scaled_tanh, softplus, identity,"
-            " got 'os.system'",
+            " add, multiply, concat, got 'os.system'",
         ),
         (
             lambda found: found["layers"].__setitem__(2, "pool"),

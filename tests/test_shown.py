@@ -105,7 +105,7 @@ def newer(tmp_path):
 
 
 def test_a_newer_model_cannot_command_the_terminal(newer, capsys):
-    fault = f"format version 9, written by convprop {SHOWN}; this one reads 1 and 2"
+    fault = f"format version 9, written by convprop {SHOWN}; this one reads 1, 2 and 3"
     with refuses(ModelFileError, f"{newer}: {fault}"):
         cp.load(newer)
     assert inspect_file(newer).faults == [fault]

@@ -198,7 +198,7 @@ def read_description(header: Header) -> dict[str, Any]:
     written, writer = description.get("format_version"), description.get("package_version")
     if type(written) is not int or written not in FORMAT_VERSIONS:
         by = writer if isinstance(writer, str) and len(writer) <= 40 else brief(writer)
-        known = " and ".join(map(str, FORMAT_VERSIONS))
+        known = f"{', '.join(map(str, FORMAT_VERSIONS[:-1]))} and {FORMAT_VERSIONS[-1]}"
         raise ModelFileError(
             f"format version {brief(written)}, written by convprop {by}; this one reads {known}"
         )
