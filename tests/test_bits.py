@@ -31,9 +31,11 @@ NETWORKS = (
     *("lenet5", "cifar-tutorial", "keras-mnist", "lenet-theano", "pytorch-mnist", "vgg-small"),
     *("mlp", "deep-1", "deep-5", "deep-16", "deep-33", "deep-150", "deep-33-float64"),
     *("winograd-1", "winograd-33", "winograd-150", "winograd-33-float64"),
+    *("branched-3", "branched-70", "branched-70-float64"),
+    *("grouped-3", "grouped-70", "grouped-70-float64"),
     *("convolutional-40", "convolutional-40-float64"),
 )
-QUICK = ("lenet5", "cifar-tutorial", "deep-33", "winograd-33")
+QUICK = ("lenet5", "cifar-tutorial", "deep-33", "winograd-33", "branched-70", "grouped-70")
 
 unfused = pytest.mark.skipif(not ISAS, reason="this processor has no fused multiply-add")
 

@@ -2,9 +2,10 @@
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
 "flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
-the images, n + 1 what layer n gives. Parameters are one dict of arrays for each layer. Nothing
-here is fast; in float64 it is what the engine is measured against, and with one parameter stepped
-into the complex plane the loss carries that parameter's derivative.
+the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
+one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
+measured against, and with one parameter stepped into the complex plane the loss carries that
+parameter's derivative.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ def forward(
     Known are the images, and with them as many of the first layers' outputs as there may be.
     """
     outputs = list(known)
-    first = len(known) - 1
-    for layer, own in zip(layers[first:], parameters[first:], strict=True):
-        outputs.append(layer_forward(layer, [outputs[value] for value in layer["reads"]], own))
+    for place in range(len(known) - 1, len(layers)):
+        layer = layers[place]
+        inputs = [outputs[value] for value in _reads(layer, place)]
+        outputs.append(layer_forward(layer, inputs, parameters[place]))
     return outputs
 
 
@@ -55,14 +57,19 @@ def backward(
     gradients: list[dict[str, Array]] = []
     for index in range(len(layers) - 1, -1, -1):
         layer, own = layers[index], parameters[index]
-        inputs = [outputs[value] for value in layer["reads"]]
+        reads = _reads(layer, index)
+        inputs = [outputs[value] for value in reads]
         error = deltas[index + 1]
         gradients.insert(0, layer_gradients(layer, inputs, error, own))
-        for value, back in zip(
-            layer["reads"], layer_input_deltas(layer, inputs, error, own), strict=True
-        ):
+        backs = layer_input_deltas(layer, inputs, error, own)
+        for value, back in zip(reads, backs, strict=True):
             deltas[value] = deltas[value] + back
     return deltas, gradients
+
+
+def _reads(layer: Description, place: int) -> Sequence[int]:
+    found: Sequence[int] = layer.get("reads", (place,))
+    return found
 
 
 def loss(kind: str, y: Array, targets: Array, reduction: str = "mean") -> Array:
