@@ -46,6 +46,12 @@ export function turned(map) {
   return { ...map, values: map.values.slice().reverse() };
 }
 
+// Where (m, n) of a map lies once it is turned, if it is. As a turn undoes itself, also what lies
+// at (m, n) then.
+export function turnedAt(turns, [m, n], { height, width }) {
+  return turns ? [height - 1 - m, width - 1 - n] : [Number(m), Number(n)];
+}
+
 // The indices of the number that is farthest from 0.
 export function largestAt({ shape, values }) {
   let most = 0;

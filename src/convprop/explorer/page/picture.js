@@ -34,7 +34,13 @@ const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2
 export const cellOf = ({ height, width }) => Math.max(Math.min(Math.floor(Math.min(room(), 160) / Math.max(height, width)), 44), 1);
 
 // Where pixels that are given by their indices lie.
-export const pixel = (row, column, kind) => ({ row: Number(row), column: Number(column), height: 1, width: 1, kind });
+export const pixel = (row, column, kind) =>
+  ({ row: Number(row), column: Number(column), height: 1, width: 1, kind });
+
+// The frame round value k of a row, which is drawn in lines.
+export function place(k, array) {
+  return [pixel(Math.floor(k / LONG), k % Math.min(array.values.length, LONG), "here")];
+}
 
 // frames: { row, column, height, width, kind } in pixels of the map; kind is a class of style.css.
 export class Picture {
@@ -59,6 +65,15 @@ export class Picture {
     Object.assign(this, { map, frames, at, most, range, text, margin, rgb, overlay, paints });
     this.draw();
     return this;
+  }
+
+  // Of the figure that it stands in.
+  set caption(words) {
+    this.canvas.previousElementSibling.textContent = words;
+  }
+
+  set hidden(hidden) {
+    this.canvas.parentElement.hidden = hidden;
   }
 
   draw() {

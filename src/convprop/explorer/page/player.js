@@ -36,3 +36,11 @@ export function player(id, step, { delay = 350 } = {}) {
 
   return { buttons: [next, play], stop };
 }
+
+// The indices after these in row order, of the same map; after the last ones the first. Of a row of
+// values the next value.
+export function following([c, i, j], [channels, height, width]) {
+  if (!width) return [(c + 1) % channels, 0, 0];
+  const next = (i * width + j + 1) % (height * width);
+  return [c, Math.floor(next / width), next % width];
+}

@@ -1,6 +1,7 @@
 // What is looked at, which is also what the address says after its #.
 
-import { largestAt } from "./numbers.js";
+import { extent, largestAt } from "./numbers.js";
+import { following } from "./player.js";
 
 // out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the one with
 // the largest output, gradient or delta. channel: the input channel that Forward shows; map: the output map that
@@ -90,6 +91,22 @@ export const inputOf = (layer) => state.maps.outputs[layer.place];
 export const outputOf = (layer) => state.maps.outputs[layer.place + 1];
 export const deltaOf = (layer) => state.maps.deltas[layer.place + 1];
 export const inputDeltaOf = (layer) => state.maps.deltas[layer.place];
+
+export const weightsOf = (layer) => state.maps.parameters[`${layer.name}.weight`];
+export const gradientsOf = (layer) => state.maps.gradients[`${layer.name}.weight`];
+
+// The image is drawn in grey: between its smallest and its largest pixel.
+export const rangeOf = (layer) => (layer.place === 0 ? extent(inputOf(layer).values) : null);
+
+// The weight after the one that is looked at, in row order.
+export function nextWeight() {
+  const [k, ...at] = state.weight;
+  return [k, ...following(at, layerOf("conv").parameters.weight.slice(1))];
+}
+
+// Whether a kernel is drawn turned: as an equation says, or as the layer itself lays it down; not
+// if both.
+export const turns = (layer) => state.flipped !== layer.settings.flip_kernel;
 
 // (top, bottom, left, right)
 export const paddingOf = (layer) => layer.settings.padding ?? [0, 0, 0, 0];
