@@ -13,6 +13,7 @@ import time
 import types
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,12 @@ def test_the_page_and_all_its_modules_are_there(client):
         assert answer.status == 200
         names |= set(re.findall(r'from "\./([\w.]+)"', answer.body.decode())) - seen
     assert len(seen) > 12
+
+
+def test_no_line_of_the_page_is_wider_than_a_window():
+    for file in (files("convprop.explorer") / "page").iterdir():
+        lines = file.read_text("utf-8").splitlines()
+        assert [f"{file.name}: {line}" for line in lines if len(line) > 100] == []
 
 
 def test_maps_are_those_of_the_engine(client):

@@ -1,7 +1,7 @@
 // The page put together.
 
 import { ask, offline, open } from "./api.js";
-import { el, failed, failuresSoFar, wentWell } from "./dom.js";
+import { centre, el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
 import { article, settingsOf } from "./article.js";
 import { delta } from "./delta.js";
@@ -9,7 +9,7 @@ import { forward } from "./forward.js";
 import { gradient } from "./gradient.js";
 import { image } from "./image.js";
 import { loss } from "./loss.js";
-import { unpack } from "./numbers.js";
+import { inside, unpack } from "./numbers.js";
 import { onThemeChange } from "./picture.js";
 import { pooling } from "./pooling.js";
 import { save } from "./save.js";
@@ -19,9 +19,14 @@ import { strip } from "./strip.js";
 import { training } from "./training.js";
 
 const VIEWS = [
-  ["forward", "Forward", forward], ["sharing", "Shared weights", sharing],
-  ["gradient", "Weight gradient", gradient], ["delta", "Delta", delta], ["pooling", "Pooling", pooling],
-  ["loss", "Loss", loss], ["training", "Training", training], ["arithmetic", "Arithmetic", arithmetic],
+  ["forward", "Forward", forward],
+  ["sharing", "Shared weights", sharing],
+  ["gradient", "Weight gradient", gradient],
+  ["delta", "Delta", delta],
+  ["pooling", "Pooling", pooling],
+  ["loss", "Loss", loss],
+  ["training", "Training", training],
+  ["arithmetic", "Arithmetic", arithmetic],
   ["article", "The article", article],
 ];
 
@@ -32,7 +37,8 @@ const targetOf = (answer) => (answer.relabelled ? answer.label : -1);
 
 // What came as shapes and bytes, as arrays.
 async function take(answer, more = {}, visit = true) {
-  const arrays = (named) => Object.fromEntries(Object.entries(named).map(([name, array]) => [name, unpack(array)]));
+  const arrays = (named) => Object.fromEntries(
+    Object.entries(named).map(([name, array]) => [name, unpack(array)]));
   await set({
     ...more,
     index: answer.index,
@@ -49,8 +55,9 @@ async function take(answer, more = {}, visit = true) {
 async function restore(answer = null) {
   const before = answer ?? state.maps;
   const wanted = readAddress();
-  const index = wanted.index === null ? before.index : Math.min(Math.max(wanted.index, 0), state.network.images - 1);
-  const label = wanted.target < 0 ? null : Math.min(wanted.target, state.network.classes.length - 1);
+  const { images, classes } = state.network;
+  const index = wanted.index === null ? before.index : inside(wanted.index, images);
+  const label = wanted.target < 0 ? null : inside(wanted.target, classes.length);
   // A picture of one's own, which a reload finds again, is in no address.
   const same = index === null || (index === before.index && targetOf(before) === wanted.target);
   if (!same) await take(await ask("choose", { index, label }), wanted, false);
@@ -60,9 +67,15 @@ async function restore(answer = null) {
 
 function views(tabs, root) {
   const built = new Map();
-  const open = (name) => set({ view: name, flipped: false, ...(name === "article" ? settingsOf(Math.max(state.section, 0)) : {}) });
+  const open = (name) => set({
+    view: name, flipped: false,
+    ...(name === "article" ? settingsOf(Math.max(state.section, 0)) : {}),
+  });
   for (const [name, title] of VIEWS) {
-    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => open(name) }, title));
+    tabs.append(el("button", {
+      type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view",
+      onclick: () => open(name),
+    }, title));
   }
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -77,10 +90,11 @@ function views(tabs, root) {
       const chosen = tab.dataset.view === name;
       tab.setAttribute("aria-selected", chosen);
       tab.tabIndex = chosen ? 0 : -1;
-      if (chosen) tabs.scrollTo({ left: tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2 });
+      if (chosen) centre(tabs, tab);
     }
     if (!built.has(name)) {
-      const holder = el("div", { role: "tabpanel", "aria-labelledby": `tab-${name}`, "data-view": name });
+      const holder = el("div",
+        { role: "tabpanel", "aria-labelledby": `tab-${name}`, "data-view": name });
       built.set(name, [holder, build(holder, take, BUILDERS)]);
     }
     const [holder, update] = built.get(name);

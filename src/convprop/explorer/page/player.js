@@ -5,8 +5,10 @@ import { button, failed } from "./dom.js";
 // `step` may be asynchronous; what it throws ends the playing.
 export function player(id, step, { delay = 350 } = {}) {
   let timer = null;
-  const next = button("Step", () => Promise.resolve(step()).catch(failed), { id: `${id}-step` });
-  const play = button("Play", () => (timer === null ? start() : stop()), { id: `${id}-play`, "aria-pressed": "false" });
+  const once = () => Promise.resolve(step()).catch(failed);
+  const next = button("Step", once, { id: `${id}-step` });
+  const play = button("Play", () => (timer === null ? start() : stop()),
+    { id: `${id}-play`, "aria-pressed": "false" });
 
   function start() {
     play.textContent = "Pause";

@@ -87,6 +87,14 @@ export const POOLING = {
   back: ". The unit gets back ",
 };
 
+export const TERMS = {
+  table: "The products; arrow keys go through them",
+  all: (count) => `Show all ${count} terms`,
+  added: "Added up in this order: ",
+  exact: ": the engine's number, bit for bit.",
+  other: (value) => `. The engine's number: ${value}.`,
+};
+
 export const LOSS = {
   squared_error: "what was predicted less what was wanted, y − t",
   softmax_cross_entropy: "the probability less the target, p − t",
@@ -120,6 +128,8 @@ export const ARITHMETIC = {
   transposed: text`
     A transposed convolution is the way back of a convolution, used forward: every input pixel puts
     the whole kernel, times itself, down in the output. Its own way back is the convolution.`,
+  padded: "input, in its padding (hatched)",
+  cut: "output; what is hatched is cut off",
 };
 
 export const ARTICLE = text`

@@ -1,12 +1,13 @@
 // What is looked at, which is also what the address says after its #.
 
-import { extent, largestAt } from "./numbers.js";
+import { extent, inside, largestAt } from "./numbers.js";
 import { following } from "./player.js";
 
-// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the one with
-// the largest output, gradient or delta. channel: the input channel that Forward shows; map: the output map that
-// Delta shows, by default the one that matters most. index: of the data's images; target: of the image's loss, -1
-// for its own label. geometry: of Arithmetic, in the order of its fields; place: its pixel.
+// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it
+// is the one with the largest output, gradient or delta. channel: the input channel that Forward
+// shows; map: the output map that Delta shows, by default the one that matters most. index: of the
+// data's images; target: of the image's loss, -1 for its own label. geometry: of Arithmetic, in the
+// order of its fields; place: its pixel.
 const DEFAULTS = {
   view: "forward", layer: "", mode: "output", index: null, target: -1,
   out: null, weight: null, input: null, channel: 0, map: null, flipped: false, back: false,
@@ -16,8 +17,9 @@ const number = (text) => Number.parseInt(text, 10) || 0;
 const yes = (text) => text === "true";
 const list = (text) => text.split(",").map(number);
 const READ = {
-  view: String, layer: String, mode: String, index: number, target: number, out: list, weight: list, input: list,
-  channel: number, map: number, flipped: yes, back: yes, geometry: list, transposed: yes, place: list, section: number,
+  view: String, layer: String, mode: String, index: number, target: number,
+  out: list, weight: list, input: list, channel: number, map: number, flipped: yes, back: yes,
+  geometry: list, transposed: yes, place: list, section: number,
 };
 
 export const state = { ...DEFAULTS, network: null, maps: null };
@@ -34,18 +36,23 @@ export const now = () => turn;
 // visit: whether another view is a step that the browser's way back goes through.
 export async function set(changes, visit = true) {
   turn += 1;
-  const method = visit && changes.view && changes.view !== state.view ? "pushState" : "replaceState";
+  const another = visit && changes.view && changes.view !== state.view;
+  const method = another ? "pushState" : "replaceState";
   Object.assign(state, "layer" in changes ? movedTo(changes.layer) : {}, changes);
   clamp();
   history[method](null, "", address());
   for (const listener of listeners) await listener(state);
 }
 
-// What else changes with the layer: indices stay where its arrays have the same shape, and begin anew elsewhere.
+// What else changes with the layer: indices stay where its arrays have the same shape, and begin
+// anew elsewhere.
 export function movedTo(layer) {
   const [from, to] = [state.layer, layer].map(shapesOf);
   const kept = (name, at) => (String(from?.[at]) === String(to?.[at]) ? state[name] : null);
-  return { layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2), map: kept("map", 0) };
+  return {
+    layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2),
+    map: kept("map", 0),
+  };
 }
 
 // The shapes of a layer's output, input and weights.
@@ -53,7 +60,8 @@ function shapesOf(name) {
   const { layers = [], input } = state.network ?? {};
   const place = layers.findIndex((layer) => layer.name === name);
   if (place < 0) return null;
-  return [layers[place].shape, place ? layers[place - 1].shape : input, layers[place].parameters.weight];
+  const { shape, parameters } = layers[place];
+  return [shape, place ? layers[place - 1].shape : input, parameters.weight];
 }
 
 export function address() {
@@ -75,7 +83,8 @@ export function readAddress() {
   return found;
 }
 
-// Which of the layers are of these kinds (of any, if none is named), and the one that is looked at, or the first.
+// Which of the layers are of these kinds (of any, if none is named), and the one that is looked at,
+// or the first.
 export function layersOf(...kinds) {
   const layers = state.network.layers.map((layer, place) => ({ ...layer, place }));
   return kinds.length ? layers.filter((layer) => kinds.includes(layer.kind)) : layers;
@@ -138,5 +147,6 @@ function clamp() {
 
 function fitted(indices, array, count) {
   const otherwise = indices?.length === count ? indices : largestAt(array);
-  return Array.from({ length: count }, (_, n) => Math.min(Math.max(indices?.[n] ?? otherwise[n] ?? 0, 0), (array.shape[n] ?? 1) - 1));
+  return Array.from({ length: count }, (_, n) =>
+    inside(indices?.[n] ?? otherwise[n] ?? 0, array.shape[n] ?? 1));
 }

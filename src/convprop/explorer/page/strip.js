@@ -1,9 +1,10 @@
 // The network as a row of layers with their maps.
 
 import { ask } from "./api.js";
-import { choice, el, labelled } from "./dom.js";
+import { centre, choice, el, labelled } from "./dom.js";
 import { extent, kernelOf, mapOf, short } from "./numbers.js";
 import { Picture } from "./picture.js";
+import { NETWORK as SAID } from "./prose.js";
 import { layerOf, now, set, state } from "./state.js";
 
 const MOST = 8;
@@ -18,7 +19,8 @@ export function strip(root) {
   let chosen = null;
 
   function build() {
-    const layers = [{ name: "input", words: normalised() ?? "the image", shape: state.network.input }, ...state.network.layers];
+    const { input, layers: made } = state.network;
+    const layers = [{ name: "input", words: normalised() ?? "the image", shape: input }, ...made];
     layers.forEach((layer, place) => {
       const maps = el("div", { class: "maps" });
       const column = el("button", {
@@ -49,7 +51,8 @@ export function strip(root) {
       }
       const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[place];
       const range = state.mode === "output" && place === 0 ? extent(array.values) : null;
-      picture.show(mapOf(array, c), { range, frames: layer.shape.length === 3 && regions ? framed(regions[place], "window") : [] });
+      const frames = layer.shape.length === 3 && regions ? framed(regions[place], "window") : [];
+      picture.show(mapOf(array, c), { range, frames });
     }
   }
 
@@ -59,7 +62,8 @@ export function strip(root) {
     for (const button of row.children) {
       const pressed = button.dataset.layer === state.layer;
       button.setAttribute("aria-pressed", pressed);
-      const kernels = state.mode !== "gradient" || state.maps.gradients[`${button.dataset.layer}.weight`];
+      const gradient = state.maps.gradients[`${button.dataset.layer}.weight`];
+      const kernels = state.mode !== "gradient" || gradient;
       button.querySelector(".more")?.toggleAttribute("hidden", pressed || !kernels);
     }
     const asked = now();
@@ -69,12 +73,13 @@ export function strip(root) {
     if (chosen !== state.layer) {
       chosen = state.layer;
       const column = row.querySelector("[aria-pressed=true]");
-      row.scrollTo({ left: column.offsetLeft - row.offsetLeft - (row.clientWidth - column.offsetWidth) / 2 });
+      centre(row, column);
     }
   };
 }
 
-// Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it looks at none.
+// Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it
+// looks at none.
 export async function fields(view) {
   const layer = layerOf();
   if (!["forward", "delta"].includes(view)) return null;
@@ -98,17 +103,17 @@ export function normalised() {
   const { normalisation } = state.network;
   if (!normalisation) return null;
   const [offset, scale] = normalisation.map((channels) => channels.map(short).join(", "));
-  const each = normalisation[0].length > 1 ? ", channel by channel" : "";
-  const black = normalisation[0].every((value) => Number(value) > 0) ? ", so that black lies below 0" : "";
-  return `The network sees the pixels normalised: less ${offset}, times ${scale}${each}${black}.`;
+  const black = normalisation[0].every((value) => Number(value) > 0);
+  return SAID.normalised(offset, scale, normalisation[0].length > 1, black);
 }
 
 // What a click on a layer, or on one of its maps, asks for.
 function pointedAt(target, layer, place) {
   if (!place) return { layer: state.network.layers[0].name };
   const pixel = layer.name === state.layer ? state.out.slice(1) : [];
-  const map = target.dataset.map === undefined ? {} : { out: [Number(target.dataset.map), ...pixel] };
-  return { layer: layer.name, view: viewFor(layer.kind), ...map };
+  const { map } = target.dataset;
+  const out = map === undefined ? {} : { out: [Number(map), ...pixel] };
+  return { layer: layer.name, view: viewFor(layer.kind), ...out };
 }
 
 // The view that is open, if it can show such a layer.
@@ -119,6 +124,6 @@ function viewFor(kind) {
 }
 
 function legend() {
-  return el("span", { class: "legend" }, el("i", { class: "below" }), " below zero ", el("i", { class: "above" }),
-    " above; every map has its own scale. Point at a number to see it in full.");
+  return el("span", { class: "legend" },
+    el("i", { class: "below" }), " below zero ", el("i", { class: "above" }), SAID.legend);
 }
