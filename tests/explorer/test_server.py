@@ -13,6 +13,7 @@ import time
 import types
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_no_line_of_the_page_is_wider_than_a_window():
     for file in (files("convprop.explorer") / "page").iterdir():
         lines = file.read_text("utf-8").splitlines()
         assert [f"{file.name}: {line}" for line in lines if len(line) > 100] == []
+
+
+def test_a_layer_tells_its_window(client):
+    layers = client.post("/open", {}).json()["layers"]
+    nodes = small_network().graph.nodes
+    assert [layer["window"] for layer in layers] == [
+        node.window and {name: list(sides) for name, sides in asdict(node.window).items()}
+        for node in nodes
+    ]
+    assert layers[0]["window"]["padding"] == [1, 1, 1, 1]
+    assert layers[1]["window"] is None
 
 
 def test_maps_are_those_of_the_engine(client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def network(session: Session) -> Answer:
                 "words": repr(node.layer),
                 "shape": list(node.output),
                 "settings": node.native,
+                "window": None if node.window is None else asdict(node.window),
                 "parameters": {part: list(of.shape) for part, of in node.parameters.items()},
             }
             for node in net.graph.nodes

@@ -7,12 +7,19 @@ import { Picture, captioned, pixel } from "./picture.js";
 import { following, player } from "./player.js";
 import { ARITHMETIC as SAID } from "./prose.js";
 import { now, set, state } from "./state.js";
+import { Window } from "./window.js";
 
 const FIELDS = [
   ["input", "input H", 1], ["kernel", "kernel k", 1], ["stride", "stride s", 1],
   ["padding", "padding p", 0], ["dilation", "dilation d", 1],
 ];
 const LARGEST = 16;
+
+// The window of these numbers, the same for rows and columns.
+function moving() {
+  const [, size, stride, padding, dilation] = state.geometry.map((number) => [number, number]);
+  return new Window({ size, stride, dilation, padding: [...padding, ...padding] });
+}
 
 export function arithmetic(root) {
   const controls = el("div", { class: "bar" });
@@ -38,21 +45,18 @@ export function arithmetic(root) {
 
   // A pixel of the larger map stands for the window that begins there.
   function point(i, j, larger) {
-    const [, , stride, padding] = state.geometry;
-    const begins = (at) => (larger ? Math.floor((at + padding) / stride) : at);
-    return set({ place: [i, j].map((at) => Math.min(begins(at), side - 1)) });
+    return set({ place: larger ? moving().beginning([i, j], [side, side]) : [i, j] });
   }
 
   // The pixels of the larger map that one of the smaller has to do with.
   function taps([i, j]) {
-    const [, size, stride, padding, dilation] = state.geometry;
-    const seen = (at, tap) => at * stride + tap * dilation - padding;
-    const all = [...Array(size).keys()];
-    return all.flatMap((m) => all.map((n) => pixel(seen(i, m), seen(j, n), "window")));
+    const over = moving();
+    return over.taps.map(([m, n]) => pixel(over.seen(0, i, m), over.seen(1, j, n), "window"));
   }
 
   function draw(answer) {
-    const [, , , padding] = state.geometry;
+    const { padding: margin } = moving();
+    const [padding] = margin;
     const [before, after] = [answer.input, answer.output].map((array) => mapOf(unpack(array), 0));
     const [large, small] = answer.transposed ? [after, before] : [before, after];
     const [big, little] = answer.transposed ? [output, input] : [input, output];
@@ -62,7 +66,6 @@ export function arithmetic(root) {
     const room = Math.floor(Math.min(innerWidth - 48, 380) / (large.width + 2 * padding));
     const cell = Math.max(Math.min(room, 32), 6);
     for (const picture of [input, kernel, output, back]) picture.cell = cell;
-    const margin = [padding, padding, padding, padding];
     big.show(large, { margin, frames: taps(place), text: true });
     little.show(small, { at: place, text: true });
     kernel.show(mapOf(unpack(answer.kernel), 0), { text: true });

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
 import { kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, pixel, place, stacked } from "./picture.js";
+import { Picture, captioned, cellOf, framed, pixel, place, stacked } from "./picture.js";
 import { following } from "./player.js";
 import { DELTA as SAID } from "./prose.js";
 import {
@@ -53,13 +53,13 @@ export const delta = (root) => view(root, (here) => {
   }
 
   // Terms with their frames: the chosen one last, over its neighbours' frames.
-  const framed = (all, chosen, placed) => all
+  const marked = (all, chosen, placed) => all
     .sort((a, b) => (a === chosen) - (b === chosen))
     .map((at) => pixel(...placed(at), at === chosen ? "winner" : "region"));
 
   function regionQ(chosen) {
     const { k, i, j } = here.found.columns;
-    return i ? framed(k ? mine() : [...i.keys()], chosen, (at) => [i[at], j[at]]) : [];
+    return i ? marked(k ? mine() : [...i.keys()], chosen, (at) => [i[at], j[at]]) : [];
   }
 
   // Where a term's weight is drawn; and the indices of the weight that is drawn at a place.
@@ -76,12 +76,9 @@ export const delta = (root) => view(root, (here) => {
 
   // Where the rotated kernel lies on the padded deltas; with a stride it has gaps, and no frame.
   function sliding(layer) {
-    const { kernel_size: size, stride, dilation, padding } = layer.settings;
-    if (!convolves(layer) || !state.flipped || stride.some((step) => step > 1)) return [];
-    const [height, width] = [0, 1].map((axis) => (size[axis] - 1) * dilation[axis] + 1);
-    const [, i, j] = state.input;
-    const [row, column] = [i + padding[0] - height + 1, j + padding[2] - width + 1];
-    return [{ row, column, height, width, kind: "window" }];
+    if (!convolves(layer) || !state.flipped) return [];
+    if (layer.window.stride.some((step) => step > 1)) return [];
+    return [framed(layer.window.over(state.input.slice(1)), "window")];
   }
 
   function mark(chosen) {
@@ -90,8 +87,8 @@ export const delta = (root) => view(root, (here) => {
     deltas.draw();
     if (!convolves(layer)) return;
     // The weights that the region Q has seen the pixel through.
-    kernel.frames = framed(mine(), chosen, drawnAt);
-    products.frames = framed(mine().filter((at) => at === chosen), chosen, drawnAt);
+    kernel.frames = marked(mine(), chosen, drawnAt);
+    products.frames = marked(mine().filter((at) => at === chosen), chosen, drawnAt);
     kernel.draw();
     products.draw();
   }
@@ -109,10 +106,9 @@ export const delta = (root) => view(root, (here) => {
   // The output map, its kernel's weights for the pixel's channel, and the products.
   function drawConvolution(layer) {
     const [c] = state.input;
-    const { groups, dilation, padding, kernel_size: size } = layer.settings;
     const weights = weightsOf(layer);
     const channels = weights.shape[1];
-    const [group, perGroup] = [Math.floor(c / channels), layer.shape[0] / groups];
+    const [group, perGroup] = [Math.floor(c / channels), layer.shape[0] / layer.settings.groups];
     const wanted = state.map ?? strongest();
     output = Math.min(Math.max(wanted, group * perGroup), (group + 1) * perGroup - 1);
     const stored = kernelOf(weights, output, c - group * channels);
@@ -120,12 +116,13 @@ export const delta = (root) => view(root, (here) => {
     kernel.cell = products.cell = cellOf(window);
     kernel.show(window, { text: true });
     products.show(productMap(window), { text: true });
-    // Zeros as far as the rotated kernel reaches beyond the map (Eq. 22).
-    const beyond = (side, at) => Math.max((size[at >> 1] - 1) * dilation[at >> 1] - side, 0);
     const [over] = sliding(layer);
     deltas.show(mapOf(deltaOf(layer), output), {
-      margin: padding.map((side, at) => (state.flipped ? beyond(side, at) : 0)),
-      overlay: over && { map: window, row: over.row, column: over.column, step: dilation },
+      // Zeros as far as the rotated kernel reaches beyond the map (Eq. 22).
+      margin: state.flipped ? layer.window.beyond : undefined,
+      overlay: over && {
+        map: window, row: over.row, column: over.column, step: layer.window.dilation,
+      },
     });
     kernel.caption = state.flipped ? "w, rotated by 180°" : "kernel w";
     deltas.caption = state.flipped

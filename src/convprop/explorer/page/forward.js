@@ -4,34 +4,15 @@ import { ask } from "./api.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
 import { extent, kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, pixel, place, stacked } from "./picture.js";
+import { Picture, captioned, cellOf, framed, pixel, place, stacked } from "./picture.js";
 import { following } from "./player.js";
 import { FORWARD as SAID } from "./prose.js";
 import {
-  channelOf, inputOf, layerOf, outputOf, paddingOf, rangeOf, set, state, turns, weightsOf,
+  channelOf, inputOf, layerOf, outputBeginning, outputOf, rangeOf, set, state, turns, weightsOf,
 } from "./state.js";
-import { fields, framed, normalised } from "./strip.js";
+import { fields, hull, normalised } from "./strip.js";
 import { view } from "./view.js";
-
-// The rows and columns that the window of output (i, j) covers.
-export function windowOf(layer, i, j) {
-  const { stride = [1, 1], padding = [0, 0, 0, 0], dilation = [1, 1] } = layer.settings;
-  const size = layer.settings.kernel_size ?? layer.settings.size ?? [1, 1];
-  return {
-    row: i * stride[0] - padding[0], column: j * stride[1] - padding[2], kind: "window",
-    height: (size[0] - 1) * dilation[0] + 1, width: (size[1] - 1) * dilation[1] + 1,
-  };
-}
-
-// The output whose window begins at a pixel, or the nearest.
-export function outputAt(layer, row, column) {
-  const { stride = [1, 1], padding = [0, 0, 0, 0] } = layer.settings;
-  const fit = (at, axis) => {
-    const output = Math.floor((at + padding[2 * axis]) / stride[axis]);
-    return Math.min(Math.max(output, 0), layer.shape[1 + axis] - 1);
-  };
-  return [state.out[0], fit(row, 0), fit(column, 1)];
-}
+import { windowOf } from "./window.js";
 
 const convolves = (layer) => layer.kind === "conv";
 const isRow = (layer) => layer.shape.length < 3;
@@ -45,7 +26,7 @@ export const forward = (root) => view(root, (here) => {
 
   const input = new Picture({
     label: "input map", name: "o",
-    onpoint: (row, column) => isRow(layerOf()) || set({ out: outputAt(layerOf(), row, column) }),
+    onpoint: (...at) => isRow(layerOf()) || set({ out: outputBeginning(layerOf(), at) }),
     onhover: (at) => here.look(
       at && { row: at[0], column: at[1], ...(convolves(layerOf()) ? { c: channel } : {}) }),
   });
@@ -72,7 +53,7 @@ export const forward = (root) => view(root, (here) => {
   function windows() {
     const layer = layerOf();
     if (layer.kind === "dense" || isRow(layer)) return [];
-    return [windowOf(layer, ...state.out.slice(1, 3))];
+    return [framed(windowOf(layer).under(state.out.slice(1)), "window")];
   }
 
   function mark(term) {
@@ -83,11 +64,11 @@ export const forward = (root) => view(root, (here) => {
     input.draw();
     if (!m) return;
     const mine = term !== null && Number(channels[term]) === channel;
-    const framed = (isTurned) =>
+    const winner = (isTurned) =>
       (mine ? [pixel(...turnedAt(isTurned, [m[term], n[term]], kernel.map), "winner")] : []);
-    kernel.frames = framed(turns(layerOf()));
+    kernel.frames = winner(turns(layerOf()));
     // The products lie as the window does.
-    products.frames = framed(flips());
+    products.frames = winner(flips());
     kernel.draw();
     products.draw();
   }
@@ -95,10 +76,10 @@ export const forward = (root) => view(root, (here) => {
   function drawInput(layer, window) {
     const [over] = windows();
     input.show(mapOf(inputOf(layer), channel), {
-      frames: windows(), margin: paddingOf(layer), range: rangeOf(layer),
+      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(layer),
       overlay: window && {
         map: flips() ? turned(window) : window,
-        row: over.row, column: over.column, step: layer.settings.dilation,
+        row: over.row, column: over.column, step: layer.window.dilation,
       },
     });
   }
@@ -118,7 +99,7 @@ export const forward = (root) => view(root, (here) => {
     if (!layer.place) return;
     const seen = state.maps.outputs[0];
     field.show(mapOf(seen, 0), {
-      frames: framed(regions[0], "window"), range: extent(seen.values),
+      frames: hull(regions[0], "window"), range: extent(seen.values),
       rgb: seen.shape[0] === 3 ? seen.values : null,
     });
   }

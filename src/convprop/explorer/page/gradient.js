@@ -4,11 +4,10 @@ import { ask } from "./api.js";
 import { weightControls } from "./controls.js";
 import { tick } from "./dom.js";
 import { kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, pixel, stacked } from "./picture.js";
+import { Picture, captioned, cellOf, framed, pixel, stacked } from "./picture.js";
 import { GRADIENT as SAID } from "./prose.js";
 import {
-  channelOf, deltaOf, gradientsOf, inputOf, layerOf, nextWeight, paddingOf, rangeOf, set, state,
-  weightsOf,
+  channelOf, deltaOf, gradientsOf, inputOf, layerOf, nextWeight, rangeOf, set, state, weightsOf,
 } from "./state.js";
 import { view } from "./view.js";
 
@@ -29,16 +28,9 @@ export const gradient = (root) => view(root, (here) => {
   const named = ([i, j]) => ({ i, j });
 
   // All pixels that the weight meets while the window slides: as many as there are outputs.
-  function region(layer) {
-    const { stride, padding, dilation, kernel_size: size, flip_kernel: flips } = layer.settings;
-    const [, , ...stored] = state.weight;
-    // A flipped kernel's weight lies on the other side of the window.
-    const [m, n] = turnedAt(flips, stored, { height: size[0], width: size[1] });
-    const [, height, width] = layer.shape;
-    return {
-      row: m * dilation[0] - padding[0], column: n * dilation[1] - padding[2],
-      height: (height - 1) * stride[0] + 1, width: (width - 1) * stride[1] + 1, kind: "region",
-    };
+  function region({ window, settings, shape }) {
+    const taps = window.laid(settings.flip_kernel, state.weight.slice(2));
+    return framed(window.met(taps, shape.slice(1)), "region");
   }
 
   // Where an output's delta is drawn, and the other way round.
@@ -49,10 +41,10 @@ export const gradient = (root) => view(root, (here) => {
 
   function mark(term) {
     const { row, column, i, j } = here.found.columns;
-    const framed = (at) => (term === null ? [] : [pixel(...at(), "winner")]);
-    input.frames = [region(layerOf("conv")), ...framed(() => [row[term], column[term]])];
-    delta.frames = framed(() => drawnAt([i[term], j[term]]));
-    products.frames = framed(() => [i[term], j[term]]);
+    const winner = (at) => (term === null ? [] : [pixel(...at(), "winner")]);
+    input.frames = [region(layerOf("conv")), ...winner(() => [row[term], column[term]])];
+    delta.frames = winner(() => drawnAt([i[term], j[term]]));
+    products.frames = winner(() => [i[term], j[term]]);
     for (const picture of [input, delta, products]) picture.draw();
   }
 
@@ -81,8 +73,8 @@ export const gradient = (root) => view(root, (here) => {
       const deltas = mapOf(deltaOf(layer), k);
       const { row, column } = region(layer);
       input.show(mapOf(inputOf(layer), channelOf(layer, k, c)), {
-        frames: [region(layer)], margin: paddingOf(layer), range: rangeOf(layer),
-        overlay: { map: deltas, row, column, step: layer.settings.stride },
+        frames: [region(layer)], margin: layer.window.padding, range: rangeOf(layer),
+        overlay: { map: deltas, row, column, step: layer.window.stride },
       });
       delta.label = state.flipped ? "deltas, flipped" : "deltas of the output";
       delta.show(state.flipped ? turned(deltas) : deltas);

@@ -14,7 +14,7 @@ import { onThemeChange } from "./picture.js";
 import { pooling } from "./pooling.js";
 import { save } from "./save.js";
 import { sharing } from "./sharing.js";
-import { onChange, readAddress, set, state } from "./state.js";
+import { know, onChange, readAddress, set, state } from "./state.js";
 import { strip } from "./strip.js";
 import { training } from "./training.js";
 
@@ -105,7 +105,7 @@ function views(tabs, root) {
 
 async function start() {
   try {
-    state.network = await open();
+    know(await open());
     document.body.classList.toggle("offline", offline);
     const parts = [
       image(document.getElementById("image"), take),

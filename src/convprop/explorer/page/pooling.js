@@ -2,13 +2,12 @@
 
 import { ask } from "./api.js";
 import { integer } from "./controls.js";
-import { windowOf } from "./forward.js";
 import { el, labelled } from "./dom.js";
 import { full, largest, mapOf, short, unpack } from "./numbers.js";
-import { Picture, captioned, pixel } from "./picture.js";
+import { Picture, captioned, framed, pixel } from "./picture.js";
 import { following } from "./player.js";
 import { POOLING as SAID } from "./prose.js";
-import { inputOf, layerOf, paddingOf, set, state } from "./state.js";
+import { inputOf, layerOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
 const KINDS = [
@@ -33,9 +32,9 @@ export const pooling = (root) => view(root, (here) => {
 
   // The windows over the unit, and one of them more strongly.
   function mark(term) {
-    const layer = layerOf("pool");
+    const { window } = layerOf("pool");
     const kind = (at) => (at === term ? "winner" : "window");
-    input.frames = over().map((output, at) => ({ ...windowOf(layer, ...output), kind: kind(at) }));
+    input.frames = over().map((output, at) => framed(window.under(output), kind(at)));
     delta.frames = over().map((output, at) => pixel(...output, kind(at)));
     input.draw();
     delta.draw();
@@ -82,7 +81,7 @@ export const pooling = (root) => view(root, (here) => {
       const deltas = mapOf(unpack(answer.delta), 0);
       const winners = answer.kinds.max.winner.map(
         (unit) => pixel(Math.floor(unit / map.width), unit % map.width, "winner"));
-      input.show(map, { at, text: true, margin: paddingOf(layer) });
+      input.show(map, { at, text: true, margin: layer.window.padding });
       delta.show(deltas, { text: true });
       const most = largest(deltas.values);
       for (const { kind, output, routed, said } of kinds) {

@@ -4,12 +4,11 @@
 import { ask } from "./api.js";
 import { weightControls } from "./controls.js";
 import { el, tick } from "./dom.js";
-import { outputAt, windowOf } from "./forward.js";
-import { full, kernelOf, largest, mapOf, short, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, colour, grey, stacked } from "./picture.js";
+import { full, kernelOf, largest, mapOf, short } from "./numbers.js";
+import { Picture, captioned, cellOf, colour, framed, grey, stacked } from "./picture.js";
 import { GRADIENT, SHARING as SAID } from "./prose.js";
 import {
-  channelOf, deltaOf, inputOf, layerOf, nextWeight, outputOf, paddingOf, rangeOf, set, state,
+  channelOf, deltaOf, inputOf, layerOf, nextWeight, outputBeginning, outputOf, rangeOf, set, state,
   weightsOf,
 } from "./state.js";
 import { units } from "./units.js";
@@ -30,7 +29,7 @@ function colours(count) {
 
 // So many outputs, side by side, are drawn with all that they see.
 function patch(layer) {
-  const [rows, columns] = layer.settings.kernel_size;
+  const [rows, columns] = layer.window.size;
   const [, height, width] = layer.shape;
   const size = [Math.min(rows * columns > 9 ? 1 : 2, height), Math.min(2, width)];
   const [, i, j] = state.out;
@@ -39,28 +38,21 @@ function patch(layer) {
 }
 
 // Every connection of the patch: an output, a pixel that it sees, and the weight between them.
-function connections(layer, { row, column, height, width }) {
-  const { kernel_size: size, dilation, flip_kernel: flips } = layer.settings;
+function connections({ window, settings }, { row, column, height, width }) {
   const found = [];
   for (let i = row; i < row + height; i++)
-    for (let j = column; j < column + width; j++) {
-      const window = windowOf(layer, i, j);
-      for (let p = 0; p < size[0]; p++)
-        for (let q = 0; q < size[1]; q++) {
-          const [m, n] = turnedAt(flips, [p, q], { height: size[0], width: size[1] });
-          const at = [window.row + p * dilation[0], window.column + q * dilation[1]];
-          found.push({ i, j, m, n, row: at[0], column: at[1] });
-        }
-    }
+    for (let j = column; j < column + width; j++)
+      for (const [p, q] of window.taps) {
+        const [m, n] = window.laid(settings.flip_kernel, [p, q]);
+        found.push({ i, j, m, n, row: window.seen(0, i, p), column: window.seen(1, j, q) });
+      }
   return found;
 }
 
 // The frame round all pixels that are seen.
-function hull(links) {
-  const [rows, columns] = ["row", "column"].map((name) => links.map((link) => link[name]));
-  const [row, column] = [Math.min(...rows), Math.min(...columns)];
-  const [height, width] = [Math.max(...rows) - row + 1, Math.max(...columns) - column + 1];
-  return { row, column, height, width, kind: "window" };
+function seenBy(links) {
+  const ends = (end) => ["row", "column"].map((name) => end(...links.map((link) => link[name])));
+  return framed([ends(Math.min), ends(Math.max)], "window");
 }
 
 // What the chosen weight does at the outputs that are drawn: the engine's products.
@@ -101,7 +93,7 @@ export const sharing = (root) => view(root, ({ detail }) => {
   const kernel = new Picture({ label: "kernel in colours", name: "w", onpoint: choose });
   const input = new Picture({
     label: "input map", name: "o",
-    onpoint: (row, column) => set({ out: outputAt(layerOf("conv"), row, column) }),
+    onpoint: (...at) => set({ out: outputBeginning(layerOf("conv"), at) }),
   });
   const output = new Picture({
     label: "output map", name: "x", onpoint: (i, j) => set({ out: [state.out[0], i, j] }),
@@ -151,7 +143,7 @@ export const sharing = (root) => view(root, ({ detail }) => {
       const frame = patch(layer);
       links = connections(layer, frame);
       input.show(maps.input,
-        { range: rangeOf(layer), margin: paddingOf(layer), frames: [hull(links)] });
+        { range: rangeOf(layer), margin: layer.window.padding, frames: [seenBy(links)] });
       output.caption = state.back ? "deltas δ" : "output x";
       output.name = state.back ? "δ" : "x";
       output.show(maps.output, { frames: [frame] });

@@ -2,6 +2,7 @@
 
 import { extent, inside, largestAt } from "./numbers.js";
 import { following } from "./player.js";
+import { Window, windowOf } from "./window.js";
 
 // out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it
 // is the one with the largest output, gradient or delta. channel: the input channel that Forward
@@ -24,6 +25,13 @@ const READ = {
 
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
+
+// Takes the server's description of the network.
+export function know(network) {
+  const layers = network.layers.map((layer, place) =>
+    ({ ...layer, place, window: layer.window && new Window(layer.window) }));
+  state.network = { ...network, layers };
+}
 
 export function onChange(listener) {
   listeners.push(listener);
@@ -86,7 +94,7 @@ export function readAddress() {
 // Which of the layers are of these kinds (of any, if none is named), and the one that is looked at,
 // or the first.
 export function layersOf(...kinds) {
-  const layers = state.network.layers.map((layer, place) => ({ ...layer, place }));
+  const { layers } = state.network;
   return kinds.length ? layers.filter((layer) => kinds.includes(layer.kind)) : layers;
 }
 
@@ -113,12 +121,13 @@ export function nextWeight() {
   return [k, ...following(at, layerOf("conv").parameters.weight.slice(1))];
 }
 
+// The output, of the chosen map, whose window begins at a pixel of the input, or the nearest.
+export const outputBeginning = (layer, at) =>
+  [state.out[0], ...windowOf(layer).beginning(at, layer.shape.slice(1))];
+
 // Whether a kernel is drawn turned: as an equation says, or as the layer itself lays it down; not
 // if both.
 export const turns = (layer) => state.flipped !== layer.settings.flip_kernel;
-
-// (top, bottom, left, right)
-export const paddingOf = (layer) => layer.settings.padding ?? [0, 0, 0, 0];
 
 // The channel of a convolution's input that channel c of kernel k lies on.
 export function channelOf(layer, k, c) {

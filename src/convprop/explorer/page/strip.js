@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { centre, choice, el, labelled } from "./dom.js";
 import { extent, kernelOf, mapOf, short } from "./numbers.js";
-import { Picture } from "./picture.js";
+import { Picture, framed } from "./picture.js";
 import { NETWORK as SAID } from "./prose.js";
 import { layerOf, now, set, state } from "./state.js";
 
@@ -51,7 +51,7 @@ export function strip(root) {
       }
       const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[place];
       const range = state.mode === "output" && place === 0 ? extent(array.values) : null;
-      const frames = layer.shape.length === 3 && regions ? framed(regions[place], "window") : [];
+      const frames = layer.shape.length === 3 && regions ? hull(regions[place], "window") : [];
       picture.show(mapOf(array, c), { range, frames });
     }
   }
@@ -90,12 +90,9 @@ export async function fields(view) {
 }
 
 // The frame round a region of rows and columns.
-export function framed({ rows, columns }, kind) {
+export function hull({ rows, columns }, kind) {
   if (!rows.length || !columns.length) return [];
-  return [{
-    row: rows[0], column: columns[0], kind,
-    height: rows.at(-1) - rows[0] + 1, width: columns.at(-1) - columns[0] + 1,
-  }];
+  return [framed([[rows[0], columns[0]], [rows.at(-1), columns.at(-1)]], kind)];
 }
 
 // What happens to the image before the first layer, in words; null where nothing does.
