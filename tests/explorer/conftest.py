@@ -6,8 +6,8 @@ from server import Client, running
 
 @pytest.fixture(scope="module")
 def stranger():
-    """A client that has not entered."""
-    with running() as client:
+    """A client that has not entered, of a server that no other test's pages can end."""
+    with running(stays=True) as client:
         yield client
 
 

@@ -69,6 +69,11 @@ def test_a_layer_tells_its_window(client):
     assert layers[1]["window"] is None
 
 
+def test_a_layer_tells_what_it_reads(client):
+    layers = client.post("/open", {}).json()["layers"]
+    assert [layer["reads"] for layer in layers] == [[value] for value in range(7)]
+
+
 def test_maps_are_those_of_the_engine(client):
     session = client.open()
     answer = client.post(f"{session}/choose", {"index": 7}).json()

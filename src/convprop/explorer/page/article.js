@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { button, el, equation, failed } from "./dom.js";
 import { ARTICLE } from "./prose.js";
 import { SECTIONS } from "./sections.js";
-import { layersOf, set, state } from "./state.js";
+import { activationBefore, layersOf, set, state } from "./state.js";
 
 // The layers that sections speak of: the first convolution, one of several channels, and what an
 // activation comes before.
@@ -13,9 +13,7 @@ const LAYERS = {
   deep: () =>
     layersOf("conv").find((layer) => layer.parameters.weight[1] > 1) ?? layersOf("conv")[0],
   behind: () => {
-    const behind = (layer) =>
-      layer.place > 0 && state.network.layers[layer.place - 1].kind === "activation";
-    const first = (...kinds) => layersOf(...kinds).find(behind);
+    const first = (...kinds) => layersOf(...kinds).find(activationBefore);
     return first("conv") ?? first("pool") ?? first();
   },
 };

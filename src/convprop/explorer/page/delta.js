@@ -174,7 +174,7 @@ export const delta = (root) => view(root, (here) => {
       const [c, ...at] = state.input;
       const before = inputOf(layer);
       const chosen = isRow(before) ? { frames: place(c, before) } : { at };
-      input.show(mapOf(before, c), { ...chosen, range: rangeOf(layer) });
+      input.show(mapOf(before, c), { ...chosen, range: rangeOf(layer.reads[0]) });
       result.show(mapOf(inputDeltaOf(layer), c), chosen);
       const { name, steps } = here.found;
       result.caption = name.startsWith("delta") && steps.length ? "∂E/∂o, before f′" : "∂E/∂o";

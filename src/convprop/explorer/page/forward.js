@@ -76,7 +76,7 @@ export const forward = (root) => view(root, (here) => {
   function drawInput(layer, window) {
     const [over] = windows();
     input.show(mapOf(inputOf(layer), channel), {
-      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(layer),
+      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(layer.reads[0]),
       overlay: window && {
         map: flips() ? turned(window) : window,
         row: over.row, column: over.column, step: layer.window.dilation,
@@ -95,8 +95,10 @@ export const forward = (root) => view(root, (here) => {
   }
 
   function drawField(layer, regions) {
-    field.hidden = !layer.place;
-    if (!layer.place) return;
+    // What reads the image alone shows it already.
+    const more = layer.reads.some((value) => value > 0);
+    field.hidden = !more;
+    if (!more) return;
     const seen = state.maps.outputs[0];
     field.show(mapOf(seen, 0), {
       frames: hull(regions[0], "window"), range: extent(seen.values),
@@ -129,7 +131,7 @@ export const forward = (root) => view(root, (here) => {
     lead(layer) {
       const words = convolves(layer) && state.flipped
         ? SAID.flipped : SAID[layer.kind] ?? SAID.other;
-      return [words, layer.place ? null : normalised()].filter(Boolean).join(" ");
+      return [words, layer.reads.includes(0) ? normalised() : null].filter(Boolean).join(" ");
     },
 
     before(layer) {

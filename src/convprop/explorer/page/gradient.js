@@ -73,7 +73,7 @@ export const gradient = (root) => view(root, (here) => {
       const deltas = mapOf(deltaOf(layer), k);
       const { row, column } = region(layer);
       input.show(mapOf(inputOf(layer), channelOf(layer, k, c)), {
-        frames: [region(layer)], margin: layer.window.padding, range: rangeOf(layer),
+        frames: [region(layer)], margin: layer.window.padding, range: rangeOf(layer.reads[0]),
         overlay: { map: deltas, row, column, step: layer.window.stride },
       });
       delta.label = state.flipped ? "deltas, flipped" : "deltas of the output";

@@ -104,7 +104,7 @@ export const sharing = (root) => view(root, ({ detail }) => {
   function draw(layer, window, maps) {
     const [, , m, n] = state.weight;
     const paints = colours(window.values.length);
-    const range = rangeOf(layer);
+    const range = rangeOf(layer.reads[0]);
     const [mostIn, mostOut] = [maps.input, maps.output].map((map) => largest(map.values));
     kernel.cell = cellOf(window);
     kernel.show(window, { at: [m, n], text: true, paints });
@@ -143,7 +143,7 @@ export const sharing = (root) => view(root, ({ detail }) => {
       const frame = patch(layer);
       links = connections(layer, frame);
       input.show(maps.input,
-        { range: rangeOf(layer), margin: layer.window.padding, frames: [seenBy(links)] });
+        { range: rangeOf(layer.reads[0]), margin: layer.window.padding, frames: [seenBy(links)] });
       output.caption = state.back ? "deltas δ" : "output x";
       output.name = state.back ? "δ" : "x";
       output.show(maps.output, { frames: [frame] });

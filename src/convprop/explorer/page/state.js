@@ -26,11 +26,25 @@ const READ = {
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
 
-// Takes the server's description of the network.
+// Takes the server's description of the network. Values are numbered: 0 is the image, and a layer
+// `gives` one more than its number; `reads` are the values that it reads.
 export function know(network) {
-  const layers = network.layers.map((layer, place) =>
-    ({ ...layer, place, window: layer.window && new Window(layer.window) }));
+  const layers = network.layers.map((layer, number) =>
+    ({ ...layer, gives: number + 1, window: layer.window && new Window(layer.window) }));
   state.network = { ...network, layers };
+}
+
+// The layer that gives a value, null for the image; those that read it; its shape; and its name.
+export const giverOf = (value) => state.network.layers.find((one) => one.gives === value) ?? null;
+export const readersOf = (value) =>
+  state.network.layers.filter((layer) => layer.reads.includes(value));
+export const shapeOf = (value) => giverOf(value)?.shape ?? state.network.input;
+export const nameOf = (value) => giverOf(value)?.name ?? "input";
+
+// The activation whose output a layer reads, if it does.
+export function activationBefore(layer) {
+  const giver = giverOf(layer.reads[0]);
+  return giver?.kind === "activation" ? giver : null;
 }
 
 export function onChange(listener) {
@@ -65,11 +79,8 @@ export function movedTo(layer) {
 
 // The shapes of a layer's output, input and weights.
 function shapesOf(name) {
-  const { layers = [], input } = state.network ?? {};
-  const place = layers.findIndex((layer) => layer.name === name);
-  if (place < 0) return null;
-  const { shape, parameters } = layers[place];
-  return [shape, place ? layers[place - 1].shape : input, parameters.weight];
+  const layer = state.network?.layers.find((one) => one.name === name);
+  return layer ? [layer.shape, shapeOf(layer.reads[0]), layer.parameters.weight] : null;
 }
 
 export function address() {
@@ -103,17 +114,18 @@ export function layerOf(...kinds) {
   return layers.find((layer) => layer.name === state.layer) ?? layers[0] ?? null;
 }
 
-// Arrays of a layer's input and output: outputs[0] is the image as the network sees it.
-export const inputOf = (layer) => state.maps.outputs[layer.place];
-export const outputOf = (layer) => state.maps.outputs[layer.place + 1];
-export const deltaOf = (layer) => state.maps.deltas[layer.place + 1];
-export const inputDeltaOf = (layer) => state.maps.deltas[layer.place];
+// Arrays of what a layer reads (first, if it reads several values) and gives: outputs[0] is the
+// image as the network sees it.
+export const inputOf = (layer) => state.maps.outputs[layer.reads[0]];
+export const outputOf = (layer) => state.maps.outputs[layer.gives];
+export const deltaOf = (layer) => state.maps.deltas[layer.gives];
+export const inputDeltaOf = (layer) => state.maps.deltas[layer.reads[0]];
 
 export const weightsOf = (layer) => state.maps.parameters[`${layer.name}.weight`];
 export const gradientsOf = (layer) => state.maps.gradients[`${layer.name}.weight`];
 
-// The image is drawn in grey: between its smallest and its largest pixel.
-export const rangeOf = (layer) => (layer.place === 0 ? extent(inputOf(layer).values) : null);
+// The image is drawn in grey, between its smallest and its largest pixel; other values are not.
+export const rangeOf = (value) => (value === 0 ? extent(state.maps.outputs[0].values) : null);
 
 // The weight after the one that is looked at, in row order.
 export function nextWeight() {
@@ -145,12 +157,11 @@ function clamp() {
   if (state.geometry.length !== DEFAULTS.geometry.length) state.geometry = DEFAULTS.geometry;
   if (state.target >= network.classes.length) state.target = -1;
   const { outputs, deltas, gradients } = state.maps;
-  const place = network.layers.indexOf(layer);
   const gradient = gradients[`${layer.name}.weight`] ?? { shape: [1, 1, 1, 1], values: [0] };
-  state.out = fitted(state.out, outputs[place + 1], 3);
+  state.out = fitted(state.out, outputs[layer.gives], 3);
   // Behind an activation the explained delta is the one before it, with its slope.
-  const behind = place && network.layers[place - 1].kind === "activation";
-  state.input = fitted(state.input, deltas[behind ? place - 1 : place], 3);
+  const before = activationBefore(layer);
+  state.input = fitted(state.input, deltas[(before ?? layer).reads[0]], 3);
   state.weight = fitted(state.weight, gradient, 4);
 }
 

@@ -2,10 +2,10 @@
 
 import { ask } from "./api.js";
 import { centre, choice, el, labelled } from "./dom.js";
-import { extent, kernelOf, mapOf, short } from "./numbers.js";
+import { kernelOf, mapOf, short } from "./numbers.js";
 import { Picture, framed } from "./picture.js";
 import { NETWORK as SAID } from "./prose.js";
-import { layerOf, now, set, state } from "./state.js";
+import { layerOf, now, rangeOf, readersOf, set, shapeOf, state } from "./state.js";
 
 const MOST = 8;
 const ALL = 64;
@@ -20,27 +20,27 @@ export function strip(root) {
 
   function build() {
     const { input, layers: made } = state.network;
-    const layers = [{ name: "input", words: normalised() ?? "the image", shape: input }, ...made];
-    layers.forEach((layer, place) => {
+    const image = { name: "input", words: normalised() ?? "the image", shape: input, gives: 0 };
+    for (const layer of [image, ...made]) {
       const maps = el("div", { class: "maps" });
       const column = el("button", {
         type: "button", class: "layer", title: layer.words, "data-layer": layer.name,
-        onclick: (event) => set(pointedAt(event.target, layer, place)),
+        onclick: (event) => set(pointedAt(event.target, layer)),
       }, el("b", {}, layer.name), el("span", {}, layer.shape.join("×")), maps);
       const count = layer.shape.length === 3 ? layer.shape[0] : 1;
       for (let c = 0; c < Math.min(count, ALL); c++) {
         const picture = new Picture({ label: `${layer.name} map ${c}`, small: true });
         picture.canvas.dataset.map = c;
-        pictures.push({ picture, layer, place, c });
+        pictures.push({ picture, layer, c });
         maps.append(picture.canvas);
       }
       if (count > MOST) maps.append(el("span", { class: "more" }, `and ${count - MOST} more`));
       row.append(column);
-    });
+    }
   }
 
   function draw(regions) {
-    for (const { picture, layer, place, c } of pictures) {
+    for (const { picture, layer, c } of pictures) {
       picture.canvas.hidden = c >= MOST && state.layer !== layer.name;
       if (picture.canvas.hidden) continue;
       if (state.mode === "gradient") {
@@ -49,9 +49,10 @@ export function strip(root) {
         if (!picture.canvas.hidden) picture.show(kernelOf(gradient, c, 0));
         continue;
       }
-      const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[place];
-      const range = state.mode === "output" && place === 0 ? extent(array.values) : null;
-      const frames = layer.shape.length === 3 && regions ? hull(regions[place], "window") : [];
+      const value = layer.gives;
+      const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[value];
+      const range = state.mode === "output" ? rangeOf(value) : null;
+      const frames = layer.shape.length === 3 && regions ? hull(regions[value], "window") : [];
       picture.show(mapOf(array, c), { range, frames });
     }
   }
@@ -84,9 +85,10 @@ export async function fields(view) {
   const layer = layerOf();
   if (!["forward", "delta"].includes(view)) return null;
   const back = view === "delta";
-  const shape = back ? state.maps.outputs[layer.place].shape : layer.shape;
-  const pixel = shape.length < 3 ? [] : (back ? state.input : state.out).slice(1, 3);
-  return (await ask("fields", { map: layer.place + (back ? 0 : 1), pixel })).regions;
+  const value = back ? layer.reads[0] : layer.gives;
+  const at = back ? state.input : state.out;
+  const pixel = shapeOf(value).length < 3 ? [] : at.slice(1, 3);
+  return (await ask("fields", { map: value, pixel })).regions;
 }
 
 // The frame round a region of rows and columns.
@@ -105,8 +107,8 @@ export function normalised() {
 }
 
 // What a click on a layer, or on one of its maps, asks for.
-function pointedAt(target, layer, place) {
-  if (!place) return { layer: state.network.layers[0].name };
+function pointedAt(target, layer) {
+  if (layer.gives === 0) return { layer: readersOf(0)[0].name };
   const pixel = layer.name === state.layer ? state.out.slice(1) : [];
   const { map } = target.dataset;
   const out = map === undefined ? {} : { out: [Number(map), ...pixel] };
