@@ -81,10 +81,14 @@ export function refill(holder, ...children) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-// What is scrolled sideways shows this child in its middle.
+// What is scrolled shows this child in its middle.
 export function centre(holder, child) {
-  const left = child.offsetLeft - holder.offsetLeft;
-  holder.scrollTo({ left: left - (holder.clientWidth - child.offsetWidth) / 2 });
+  const [outer, inner] = [holder, child].map((element) => element.getBoundingClientRect());
+  const [left, top] = [inner.left - outer.left, inner.top - outer.top].map(Math.round);
+  holder.scrollTo({
+    left: holder.scrollLeft + left - (holder.clientWidth - child.offsetWidth) / 2,
+    top: holder.scrollTop + top - (holder.clientHeight - child.offsetHeight) / 2,
+  });
 }
 
 // Controls that only a server could answer.

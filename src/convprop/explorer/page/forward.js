@@ -3,14 +3,16 @@
 import { ask } from "./api.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
+import { fields, hull } from "./fields.js";
 import { extent, kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, framed, pixel, place, stacked } from "./picture.js";
+import { Picture, captioned, cellOf, framed, pixel, place, several, stacked } from "./picture.js";
 import { following } from "./player.js";
 import { FORWARD as SAID } from "./prose.js";
 import {
-  channelOf, inputOf, layerOf, outputBeginning, outputOf, rangeOf, set, state, turns, weightsOf,
+  JOINS, channelOf, layerOf, nameOf, outputBeginning, outputOf, partsOf, rangeOf, set, state, turns,
+  weightsOf,
 } from "./state.js";
-import { fields, hull, normalised } from "./strip.js";
+import { normalised } from "./strip.js";
 import { view } from "./view.js";
 import { windowOf } from "./window.js";
 
@@ -24,12 +26,14 @@ export const forward = (root) => view(root, (here) => {
   let channel = 0;
   const flips = () => layerOf().settings.flip_kernel;
 
+  const choose = (...at) => isRow(layerOf()) || set({ out: outputBeginning(layerOf(), at) });
   const input = new Picture({
-    label: "input map", name: "o",
-    onpoint: (...at) => isRow(layerOf()) || set({ out: outputBeginning(layerOf(), at) }),
+    label: "input map", name: "o", onpoint: choose,
     onhover: (at) => here.look(
       at && { row: at[0], column: at[1], ...(convolves(layerOf()) ? { c: channel } : {}) }),
   });
+  // What a join reads besides.
+  const others = several("input map", { name: "o", onpoint: choose });
   const kernel = new Picture({
     label: "kernel", name: "w", onhover: (at) => here.look(weightAt(at, turns(layerOf()))),
   });
@@ -75,8 +79,15 @@ export const forward = (root) => view(root, (here) => {
 
   function drawInput(layer, window) {
     const [over] = windows();
-    input.show(mapOf(inputOf(layer), channel), {
-      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(layer.reads[0]),
+    const joined = JOINS[layer.kind] ? partsOf(layer, state.out[0]) : [];
+    const [[value, c], ...rest] = joined.length ? joined : [[layer.reads[0], channel]];
+    others.show(rest.map(([other, at]) => [
+      `and ${nameOf(other)}`, mapOf(state.maps.outputs[other], at),
+      { frames: windows(), range: rangeOf(other) },
+    ]));
+    input.caption = joined.length ? `input o: ${nameOf(value)}` : "input o, and the window";
+    input.show(mapOf(state.maps.outputs[value], c), {
+      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(value),
       overlay: window && {
         map: flips() ? turned(window) : window,
         row: over.row, column: over.column, step: layer.window.dilation,
@@ -109,7 +120,7 @@ export const forward = (root) => view(root, (here) => {
   return {
     player: ["window", () => set({ out: following(state.out, layerOf().shape) })],
     figures: [
-      captioned(input, "input o, and the window"), captioned(output, ""),
+      captioned(input, ""), others.holder, captioned(output, ""),
       stacked(captioned(kernel, ""), captioned(products, "products w·o")),
       captioned(field, "receptive field in the image"),
     ],

@@ -17,6 +17,9 @@ export const FORWARD = {
     Every output of a dense layer is a sum over all of its input: Eq. 7 with a window as large as
     the map.`,
   activation: "An activation takes every value by itself: o = f(x), Eq. 8.",
+  add: "An output is the sum of the values at its place in all that is read.",
+  multiply: "An output is the product of the values at its place in all that is read.",
+  concat: "The maps of what is read, one after the other: each value passes on as it is.",
   other: "This layer passes every value on as it is.",
   source: "Eq. 6, the same sum as Eq. 7",
 };
@@ -72,6 +75,11 @@ export const DELTA = {
   activation: text`
     The delta behind an activation is the one before it times the slope f′(x): the last factor of
     Eq. 20.`,
+  add: "A sum passes its delta on as it is, to each value that it has read.",
+  multiply: text`
+    A product passes on, to each value that it has read, its delta times the others: they are what
+    the value was multiplied by.`,
+  concat: "Each value that was read gets back the deltas of its own maps, as they are.",
   other: "This layer passes every delta on as it is.",
   source: (equation) => `Eq. 22, the same sum as ${equation}`,
 };
@@ -138,6 +146,8 @@ export const ARTICLE = text`
   figure it speaks of, computed from your network and your image: point at it.`;
 
 export const NETWORK = {
+  reads: ({ words, reads }, nameOf) =>
+    (reads.length ? `${words}, reads ${reads.map(nameOf).join(", ")}` : words),
   legend: " above; every map has its own scale. Point at a number to see it in full.",
   normalised: (offset, scale, each, black) => [
     `The network sees the pixels normalised: less ${offset}, times ${scale}`,

@@ -26,6 +26,9 @@ const READ = {
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
 
+// The kinds of layers that join what they read, and their operators.
+export const JOINS = { add: "+", multiply: "×", concat: "‖" };
+
 // Takes the server's description of the network. Values are numbered: 0 is the image, and a layer
 // `gives` one more than its number; `reads` are the values that it reads.
 export function know(network) {
@@ -145,6 +148,18 @@ export const turns = (layer) => state.flipped !== layer.settings.flip_kernel;
 export function channelOf(layer, k, c) {
   const [kernels, channels] = layer.parameters.weight;
   return Math.floor(k / (kernels / layer.settings.groups)) * channels + c;
+}
+
+// What channel k of a layer's output is made of, if it joins values: they, and their channels.
+export function partsOf(layer, k) {
+  if (layer.kind !== "concat") return layer.reads.map((value) => [value, k]);
+  let first = 0;
+  for (const value of layer.reads) {
+    const [channels] = shapeOf(value);
+    if (k < first + channels) return [[value, k - first]];
+    first += channels;
+  }
+  return [];
 }
 
 // Indices that the network does not have are moved to the nearest that it has.
