@@ -6,6 +6,10 @@ page is told says what they would read.
 
 from __future__ import annotations
 
+import base64
+
+import numpy as np
+
 import convprop as cp
 
 
@@ -72,3 +76,25 @@ def told(changes):
         return answer
 
     return {"open": change}
+
+
+def sending(value, readers):
+    """Return the change of the maps' answer that tells what readers send to a value.
+
+    The n-th of k sends n / (1 + ... + k) of the value's delta.
+    """
+    shares = np.arange(1, len(readers) + 1) / sum(range(1, len(readers) + 1))
+
+    def change(answer):
+        packed = answer["deltas"][value]
+        delta = np.frombuffer(base64.b64decode(packed["data"]), packed["dtype"])
+        parts = [(delta * share).astype(delta.dtype) for share in shares]
+        answer["sent"] = {
+            str(value): [
+                {"reader": reader, "delta": packed | {"data": base64.b64encode(part).decode()}}
+                for reader, part in zip(readers, parts, strict=True)
+            ]
+        }
+        return answer
+
+    return {"maps": change}

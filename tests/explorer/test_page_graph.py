@@ -4,6 +4,7 @@ import itertools
 from contextlib import ExitStack
 
 import graphs
+import numpy as np
 import pytest
 from opened import Page
 from server import running
@@ -48,9 +49,9 @@ def networks():
 def opened(browser, networks):
     """Return what opens a network's page."""
 
-    def open_page(name, width=1280, address="", **options):
-        client, told = networks[name]
-        return Page(browser, client, width, address, told, **options)
+    def open_page(name, width=1280, address="", told=None, **options):
+        client, changes = networks[name]
+        return Page(browser, client, width, address, changes | (told or {}), **options)
 
     return open_page
 
@@ -183,6 +184,32 @@ def test_forward_shows_all_that_a_join_reads(opened):
             ".picture.map.values].map(Number)"
         )
         assert page.picture("input map")["values"] == strip
+
+
+def test_the_parts_of_a_delta_are_shown_with_their_readers_before_the_sum(opened):
+    told = graphs.sending(2, ["sum", "first"])
+    with opened("residual", address="#view=delta&layer=first&input=1,2,3", told=told) as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('through first')")
+        captions = page.page.locator("#view figcaption:visible").all_inner_texts()
+        assert captions[-3:] == ["what sum sends", "+ what first sends", "= ∂E/∂o, before f′"]
+        labels = [f"deltas sent to the input {n}" for n in (1, 2)]
+        parts = [np.array(page.picture(label)["values"]) for label in labels]
+        total = page.picture("deltas of the input")["values"]
+        assert np.allclose(parts[0] + parts[1], total, rtol=1e-6)
+        # In numbers, with all digits, in the order of the addition.
+        lead = page.page.inner_text("#view .lead")
+        assert "2 layers have read o" in lead
+        assert lead.index("sum sends") < lead.index("first sends")
+        digits = page.page.locator("#view .lead b").evaluate_all("all => all.map(b => b.title)")
+        assert [np.float32(text) for text in digits] == [np.float32(p[2 * 8 + 3]) for p in parts]
+        # A pixel of a part is a pixel of the input.
+        page.point(labels[0], 4, 5)
+        page.page.wait_for_selector("#view .terms h3:has-text('i=4, j=5')")
+        # What one layer alone reads has no parts.
+        page.page.select_option("#layer", "second")
+        page.page.wait_for_selector("#view .terms h3:has-text('through second')")
+        assert page.page.locator("#view figcaption:has-text('sends'):visible").count() == 0
+        assert page.page.locator("#view .lead b").count() == 0
 
 
 def test_a_chain_has_no_edges(browser):

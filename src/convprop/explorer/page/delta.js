@@ -7,6 +7,7 @@ import { kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
 import { Picture, captioned, cellOf, framed, pixel, place, stacked } from "./picture.js";
 import { following } from "./player.js";
 import { DELTA as SAID } from "./prose.js";
+import { sent, told } from "./sent.js";
 import {
   deltaOf, inputDeltaOf, inputOf, layerOf, rangeOf, set, state, turns, weightsOf,
 } from "./state.js";
@@ -33,6 +34,7 @@ export const delta = (root) => view(root, (here) => {
   const products = new Picture({
     label: "products of deltas and weights", name: "δ·w", onhover: (at) => here.look(weightAt(at)),
   });
+  const parts = sent(select);
   const result = new Picture({ label: "deltas of the input", name: "∂E/∂o", onpoint: select });
 
   // The terms that the shown map of deltas has part in.
@@ -139,7 +141,8 @@ export const delta = (root) => view(root, (here) => {
     player: ["pixel", () => set({ input: following(state.input, inputOf(layerOf()).shape) })],
     figures: [
       captioned(input, "input o"), captioned(deltas, ""),
-      stacked(captioned(kernel, ""), captioned(products, "products δ·w")), captioned(result, ""),
+      stacked(captioned(kernel, ""), captioned(products, "products δ·w")),
+      parts.holder, captioned(result, ""),
     ],
     // The map of deltas that matters most is known with the answer.
     late: true,
@@ -157,8 +160,10 @@ export const delta = (root) => view(root, (here) => {
           (flipped) => set({ flipped })),
       ];
     },
-    lead: (layer) => (convolves(layer) && state.flipped
-      ? SAID.flipped : SAID[layer.kind] ?? SAID.other),
+    lead: (layer) => [
+      convolves(layer) && state.flipped ? SAID.flipped : SAID[layer.kind] ?? SAID.other,
+      ...told(layer),
+    ],
 
     questions: (layer) => [
       ask("explain", {
@@ -175,9 +180,11 @@ export const delta = (root) => view(root, (here) => {
       const before = inputOf(layer);
       const chosen = isRow(before) ? { frames: place(c, before) } : { at };
       input.show(mapOf(before, c), { ...chosen, range: rangeOf(layer.reads[0]) });
-      result.show(mapOf(inputDeltaOf(layer), c), chosen);
+      const most = parts.draw(layer, c, chosen);
+      result.show(mapOf(inputDeltaOf(layer), c), { ...chosen, most });
       const { name, steps } = here.found;
-      result.caption = name.startsWith("delta") && steps.length ? "∂E/∂o, before f′" : "∂E/∂o";
+      const words = name.startsWith("delta") && steps.length ? "∂E/∂o, before f′" : "∂E/∂o";
+      result.caption = most ? `= ${words}` : words;
     },
 
     mark,

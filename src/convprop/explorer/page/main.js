@@ -37,8 +37,11 @@ const targetOf = (answer) => (answer.relabelled ? answer.label : -1);
 
 // What came as shapes and bytes, as arrays.
 async function take(answer, more = {}, visit = true) {
-  const arrays = (named) => Object.fromEntries(
-    Object.entries(named).map(([name, array]) => [name, unpack(array)]));
+  const each = (named, one) =>
+    Object.fromEntries(Object.entries(named).map(([name, value]) => [name, one(value)]));
+  const arrays = (named) => each(named, unpack);
+  const parts = (sent) =>
+    sent?.map((part) => ({ reader: part.reader, delta: unpack(part.delta) }));
   await set({
     ...more,
     index: answer.index,
@@ -47,6 +50,7 @@ async function take(answer, more = {}, visit = true) {
       ...answer,
       outputs: answer.outputs.map(unpack), deltas: answer.deltas.map(unpack),
       parameters: arrays(answer.parameters), gradients: arrays(answer.gradients),
+      sent: each(answer.sent ?? {}, parts),
     },
   }, visit);
 }

@@ -300,10 +300,10 @@ export function captioned(picture, words) {
 // Figures one below the other, where they are small.
 export const stacked = (...figures) => el("div", { class: "stacked" }, figures);
 
-// Figures one below the other, as many as `show` is given: each a caption, a map, and what else
+// Figures among others, as many as `show` is given: each a caption, a map, and what else
 // `Picture.show` takes.
 export function several(label, options) {
-  const holder = stacked();
+  const holder = el("div", { class: "several" });
   function show(all) {
     holder.hidden = !all.length;
     while (holder.children.length < all.length) {

@@ -81,6 +81,9 @@ export const DELTA = {
     the value was multiplied by.`,
   concat: "Each value that was read gets back the deltas of its own maps, as they are.",
   other: "This layer passes every delta on as it is.",
+  sent: (readers) => ` ${readers} layers have read o, and each sends a delta back: `,
+  sends: (reader) => `${reader} sends `,
+  sum: (layer) => `. Together they are ∂E/∂o; the terms are those of ${layer}.`,
   source: (equation) => `Eq. 22, the same sum as ${equation}`,
 };
 

@@ -124,6 +124,11 @@ export const outputOf = (layer) => state.maps.outputs[layer.gives];
 export const deltaOf = (layer) => state.maps.deltas[layer.gives];
 export const inputDeltaOf = (layer) => state.maps.deltas[layer.reads[0]];
 
+
+// What each reader of a value sends back, { reader, delta }, the last reader first: together they
+// are the value's delta. Nothing where one layer reads it, or the server does not tell.
+export const sentTo = (value) => state.maps.sent[value] ?? [];
+
 export const weightsOf = (layer) => state.maps.parameters[`${layer.name}.weight`];
 export const gradientsOf = (layer) => state.maps.gradients[`${layer.name}.weight`];
 

@@ -16,7 +16,7 @@ import { terms, work } from "./terms.js";
 //   figures           its elements
 //   instead(layer)    what is looked at instead of what the address says, if anything
 //   controls(layer)   those between the choice of a layer and the player's
-//   lead(layer)       the sentences above all
+//   lead(layer)       the sentences above all, or a list of them and of elements
 //   late              whether these two can be told only with the answers
 //   before(layer)     draws what needs no answer
 //   questions(layer)  what is asked; the first answer is the explanation
@@ -38,7 +38,7 @@ export function view(root, describe) {
   function head(layer) {
     refill(controls,
       layerChoice(layer, ...own.kinds), ...own.controls(layer), ...play.buttons);
-    words.replaceChildren(own.lead(layer));
+    words.replaceChildren(...[own.lead(layer)].flat());
   }
 
   function mark(layer) {
