@@ -2,8 +2,10 @@
 
 import { ask } from "./api.js";
 import { el, equation, labelled, refill, tick } from "./dom.js";
+import { captioned } from "./figures.js";
+import { pixel } from "./frames.js";
 import { mapOf, unpack } from "./numbers.js";
-import { Picture, captioned, pixel } from "./picture.js";
+import { Picture } from "./picture.js";
 import { following, player } from "./player.js";
 import { ARITHMETIC as SAID } from "./prose.js";
 import { now, set, state } from "./state.js";

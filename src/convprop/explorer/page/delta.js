@@ -1,16 +1,17 @@
 // The delta of an input pixel (Eq. 16-22): the region Q that saw it, and the rotated kernel.
 
 import { ask } from "./api.js";
+import { deltaOf, inputDeltaOf, inputOf, rangeOf, turns, weightsOf } from "./arrays.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
+import { captioned, stacked } from "./figures.js";
+import { framed, pixel, place } from "./frames.js";
 import { kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, framed, pixel, place, stacked } from "./picture.js";
+import { Picture, cellOf } from "./picture.js";
 import { following } from "./player.js";
 import { DELTA as SAID } from "./prose.js";
 import { sent, told } from "./sent.js";
-import {
-  deltaOf, inputDeltaOf, inputOf, layerOf, rangeOf, set, state, turns, weightsOf,
-} from "./state.js";
+import { layerOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
 const convolves = (layer) => layer.kind === "conv";

@@ -1,7 +1,7 @@
 // Receptive and projective fields: what a pixel is made of, and what it goes into.
 
 import { ask } from "./api.js";
-import { framed } from "./picture.js";
+import { framed } from "./frames.js";
 import { layerOf, shapeOf, state } from "./state.js";
 
 // Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it

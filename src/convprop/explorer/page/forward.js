@@ -1,17 +1,19 @@
 // Forward (Eq. 6 and 7): an output pixel, the window that it sees, and the products that make it.
 
 import { ask } from "./api.js";
+import {
+  channelOf, outputBeginning, outputOf, partsOf, rangeOf, turns, weightsOf,
+} from "./arrays.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
 import { fields, hull } from "./fields.js";
+import { captioned, several, stacked } from "./figures.js";
+import { framed, pixel, place } from "./frames.js";
 import { extent, kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, framed, pixel, place, several, stacked } from "./picture.js";
+import { Picture, cellOf } from "./picture.js";
 import { following } from "./player.js";
 import { FORWARD as SAID } from "./prose.js";
-import {
-  JOINS, channelOf, layerOf, nameOf, outputBeginning, outputOf, partsOf, rangeOf, set, state, turns,
-  weightsOf,
-} from "./state.js";
+import { JOINS, layerOf, nameOf, set, state } from "./state.js";
 import { normalised } from "./strip.js";
 import { view } from "./view.js";
 import { windowOf } from "./window.js";

@@ -1,14 +1,17 @@
 // The weight gradient (Eq. 13 and 14): where one weight acts, and what it collects there.
 
 import { ask } from "./api.js";
+import {
+  channelOf, deltaOf, gradientsOf, inputOf, nextWeight, rangeOf, weightsOf,
+} from "./arrays.js";
 import { weightControls } from "./controls.js";
 import { tick } from "./dom.js";
+import { captioned, stacked } from "./figures.js";
+import { framed, pixel } from "./frames.js";
 import { kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
-import { Picture, captioned, cellOf, framed, pixel, stacked } from "./picture.js";
+import { Picture, cellOf } from "./picture.js";
 import { GRADIENT as SAID } from "./prose.js";
-import {
-  channelOf, deltaOf, gradientsOf, inputOf, layerOf, nextWeight, rangeOf, set, state, weightsOf,
-} from "./state.js";
+import { layerOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
 export const gradient = (root) => view(root, (here) => {

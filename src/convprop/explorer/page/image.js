@@ -1,8 +1,8 @@
 // The image: chosen from the data, uploaded, or drawn; and its label.
 
 import { ask, offline, upload } from "./api.js";
-import { button, choice, disable, el, failed, labelled, refill, say } from "./dom.js";
 import { integer } from "./controls.js";
+import { button, choice, disable, el, failed, labelled, refill, say } from "./dom.js";
 import { gallery } from "./gallery.js";
 import { extent, mapOf, short, unpack } from "./numbers.js";
 import { pad } from "./pad.js";

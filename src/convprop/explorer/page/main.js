@@ -1,10 +1,10 @@
 // The page put together.
 
 import { ask, offline, open } from "./api.js";
-import { centre, el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
 import { article, settingsOf } from "./article.js";
 import { delta } from "./delta.js";
+import { centre, el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { forward } from "./forward.js";
 import { gradient } from "./gradient.js";
 import { image } from "./image.js";

@@ -1,7 +1,8 @@
 // A map drawn on a canvas: colours, frames round pixels, and a pixel to point at.
 
-import { full, largest } from "./numbers.js";
 import { el, say } from "./dom.js";
+import { LONG, pixel } from "./frames.js";
+import { full, largest } from "./numbers.js";
 
 // Blue below zero, orange above: told apart with every kind of colour vision, and by lightness
 // from the middle, which is the page's own background.
@@ -24,9 +25,6 @@ export function grey(value, low, high) {
   return [part, part, part];
 }
 
-// So many values of a row are drawn in a line.
-export const LONG = 20;
-
 // Pixels that a map may take across: on a phone two lie beside one another.
 const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2), 224) : 224);
 
@@ -34,20 +32,6 @@ const room = () => (innerWidth < 640 ? Math.min(Math.floor((innerWidth - 44) / 2
 export function cellOf({ height, width }) {
   const side = Math.floor(Math.min(room(), 160) / Math.max(height, width));
   return Math.max(Math.min(side, 44), 1);
-}
-
-// Where pixels that are given by their indices lie.
-export const pixel = (row, column, kind) =>
-  ({ row: Number(row), column: Number(column), height: 1, width: 1, kind });
-
-// The frame from one pixel to another.
-export function framed([[top, left], [bottom, right]], kind) {
-  return { row: top, column: left, height: bottom - top + 1, width: right - left + 1, kind };
-}
-
-// The frame round value k of a row, which is drawn in lines.
-export function place(k, array) {
-  return [pixel(Math.floor(k / LONG), k % Math.min(array.values.length, LONG), "here")];
 }
 
 // frames: { row, column, height, width, kind } in pixels of the map; kind is a class of style.css.
@@ -290,34 +274,4 @@ export function showTip(event, words) {
 
 export function hideTip() {
   tip.hidden = true;
-}
-
-// A picture with its caption.
-export function captioned(picture, words) {
-  return el("figure", {}, el("figcaption", {}, words), picture.canvas);
-}
-
-// Figures one below the other, where they are small.
-export const stacked = (...figures) => el("div", { class: "stacked" }, figures);
-
-// Figures among others, as many as `show` is given: each a caption, a map, and what else
-// `Picture.show` takes.
-export function several(label, options) {
-  const holder = el("div", { class: "several" });
-  function show(all) {
-    holder.hidden = !all.length;
-    while (holder.children.length < all.length) {
-      const picture = new Picture({ label: `${label} ${holder.children.length + 1}`, ...options });
-      holder.append(captioned(picture, ""));
-    }
-    [...holder.children].forEach((figure, n) => {
-      figure.hidden = n >= all.length;
-      if (figure.hidden) return;
-      const [caption, map, look] = all[n];
-      const { picture } = figure.lastChild;
-      picture.caption = caption;
-      picture.show(map, look);
-    });
-  }
-  return { holder, show };
 }

@@ -1,13 +1,16 @@
 // Pooling: winners, and what max, average and L2 make of the same windows, forward and back.
 
 import { ask } from "./api.js";
+import { inputOf } from "./arrays.js";
 import { integer } from "./controls.js";
 import { el, labelled } from "./dom.js";
+import { captioned } from "./figures.js";
+import { framed, pixel } from "./frames.js";
 import { full, largest, mapOf, short, unpack } from "./numbers.js";
-import { Picture, captioned, framed, pixel } from "./picture.js";
+import { Picture } from "./picture.js";
 import { following } from "./player.js";
 import { POOLING as SAID } from "./prose.js";
-import { inputOf, layerOf, set, state } from "./state.js";
+import { layerOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
 const KINDS = [

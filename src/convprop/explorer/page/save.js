@@ -1,11 +1,12 @@
 // A view as one file: a page that needs no server, or a picture. And the link that restores it.
 
 import { ask, base64, offline, packedAnswers } from "./api.js";
+import { inputOf } from "./arrays.js";
 import { COUNT, settingsOf } from "./article.js";
 import { button, failed, say } from "./dom.js";
 import { painted } from "./paint.js";
 import { SAVE as SAID } from "./prose.js";
-import { address, inputOf, layerOf, layersOf, movedTo, set, state } from "./state.js";
+import { address, layerOf, layersOf, movedTo, set, state } from "./state.js";
 
 // views: the names of all of them.
 export function save(root, views) {

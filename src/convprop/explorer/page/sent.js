@@ -1,10 +1,11 @@
 // The delta of a value that several layers read: what each of them sends back, the last one first.
 
+import { inputDeltaOf, sentTo } from "./arrays.js";
 import { el } from "./dom.js";
+import { several } from "./figures.js";
 import { full, largest, mapOf, short } from "./numbers.js";
-import { several } from "./picture.js";
 import { DELTA as SAID } from "./prose.js";
-import { inputDeltaOf, sentTo, state } from "./state.js";
+import { state } from "./state.js";
 
 export function sent(onpoint) {
   const parts = several("deltas sent to the input", { name: "∂E/∂o", onpoint });

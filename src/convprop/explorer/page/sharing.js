@@ -2,15 +2,17 @@
 // back.
 
 import { ask } from "./api.js";
+import {
+  channelOf, deltaOf, inputOf, nextWeight, outputBeginning, outputOf, rangeOf, weightsOf,
+} from "./arrays.js";
 import { weightControls } from "./controls.js";
 import { el, tick } from "./dom.js";
+import { captioned, stacked } from "./figures.js";
+import { framed } from "./frames.js";
 import { full, kernelOf, largest, mapOf, short } from "./numbers.js";
-import { Picture, captioned, cellOf, colour, framed, grey, stacked } from "./picture.js";
+import { Picture, cellOf, colour, grey } from "./picture.js";
 import { GRADIENT, SHARING as SAID } from "./prose.js";
-import {
-  channelOf, deltaOf, inputOf, layerOf, nextWeight, outputBeginning, outputOf, rangeOf, set, state,
-  weightsOf,
-} from "./state.js";
+import { layerOf, set, state } from "./state.js";
 import { units } from "./units.js";
 import { view } from "./view.js";
 

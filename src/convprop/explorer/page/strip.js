@@ -1,5 +1,6 @@
 // The network as it is: its layers with their maps, in a row, or where they branch as a graph.
 
+import { rangeOf } from "./arrays.js";
 import { centre, choice, el, labelled } from "./dom.js";
 import { edgesOf } from "./edges.js";
 import { fields, hull } from "./fields.js";
@@ -7,7 +8,7 @@ import { layout } from "./layout.js";
 import { kernelOf, mapOf, short } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { NETWORK as SAID } from "./prose.js";
-import { JOINS, layerOf, nameOf, now, rangeOf, readersOf, set, state } from "./state.js";
+import { JOINS, layerOf, nameOf, now, readersOf, set, state } from "./state.js";
 
 const MOST = 8;
 const ALL = 64;
