@@ -13,6 +13,8 @@ import time
 import types
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,28 @@ def test_the_page_and_all_its_modules_are_there(client):
         assert answer.status == 200
         names |= set(re.findall(r'from "\./([\w.]+)"', answer.body.decode())) - seen
     assert len(seen) > 12
+
+
+def test_no_line_of_the_page_is_wider_than_a_window():
+    for file in (files("convprop.explorer") / "page").iterdir():
+        lines = file.read_text("utf-8").splitlines()
+        assert [f"{file.name}: {line}" for line in lines if len(line) > 100] == []
+
+
+def test_a_layer_tells_its_window(client):
+    layers = client.post("/open", {}).json()["layers"]
+    nodes = small_network().graph.nodes
+    assert [layer["window"] for layer in layers] == [
+        node.window and {name: list(sides) for name, sides in asdict(node.window).items()}
+        for node in nodes
+    ]
+    assert layers[0]["window"]["padding"] == [1, 1, 1, 1]
+    assert layers[1]["window"] is None
+
+
+def test_a_layer_tells_what_it_reads(client):
+    layers = client.post("/open", {}).json()["layers"]
+    assert [layer["reads"] for layer in layers] == [[value] for value in range(7)]
 
 
 def test_maps_are_those_of_the_engine(client):

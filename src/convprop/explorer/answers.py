@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,11 @@ def network(session: Session) -> Answer:
                 "name": node.name,
                 "kind": node.layer.family,
                 "words": repr(node.layer),
+                # Values: 0 is the image, n + 1 what layer n gives.
+                "reads": list(node.reads),
                 "shape": list(node.output),
                 "settings": node.native,
+                "window": None if node.window is None else asdict(node.window),
                 "parameters": {part: list(of.shape) for part, of in node.parameters.items()},
             }
             for node in net.graph.nodes
@@ -90,13 +94,16 @@ def maps(session: Session) -> Answer:
     """Return all maps and deltas of the image's pass, and kernels with their gradients."""
     done = session.explainer.done
     net = session.net
+    # Whatever comes first can read the image alone.
+    seen = done.layers[0].input[0]
     return {
         "label": session.label,
         "step": session.step,
         "fresh": session.fresh and session.step == 0,
         "loss": exact(np.float64(done.loss)),
         "pixels": packed(session.image[0]),
-        "outputs": [packed(done.layers[0].input[0]), *(packed(at.output[0]) for at in done.layers)],
+        # By value, as "reads" numbers them.
+        "outputs": [packed(seen), *(packed(at.output[0]) for at in done.layers)],
         "deltas": [packed(done.input_delta[0]), *(packed(at.delta[0]) for at in done.layers)],
         "parameters": _kernels(net.parameters),
         "gradients": _kernels(done.gradients),
@@ -175,9 +182,9 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
 def fields(session: Session, map_: object, pixel: list[Any]) -> Answer:
     """Return which pixels of every map depend on a pixel, or that it depends on.
 
-    Of the image and of the outputs up to the pixel's own those that it is made of, of later
-    outputs those that it goes into, as rows and columns. Map 0 is the image, l + 1 the output of
-    layer l.
+    Of the values up to the pixel's own those pixels that it is made of, of later ones those that it
+    goes into, as rows and columns: none where no way leads to it. Map 0 is the image, n + 1 what
+    layer n gives.
     """
     net = session.net
     own = check_index("map", map_, len(net.layers) + 1)

@@ -1,5 +1,7 @@
 // Questions to the server. Answers are kept: a saved page has these, and no server.
 
+import { SERVER as SAID } from "./prose.js";
+
 let session = null;
 let alive = null;
 // Milliseconds between two signs of life.
@@ -13,13 +15,15 @@ const saved = document.getElementById("answers");
 export const offline = saved !== null;
 
 export async function packedAnswers() {
-  const stream = new Blob([JSON.stringify([...asked])]).stream().pipeThrough(new CompressionStream("gzip"));
-  return base64(new Uint8Array(await new Response(stream).arrayBuffer()));
+  const stream = new Blob([JSON.stringify([...asked])]).stream();
+  const packed = new Response(stream.pipeThrough(new CompressionStream("gzip")));
+  return base64(new Uint8Array(await packed.arrayBuffer()));
 }
 
 async function unpackAnswers(text) {
-  const stream = new Blob([Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))]).stream().pipeThrough(new DecompressionStream("gzip"));
-  for (const [key, answer] of await new Response(stream).json()) asked.set(key, answer);
+  const stream = new Blob([fromBase64(text)]).stream();
+  const unpacked = new Response(stream.pipeThrough(new DecompressionStream("gzip")));
+  for (const [key, answer] of await unpacked.json()) asked.set(key, answer);
 }
 
 export function base64(bytes) {
@@ -27,6 +31,8 @@ export function base64(bytes) {
   for (const byte of bytes) text += String.fromCharCode(byte);
   return btoa(text);
 }
+
+export const fromBase64 = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 // Answers that are kept: those of the first kind until the moment changes.
 const OF_THE_MOMENT = ["explain", "routing"];
@@ -36,19 +42,20 @@ let moment = 0;
 const coming = new Map();
 
 async function post(path, body, type = "application/json") {
-  const response = await fetch(path, { method: "POST", body, headers: { "Content-Type": type } }).catch(() => {
+  const sent = { method: "POST", body, headers: { "Content-Type": type } };
+  const response = await fetch(path, sent).catch(() => {
     clearInterval(alive);
-    throw new Error(framed
-      ? "Nobody answers: the notebook's Python has ended, or has shown this page anew. Run the cell again."
-      : "Nobody answers: convprop explore has ended. Start it again, and open its new address.");
+    throw new Error(framed ? SAID.notebook : SAID.gone);
   });
   const text = await response.text();
   if (response.ok) return JSON.parse(text);
   // What the server refuses before it is asked, it refuses in plain words.
-  throw new Error(response.headers.get("content-type").startsWith("application/json") ? JSON.parse(text).error : text.trim());
+  const json = response.headers.get("content-type").startsWith("application/json");
+  throw new Error(json ? JSON.parse(text).error : text.trim());
 }
 
-// The session that the browser remembers for this tab, if it does: a reload goes on with its network.
+// The session that the browser remembers for this tab, if it does: a reload goes on with its
+// network.
 function remembered(name) {
   try {
     const before = sessionStorage.getItem("session");
@@ -68,11 +75,15 @@ export async function open() {
   session = answer.session;
   remembered(session);
   // The server is told that somebody looks, and when nobody does any more.
-  alive = setInterval(() => fetch(`sessions/${session}/alive`, { method: "POST" }).catch(() => clearInterval(alive)), BEAT);
+  alive = setInterval(beat, BEAT);
   addEventListener("pagehide", () => navigator.sendBeacon(`sessions/${session}/bye`));
   addEventListener("pageshow", (event) => event.persisted && location.reload());
   asked.set("open", { ...answer, session: null });
   return answer;
+}
+
+function beat() {
+  fetch(`sessions/${session}/alive`, { method: "POST" }).catch(() => clearInterval(alive));
 }
 
 export async function ask(question, body = {}) {
@@ -80,7 +91,7 @@ export async function ask(question, body = {}) {
   const keeps = KEPT.includes(question);
   if (offline) {
     const answer = asked.get(key) ?? (keeps ? undefined : asked.get("maps {}"));
-    if (!answer) throw new Error("This is a saved page: it holds what was looked at, and what lies around it. For more, run convprop explore.");
+    if (!answer) throw new Error(SAID.saved);
     return answer;
   }
   const path = `sessions/${session}/${question}`;

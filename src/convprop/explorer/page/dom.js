@@ -6,7 +6,7 @@ export function el(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class") element.className = value;
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (![false, null, undefined].includes(value)) element.setAttribute(name, value);
   }
   element.append(...children.flat().filter((child) => ![null, undefined, false].includes(child)));
   return element;
@@ -23,10 +23,10 @@ export function svg(tag, attributes = {}, ...children) {
 
 // An equation that the server has set in MathML.
 export function equation(mathml) {
-  const holder = el("div", { class: "equation", tabindex: "0", role: "region", "aria-label": "Equation" });
   const parsed = new DOMParser().parseFromString(mathml, "application/xml").documentElement;
-  holder.append(document.importNode(parsed, true));
-  return holder;
+  return el("div",
+    { class: "equation", tabindex: "0", role: "region", "aria-label": "Equation" },
+    document.importNode(parsed, true));
 }
 
 let silence = null;
@@ -57,14 +57,17 @@ export function labelled(words, control) {
 }
 
 export function choice(options, chosen, onchange, attributes = {}) {
-  const select = el("select", { ...attributes, onchange: () => onchange(select.value) },
-    options.map(([value, words]) => el("option", { value, selected: String(value) === String(chosen) }, words)));
+  const option = ([value, words]) =>
+    el("option", { value, selected: String(value) === String(chosen) }, words);
+  const select = el("select",
+    { ...attributes, onchange: () => onchange(select.value) }, options.map(option));
   return select;
 }
 
 // A box to tick.
 export function tick(id, words, checked, onchange) {
-  return labelled(words, el("input", { id, type: "checkbox", checked, onchange: (event) => onchange(event.target.checked) }));
+  const changed = (event) => onchange(event.target.checked);
+  return labelled(words, el("input", { id, type: "checkbox", checked, onchange: changed }));
 }
 
 export function button(words, onclick, attributes = {}) {
@@ -76,4 +79,19 @@ export function refill(holder, ...children) {
   const focused = holder.contains(document.activeElement) ? document.activeElement.id : "";
   holder.replaceChildren(...children.flat().filter(Boolean));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+// What is scrolled shows this child in its middle.
+export function centre(holder, child) {
+  const [outer, inner] = [holder, child].map((element) => element.getBoundingClientRect());
+  const [left, top] = [inner.left - outer.left, inner.top - outer.top].map(Math.round);
+  holder.scrollTo({
+    left: holder.scrollLeft + left - (holder.clientWidth - child.offsetWidth) / 2,
+    top: holder.scrollTop + top - (holder.clientHeight - child.offsetHeight) / 2,
+  });
+}
+
+// Controls that only a server could answer.
+export function disable(holder) {
+  for (const control of holder.querySelectorAll("input, select, button")) control.disabled = true;
 }

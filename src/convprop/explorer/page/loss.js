@@ -3,14 +3,9 @@
 import { ask } from "./api.js";
 import { el, failed } from "./dom.js";
 import { short } from "./numbers.js";
+import { LOSS as SAID } from "./prose.js";
 import { now, state } from "./state.js";
 import { terms } from "./terms.js";
-
-const MEANING = {
-  squared_error: "what was predicted less what was wanted, y − t",
-  softmax_cross_entropy: "the probability less the target, p − t",
-  binary_cross_entropy: "the probability less the target, p − t",
-};
 
 export function loss(root) {
   const words = el("p", { class: "lead" });
@@ -22,9 +17,9 @@ export function loss(root) {
   return async () => {
     const { network, maps } = state;
     const smoothed = network.smoothing
-      ? ` Label smoothing takes ${short(network.smoothing)} of the target away from the label and shares it out among all ${network.classes.length} classes, so that the network is not driven to be certain: the marks are these targets. E cannot become 0 then, however good the network is.`
-      : "";
-    words.replaceChildren(`Here the way back begins. The loss, ${network.loss}, compares the last layer's outputs y with the targets t. Its derivative by each output is the first delta: ${MEANING[network.loss_kind]}.${smoothed}`);
+      && SAID.smoothed(short(network.smoothing), network.classes.length);
+    const lead = SAID.lead(network.loss, SAID[network.loss_kind]);
+    words.replaceChildren([lead, smoothed].filter(Boolean).join(" "));
     let found;
     const asked = now();
     try {
@@ -35,7 +30,8 @@ export function loss(root) {
     if (asked !== now()) return;
     const { delta, t } = found.columns;
     const part = (value) => `${Math.min(Math.max(Number(value), 0), 1) * 100}%`;
-    const number = (letter, value) => el("span", { class: "number", title: value }, `${letter} ${short(value)}`);
+    const number = (name, value) =>
+      el("span", { class: "number", title: value }, `${name} ${short(value)}`);
     const letter = network.loss_kind === "squared_error" ? "y" : "p";
     bars.replaceChildren(...maps.prediction.map((value, k) => {
       const bar = el("span", { class: "bar-fill" });
@@ -43,7 +39,8 @@ export function loss(root) {
       const target = t ? el("span", { class: "bar-target" }) : null;
       if (t) target.style.left = part(t[k]);
       return el("div", { role: "listitem", class: k === maps.label ? "target" : "" },
-        el("span", {}, network.classes[k] ?? String(k)), el("span", { class: "bar-room" }, bar, target),
+        el("span", {}, network.classes[k] ?? String(k)),
+        el("span", { class: "bar-room" }, bar, target),
         number(letter, value), t ? number("t", t[k]) : el("span"), number("δ", delta[k]));
     }));
     show(found);

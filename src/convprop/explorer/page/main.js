@@ -1,27 +1,32 @@
 // The page put together.
 
 import { ask, offline, open } from "./api.js";
-import { el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { arithmetic } from "./arithmetic.js";
 import { article, settingsOf } from "./article.js";
 import { delta } from "./delta.js";
+import { centre, el, failed, failuresSoFar, wentWell } from "./dom.js";
 import { forward } from "./forward.js";
 import { gradient } from "./gradient.js";
 import { image } from "./image.js";
 import { loss } from "./loss.js";
-import { unpack } from "./numbers.js";
+import { inside, unpack } from "./numbers.js";
 import { onThemeChange } from "./picture.js";
 import { pooling } from "./pooling.js";
 import { save } from "./save.js";
 import { sharing } from "./sharing.js";
-import { onChange, readAddress, set, state } from "./state.js";
+import { know, onChange, readAddress, set, state } from "./state.js";
 import { strip } from "./strip.js";
 import { training } from "./training.js";
 
 const VIEWS = [
-  ["forward", "Forward", forward], ["sharing", "Shared weights", sharing],
-  ["gradient", "Weight gradient", gradient], ["delta", "Delta", delta], ["pooling", "Pooling", pooling],
-  ["loss", "Loss", loss], ["training", "Training", training], ["arithmetic", "Arithmetic", arithmetic],
+  ["forward", "Forward", forward],
+  ["sharing", "Shared weights", sharing],
+  ["gradient", "Weight gradient", gradient],
+  ["delta", "Delta", delta],
+  ["pooling", "Pooling", pooling],
+  ["loss", "Loss", loss],
+  ["training", "Training", training],
+  ["arithmetic", "Arithmetic", arithmetic],
   ["article", "The article", article],
 ];
 
@@ -32,7 +37,11 @@ const targetOf = (answer) => (answer.relabelled ? answer.label : -1);
 
 // What came as shapes and bytes, as arrays.
 async function take(answer, more = {}, visit = true) {
-  const arrays = (named) => Object.fromEntries(Object.entries(named).map(([name, array]) => [name, unpack(array)]));
+  const each = (named, one) =>
+    Object.fromEntries(Object.entries(named).map(([name, value]) => [name, one(value)]));
+  const arrays = (named) => each(named, unpack);
+  const parts = (sent) =>
+    sent?.map((part) => ({ reader: part.reader, delta: unpack(part.delta) }));
   await set({
     ...more,
     index: answer.index,
@@ -41,6 +50,7 @@ async function take(answer, more = {}, visit = true) {
       ...answer,
       outputs: answer.outputs.map(unpack), deltas: answer.deltas.map(unpack),
       parameters: arrays(answer.parameters), gradients: arrays(answer.gradients),
+      sent: each(answer.sent ?? {}, parts),
     },
   }, visit);
 }
@@ -49,8 +59,9 @@ async function take(answer, more = {}, visit = true) {
 async function restore(answer = null) {
   const before = answer ?? state.maps;
   const wanted = readAddress();
-  const index = wanted.index === null ? before.index : Math.min(Math.max(wanted.index, 0), state.network.images - 1);
-  const label = wanted.target < 0 ? null : Math.min(wanted.target, state.network.classes.length - 1);
+  const { images, classes } = state.network;
+  const index = wanted.index === null ? before.index : inside(wanted.index, images);
+  const label = wanted.target < 0 ? null : inside(wanted.target, classes.length);
   // A picture of one's own, which a reload finds again, is in no address.
   const same = index === null || (index === before.index && targetOf(before) === wanted.target);
   if (!same) await take(await ask("choose", { index, label }), wanted, false);
@@ -60,9 +71,15 @@ async function restore(answer = null) {
 
 function views(tabs, root) {
   const built = new Map();
-  const open = (name) => set({ view: name, flipped: false, ...(name === "article" ? settingsOf(Math.max(state.section, 0)) : {}) });
+  const open = (name) => set({
+    view: name, flipped: false,
+    ...(name === "article" ? settingsOf(Math.max(state.section, 0)) : {}),
+  });
   for (const [name, title] of VIEWS) {
-    tabs.append(el("button", { type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view", onclick: () => open(name) }, title));
+    tabs.append(el("button", {
+      type: "button", role: "tab", id: `tab-${name}`, "data-view": name, "aria-controls": "view",
+      onclick: () => open(name),
+    }, title));
   }
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -77,10 +94,11 @@ function views(tabs, root) {
       const chosen = tab.dataset.view === name;
       tab.setAttribute("aria-selected", chosen);
       tab.tabIndex = chosen ? 0 : -1;
-      if (chosen) tabs.scrollTo({ left: tab.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - tab.offsetWidth) / 2 });
+      if (chosen) centre(tabs, tab);
     }
     if (!built.has(name)) {
-      const holder = el("div", { role: "tabpanel", "aria-labelledby": `tab-${name}`, "data-view": name });
+      const holder = el("div",
+        { role: "tabpanel", "aria-labelledby": `tab-${name}`, "data-view": name });
       built.set(name, [holder, build(holder, take, BUILDERS)]);
     }
     const [holder, update] = built.get(name);
@@ -91,7 +109,7 @@ function views(tabs, root) {
 
 async function start() {
   try {
-    state.network = await open();
+    know(await open());
     document.body.classList.toggle("offline", offline);
     const parts = [
       image(document.getElementById("image"), take),

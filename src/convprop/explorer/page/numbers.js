@@ -1,11 +1,14 @@
 // Numbers as people read them, and as the engine has them.
 
-const ARRAYS = { float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int64: BigInt64Array };
+import { fromBase64 } from "./api.js";
+
+const ARRAYS = {
+  float32: Float32Array, float64: Float64Array, uint8: Uint8Array, int64: BigInt64Array,
+};
 
 // An array that came as its shape and its bytes.
 export function unpack({ shape, dtype, data }) {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return { shape, dtype, values: new ARRAYS[dtype](bytes.buffer) };
+  return { shape, dtype, values: new ARRAYS[dtype](fromBase64(data).buffer) };
 }
 
 // All digits that tell a number from every other one of its type, and no more.
@@ -29,29 +32,39 @@ export function short(value) {
 }
 
 // Map c of an array (C, H, W), or a row of values as one map, which is drawn in lines.
-export function mapOf(array, c) {
-  if (array.shape.length < 3) return { height: 1, width: array.values.length, values: array.values, dtype: array.dtype, row: true };
-  const [, height, width] = array.shape;
-  return { height, width, values: array.values.subarray(c * height * width, (c + 1) * height * width), dtype: array.dtype };
+export function mapOf({ shape, values, dtype }, c) {
+  if (shape.length < 3) return { height: 1, width: values.length, values, dtype, row: true };
+  const [, height, width] = shape;
+  const size = height * width;
+  return { height, width, values: values.subarray(c * size, (c + 1) * size), dtype };
 }
 
 // The window of weights that kernel k has for channel c.
-export function kernelOf(weights, k, c) {
-  const [, channels, height, width] = weights.shape;
-  const first = (k * channels + c) * height * width;
-  return { height, width, values: weights.values.subarray(first, first + height * width), dtype: weights.dtype };
+export function kernelOf({ shape: [, channels, height, width], values, dtype }, k, c) {
+  return mapOf({ shape: [null, height, width], values, dtype }, k * channels + c);
 }
 
 export function turned(map) {
   return { ...map, values: map.values.slice().reverse() };
 }
 
+// Where (m, n) of a map lies once it is turned, if it is. As a turn undoes itself, also what lies
+// at (m, n) then.
+export function turnedAt(turns, [m, n], { height, width }) {
+  return turns ? [height - 1 - m, width - 1 - n] : [Number(m), Number(n)];
+}
+
 // The indices of the number that is farthest from 0.
 export function largestAt({ shape, values }) {
+  const size = (at) => Math.abs(Number(values[at]));
   let most = 0;
-  for (let at = 1; at < values.length; at++) if (Math.abs(Number(values[at])) > Math.abs(Number(values[most]))) most = at;
-  return shape.map((_, axis) => Math.floor(most / shape.slice(axis + 1).reduce((product, size) => product * size, 1)) % shape[axis]);
+  for (let at = 1; at < values.length; at++) if (size(at) > size(most)) most = at;
+  const below = (axis) => shape.slice(axis + 1).reduce((product, length) => product * length, 1);
+  return shape.map((length, axis) => Math.floor(most / below(axis)) % length);
 }
+
+// The nearest index that something of a length has.
+export const inside = (index, length) => Math.min(Math.max(index, 0), length - 1);
 
 // The smallest and the largest.
 export function extent(values) {

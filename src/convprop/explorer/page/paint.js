@@ -8,8 +8,10 @@ const MARGIN = 16;
 export function painted(elements, title) {
   const { backgroundColor: ground, color, fontFamily } = getComputedStyle(document.body);
   const boxes = elements.map((element) => element.getBoundingClientRect());
-  const [left, top] = [Math.min(...boxes.map((box) => box.left)), Math.min(...boxes.map((box) => box.top)) - (title ? 2 * MARGIN : 0)];
-  const [right, bottom] = [Math.max(...boxes.map((box) => box.right)), Math.max(...boxes.map((box) => box.bottom))];
+  const all = (side) => boxes.map((box) => box[side]);
+  const left = Math.min(...all("left"));
+  const top = Math.min(...all("top")) - (title ? 2 * MARGIN : 0);
+  const [right, bottom] = [Math.max(...all("right")), Math.max(...all("bottom"))];
   const sharp = Math.max(devicePixelRatio, 2);
   const sheet = document.createElement("canvas");
   sheet.width = Math.ceil((right - left + 2 * MARGIN) * sharp);
@@ -37,8 +39,9 @@ function paint(pen, element) {
     box(pen, element);
   }
   for (const child of element.childNodes) {
+    const words = child.nodeType === Node.TEXT_NODE && element.namespaceURI !== SVG;
     if (child.nodeType === Node.ELEMENT_NODE) paint(pen, child);
-    else if (child.nodeType === Node.TEXT_NODE && element.namespaceURI !== SVG) write(pen, child, getComputedStyle(element));
+    else if (words) write(pen, child, getComputedStyle(element));
   }
 }
 
@@ -81,7 +84,8 @@ function draw(pen, shape) {
   pen.fillStyle = style.fill;
   pen.strokeStyle = style.stroke;
   pen.lineWidth = Number.parseFloat(style.strokeWidth);
-  pen.setLineDash(style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(/,\s*/).map(Number.parseFloat));
+  const dashes = style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(/,\s*/);
+  pen.setLineDash(dashes.map(Number.parseFloat));
   const number = (name) => shape[name].baseVal.value;
   const path = new Path2D();
   if (shape.localName === "line") {

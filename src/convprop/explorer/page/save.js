@@ -1,10 +1,12 @@
 // A view as one file: a page that needs no server, or a picture. And the link that restores it.
 
 import { ask, base64, offline, packedAnswers } from "./api.js";
+import { inputOf } from "./arrays.js";
 import { COUNT, settingsOf } from "./article.js";
 import { button, failed, say } from "./dom.js";
 import { painted } from "./paint.js";
-import { address, inputOf, layerOf, layersOf, movedTo, set, state } from "./state.js";
+import { SAVE as SAID } from "./prose.js";
+import { address, layerOf, layersOf, movedTo, set, state } from "./state.js";
 
 // views: the names of all of them.
 export function save(root, views) {
@@ -18,41 +20,62 @@ export function save(root, views) {
 
 async function copy() {
   // Browsers lend the clipboard to pages of this machine, and to encrypted ones.
-  if (!navigator.clipboard) throw new Error("This browser does not let the page copy: take the address from its bar.");
+  if (!navigator.clipboard) throw new Error(SAID.clipboard);
   await navigator.clipboard.writeText(location.href);
-  say(`The link is copied${unsaid()}`);
+  say(`${SAID.copied}${unsaid()}`);
 }
 
 // What no link restores.
 function unsaid() {
-  const missing = [state.maps.index === null && "your picture", state.maps.step > 0 && "the training"].filter(Boolean);
-  return missing.length ? `; it does not hold ${missing.join(" and ")}` : "";
+  const { index, step } = state.maps;
+  const missing = [index === null && "your picture", step > 0 && "the training"].filter(Boolean);
+  return missing.length ? SAID.missing(missing) : "";
 }
 
-// Around what is looked at: each view, each layer in it, each section, and the pixels of a map that is not too large.
-const PIXELS = 100;
+// What a view is about; and which layers it shows, if not only the one that is looked at.
+const LOOKED_AT = [
+  "view", "layer", "out", "weight", "input", "map", "flipped", "back", "section",
+];
+const KINDS = {
+  forward: [], delta: [], sharing: ["conv"], gradient: ["conv"], pooling: ["pool"],
+};
+
+// Around what is looked at: each view, each layer in it, each section, and the pixels of a map that
+// is not too large.
 async function lookAround(views) {
-  const here = Object.fromEntries(["view", "layer", "out", "weight", "input", "map", "flipped", "back", "section"].map((name) => [name, state[name]]));
-  const kinds = { forward: [], delta: [], sharing: ["conv"], gradient: ["conv"], pooling: ["pool"] };
-  const moves = layersOf().flatMap(({ name }) => [movedTo(name), { layer: name, out: null, input: null, weight: null, map: null }]);
+  const here = Object.fromEntries(LOOKED_AT.map((name) => [name, state[name]]));
+  const anew = { out: null, input: null, weight: null, map: null };
+  const moves = layersOf().flatMap(({ name }) => [movedTo(name), { layer: name, ...anew }]);
+  const go = (...changes) => set(Object.assign({}, here, ...changes), false);
   for (const view of views.filter((name) => name !== "article")) {
-    const shown = (view in kinds ? layersOf(...kinds[view]) : [layerOf()]).map((layer) => layer.name);
-    for (const move of moves.filter(({ layer }) => shown.includes(layer)))
-      for (const back of view === "sharing" ? [false, true] : [here.back]) await set({ ...here, ...move, view, back }, false);
+    const layers = view in KINDS ? layersOf(...KINDS[view]) : [layerOf()];
+    const ways = view === "sharing" ? [false, true] : [here.back];
+    for (const move of moves.filter((one) => layers.some(({ name }) => name === one.layer))) {
+      for (const back of ways) await go(move, { view, back });
+    }
   }
   for (let section = 0; section < COUNT; section++) {
     const { layer, ...settings } = settingsOf(section);
-    for (const move of moves.filter((one) => one.layer === layer)) await set({ ...here, ...move, ...settings, view: "article" }, false);
+    for (const move of moves.filter((one) => one.layer === layer)) {
+      await go(move, settings, { view: "article" });
+    }
   }
-  await set(here, false);
-  const layer = layerOf();
-  const every = (rows, columns) => (rows * columns > PIXELS ? [] : Array.from({ length: rows * columns }, (_, at) => [Math.floor(at / columns), at % columns]));
+  await go();
+  await askPixels(layerOf());
+}
+
+const PIXELS = 100;
+async function askPixels(layer) {
+  const every = (rows, columns) => (rows * columns > PIXELS ? [] : Array.from(
+    { length: rows * columns }, (_, at) => [Math.floor(at / columns), at % columns]));
+  const { weight = [] } = layer.parameters;
   const [number, pixels, first] = {
-    forward: ["output", every(...layer.shape.slice(1)), [state.out[0]]],
-    gradient: ["weight_gradient", every(...(layer.settings.kernel_size ?? [])), state.weight.slice(0, 2)],
-    delta: ["delta", every(...inputOf(layer).shape.slice(1)), [state.input[0]]],
+    forward: ["output", layer.shape.slice(1), state.out.slice(0, 1)],
+    gradient: ["weight_gradient", weight.slice(2), state.weight.slice(0, 2)],
+    delta: ["delta", inputOf(layer).shape.slice(1), state.input.slice(0, 1)],
   }[state.view] ?? [null, [], []];
-  await Promise.all(pixels.map((pixel) => ask("explain", { number, layer: layer.name, at: [...first, ...pixel] })));
+  await Promise.all(every(...pixels).map((pixel) =>
+    ask("explain", { number, layer: layer.name, at: [...first, ...pixel] })));
 }
 
 function download(blob, name) {
@@ -71,14 +94,15 @@ async function modules(name, found = {}) {
   const text = await (await fetch(path)).text();
   const imports = /from "\.\/([a-z]+\.js)"/g;
   for (const [, other] of text.matchAll(imports)) await modules(other, found);
-  found[path] = `data:text/javascript;base64,${base64(new TextEncoder().encode(text.replace(imports, 'from "page/$1"')))}`;
+  const code = base64(new TextEncoder().encode(text.replace(imports, 'from "page/$1"')));
+  found[path] = `data:text/javascript;base64,${code}`;
   return found;
 }
 
 async function page(views) {
   const main = document.querySelector("main");
   const [saved, top] = [address(), scrollY];
-  say("Saving…");
+  say(SAID.saving);
   main.inert = true;
   try {
     await lookAround(views);
@@ -92,18 +116,30 @@ async function page(views) {
     modules("main.js"),
     packedAnswers(),
   ]);
+  const head = [
+    `<meta name="address" content="${saved.replaceAll("&", "&amp;")}">`,
+    `<style>\n${style}</style>`,
+  ];
+  const scripts = [
+    `<script type="text/plain" id="answers">${answers}</script>`,
+    `<script type="importmap">${JSON.stringify({ imports })}</script>`,
+    '<script type="module">import "page/main.js";',
+  ];
   // Functions, since a "$" in a text that replaces another has a meaning.
   const whole = html
     .replace(/<link rel="icon"[^>]*>\n/, () => "")
-    .replace(/<link rel="stylesheet"[^>]*>/, () => `<meta name="address" content="${saved.replaceAll("&", "&amp;")}">\n<style>\n${style}</style>`)
-    .replace(/<script type="module"[^>]*>/, () => `<script type="text/plain" id="answers">${answers}</script>\n<script type="importmap">${JSON.stringify({ imports })}</script>\n<script type="module">import "page/main.js";`);
+    .replace(/<link rel="stylesheet"[^>]*>/, () => head.join("\n"))
+    .replace(/<script type="module"[^>]*>/, () => scripts.join("\n"));
   download(new Blob([whole], { type: "text/html" }), `convprop-${state.view}.html`);
-  say("The page is saved: it opens without convprop");
+  say(SAID.page);
 }
 
 // The figures of the view, under the name and the value of what they explain.
+const FIGURES = "figure:not(.kind figure), .kind, .bars > div, .chart > svg, .maps.large canvas";
 function picture() {
-  const shown = [...document.querySelectorAll("#view :is(figure:not(.kind figure), .kind, .bars > div, .chart > svg, .maps.large canvas)")];
-  painted(shown.filter((element) => !element.hidden), document.querySelector("#view .terms > h3")?.textContent ?? "").toBlob((blob) => download(blob, `convprop-${state.view}.png`));
-  say("The picture is saved");
+  const shown = [...document.querySelectorAll(`#view :is(${FIGURES})`)];
+  const title = document.querySelector("#view .terms > h3")?.textContent ?? "";
+  painted(shown.filter((element) => !element.hidden), title)
+    .toBlob((blob) => download(blob, `convprop-${state.view}.png`));
+  say(SAID.picture);
 }

@@ -1,11 +1,13 @@
 // What is looked at, which is also what the address says after its #.
 
-import { largestAt } from "./numbers.js";
+import { inside, largestAt } from "./numbers.js";
+import { Window } from "./window.js";
 
-// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it is the one with
-// the largest output, gradient or delta. channel: the input channel that Forward shows; map: the output map that
-// Delta shows, by default the one that matters most. index: of the data's images; target: of the image's loss, -1
-// for its own label. geometry: of Arithmetic, in the order of its fields; place: its pixel.
+// out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it
+// is the one with the largest output, gradient or delta. channel: the input channel that Forward
+// shows; map: the output map that Delta shows, by default the one that matters most. index: of the
+// data's images; target: of the image's loss, -1 for its own label. geometry: of Arithmetic, in the
+// order of its fields; place: its pixel.
 const DEFAULTS = {
   view: "forward", layer: "", mode: "output", index: null, target: -1,
   out: null, weight: null, input: null, channel: 0, map: null, flipped: false, back: false,
@@ -15,12 +17,37 @@ const number = (text) => Number.parseInt(text, 10) || 0;
 const yes = (text) => text === "true";
 const list = (text) => text.split(",").map(number);
 const READ = {
-  view: String, layer: String, mode: String, index: number, target: number, out: list, weight: list, input: list,
-  channel: number, map: number, flipped: yes, back: yes, geometry: list, transposed: yes, place: list, section: number,
+  view: String, layer: String, mode: String, index: number, target: number,
+  out: list, weight: list, input: list, channel: number, map: number, flipped: yes, back: yes,
+  geometry: list, transposed: yes, place: list, section: number,
 };
 
 export const state = { ...DEFAULTS, network: null, maps: null };
 const listeners = [];
+
+// The kinds of layers that join what they read, and their operators.
+export const JOINS = { add: "+", multiply: "×", concat: "‖" };
+
+// Takes the server's description of the network. Values are numbered: 0 is the image, and a layer
+// `gives` one more than its number; `reads` are the values that it reads.
+export function know(network) {
+  const layers = network.layers.map((layer, number) =>
+    ({ ...layer, gives: number + 1, window: layer.window && new Window(layer.window) }));
+  state.network = { ...network, layers };
+}
+
+// The layer that gives a value, null for the image; those that read it; its shape; and its name.
+const giverOf = (value) => state.network.layers.find((one) => one.gives === value) ?? null;
+export const readersOf = (value) =>
+  state.network.layers.filter((layer) => layer.reads.includes(value));
+export const shapeOf = (value) => giverOf(value)?.shape ?? state.network.input;
+export const nameOf = (value) => giverOf(value)?.name ?? "input";
+
+// The activation whose output a layer reads, if it does.
+export function activationBefore(layer) {
+  const giver = giverOf(layer.reads[0]);
+  return giver?.kind === "activation" ? giver : null;
+}
 
 export function onChange(listener) {
   listeners.push(listener);
@@ -33,26 +60,29 @@ export const now = () => turn;
 // visit: whether another view is a step that the browser's way back goes through.
 export async function set(changes, visit = true) {
   turn += 1;
-  const method = visit && changes.view && changes.view !== state.view ? "pushState" : "replaceState";
+  const another = visit && changes.view && changes.view !== state.view;
+  const method = another ? "pushState" : "replaceState";
   Object.assign(state, "layer" in changes ? movedTo(changes.layer) : {}, changes);
   clamp();
   history[method](null, "", address());
   for (const listener of listeners) await listener(state);
 }
 
-// What else changes with the layer: indices stay where its arrays have the same shape, and begin anew elsewhere.
+// What else changes with the layer: indices stay where its arrays have the same shape, and begin
+// anew elsewhere.
 export function movedTo(layer) {
   const [from, to] = [state.layer, layer].map(shapesOf);
   const kept = (name, at) => (String(from?.[at]) === String(to?.[at]) ? state[name] : null);
-  return { layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2), map: kept("map", 0) };
+  return {
+    layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2),
+    map: kept("map", 0),
+  };
 }
 
 // The shapes of a layer's output, input and weights.
 function shapesOf(name) {
-  const { layers = [], input } = state.network ?? {};
-  const place = layers.findIndex((layer) => layer.name === name);
-  if (place < 0) return null;
-  return [layers[place].shape, place ? layers[place - 1].shape : input, layers[place].parameters.weight];
+  const layer = state.network?.layers.find((one) => one.name === name);
+  return layer ? [layer.shape, shapeOf(layer.reads[0]), layer.parameters.weight] : null;
 }
 
 export function address() {
@@ -74,30 +104,16 @@ export function readAddress() {
   return found;
 }
 
-// Which of the layers are of these kinds (of any, if none is named), and the one that is looked at, or the first.
+// Which of the layers are of these kinds (of any, if none is named), and the one that is looked at,
+// or the first.
 export function layersOf(...kinds) {
-  const layers = state.network.layers.map((layer, place) => ({ ...layer, place }));
+  const { layers } = state.network;
   return kinds.length ? layers.filter((layer) => kinds.includes(layer.kind)) : layers;
 }
 
 export function layerOf(...kinds) {
   const layers = layersOf(...kinds);
   return layers.find((layer) => layer.name === state.layer) ?? layers[0] ?? null;
-}
-
-// Arrays of a layer's input and output: outputs[0] is the image as the network sees it.
-export const inputOf = (layer) => state.maps.outputs[layer.place];
-export const outputOf = (layer) => state.maps.outputs[layer.place + 1];
-export const deltaOf = (layer) => state.maps.deltas[layer.place + 1];
-export const inputDeltaOf = (layer) => state.maps.deltas[layer.place];
-
-// (top, bottom, left, right)
-export const paddingOf = (layer) => layer.settings.padding ?? [0, 0, 0, 0];
-
-// The channel of a convolution's input that channel c of kernel k lies on.
-export function channelOf(layer, k, c) {
-  const [kernels, channels] = layer.parameters.weight;
-  return Math.floor(k / (kernels / layer.settings.groups)) * channels + c;
 }
 
 // Indices that the network does not have are moved to the nearest that it has.
@@ -110,16 +126,16 @@ function clamp() {
   if (state.geometry.length !== DEFAULTS.geometry.length) state.geometry = DEFAULTS.geometry;
   if (state.target >= network.classes.length) state.target = -1;
   const { outputs, deltas, gradients } = state.maps;
-  const place = network.layers.indexOf(layer);
   const gradient = gradients[`${layer.name}.weight`] ?? { shape: [1, 1, 1, 1], values: [0] };
-  state.out = fitted(state.out, outputs[place + 1], 3);
+  state.out = fitted(state.out, outputs[layer.gives], 3);
   // Behind an activation the explained delta is the one before it, with its slope.
-  const behind = place && network.layers[place - 1].kind === "activation";
-  state.input = fitted(state.input, deltas[behind ? place - 1 : place], 3);
+  const before = activationBefore(layer);
+  state.input = fitted(state.input, deltas[(before ?? layer).reads[0]], 3);
   state.weight = fitted(state.weight, gradient, 4);
 }
 
 function fitted(indices, array, count) {
   const otherwise = indices?.length === count ? indices : largestAt(array);
-  return Array.from({ length: count }, (_, n) => Math.min(Math.max(indices?.[n] ?? otherwise[n] ?? 0, 0), (array.shape[n] ?? 1) - 1));
+  return Array.from({ length: count }, (_, n) =>
+    inside(indices?.[n] ?? otherwise[n] ?? 0, array.shape[n] ?? 1));
 }

@@ -1,10 +1,14 @@
-// The network as a row of layers with their maps.
+// The network as it is: its layers with their maps, in a row, or where they branch as a graph.
 
-import { ask } from "./api.js";
-import { choice, el, labelled } from "./dom.js";
-import { extent, kernelOf, mapOf, short } from "./numbers.js";
+import { rangeOf } from "./arrays.js";
+import { centre, choice, el, labelled } from "./dom.js";
+import { edgesOf } from "./edges.js";
+import { fields, hull } from "./fields.js";
+import { layout } from "./layout.js";
+import { kernelOf, mapOf, short } from "./numbers.js";
 import { Picture } from "./picture.js";
-import { layerOf, now, set, state } from "./state.js";
+import { NETWORK as SAID } from "./prose.js";
+import { JOINS, layerOf, nameOf, now, readersOf, set, state } from "./state.js";
 
 const MOST = 8;
 const ALL = 64;
@@ -12,85 +16,112 @@ const MODES = [["output", "outputs"], ["delta", "deltas"], ["gradient", "weight 
 
 export function strip(root) {
   const mode = choice(MODES, state.mode, (value) => set({ mode: value }), { id: "mode" });
-  const row = el("div", { class: "layers" });
-  root.append(el("div", { class: "bar" }, labelled("Maps show", mode), legend()), row);
-  let pictures = [];
+  const holder = el("div", { class: "layers" });
+  root.append(el("div", { class: "bar" }, labelled("Maps show", mode), legend()), holder);
+  const pictures = [];
+  // By value, and in the order of the nodes, which the keyboard goes through.
+  const cards = new Map();
+  let graph = null;
   let chosen = null;
 
   function build() {
-    const layers = [{ name: "input", words: normalised() ?? "the image", shape: state.network.input }, ...state.network.layers];
-    layers.forEach((layer, place) => {
-      const maps = el("div", { class: "maps" });
-      const column = el("button", {
-        type: "button", class: "layer", title: layer.words, "data-layer": layer.name,
-        onclick: (event) => set(pointedAt(event.target, layer, place)),
-      }, el("b", {}, layer.name), el("span", {}, layer.shape.join("×")), maps);
-      const count = layer.shape.length === 3 ? layer.shape[0] : 1;
-      for (let c = 0; c < Math.min(count, ALL); c++) {
-        const picture = new Picture({ label: `${layer.name} map ${c}`, small: true });
-        picture.canvas.dataset.map = c;
-        pictures.push({ picture, layer, place, c });
-        maps.append(picture.canvas);
-      }
-      if (count > MOST) maps.append(el("span", { class: "more" }, `and ${count - MOST} more`));
-      row.append(column);
-    });
+    const { input, layers } = state.network;
+    const words = normalised() ?? "the image";
+    const nodes = [{ name: "input", words, shape: input, gives: 0, reads: [] }, ...layers];
+    graph = layout(nodes);
+    for (const node of nodes) cards.set(node.gives, card(node));
+    holder.append(...cards.values());
+    if (!graph.chain) spread();
+  }
+
+  function card(node) {
+    const maps = el("div", { class: "maps" });
+    const count = node.shape.length === 3 ? node.shape[0] : 1;
+    for (let c = 0; c < Math.min(count, ALL); c++) {
+      const picture = new Picture({ label: `${node.name} map ${c}`, small: true });
+      picture.canvas.dataset.map = c;
+      pictures.push({ picture, node, c });
+      maps.append(picture.canvas);
+    }
+    if (count > MOST) maps.append(el("span", { class: "more" }, `and ${count - MOST} more`));
+    return el("button", {
+      type: "button", class: "layer", title: graph.chain ? node.words : SAID.reads(node, nameOf),
+      "data-layer": node.name, onclick: (event) => set(pointedAt(event.target, node)),
+    }, ...heading(node), el("span", {}, node.shape.join("×")), maps);
+  }
+
+  // A node's name; of a join the operator, too, and what it joins.
+  function heading({ name, kind, reads }) {
+    const operator = JOINS[kind];
+    if (!operator) return [el("b", {}, name)];
+    return [
+      el("b", {}, el("i", { class: "operator", "aria-hidden": "true" }, operator), name),
+      el("span", { class: "joined" }, reads.map(nameOf).join(` ${operator} `)),
+    ];
+  }
+
+  // Places the cards, and what keeps the ways of edges free that pass a column.
+  function spread() {
+    const lay = (element, row, column, columns = 1) => {
+      element.style.gridArea = `${row + 1} / ${column + 1} / span 1 / span ${columns}`;
+    };
+    holder.classList.add("graph");
+    for (const [value, { row, column }] of graph.cells) lay(cards.get(value), row, column);
+    for (const edge of graph.edges.filter(({ lane }) => lane !== null)) {
+      const [begin, end] = [edge.from, edge.to].map((value) => graph.cells.get(value).column);
+      edge.way = el("div", { class: "way" });
+      lay(edge.way, edge.lane, begin + 1, end - begin - 1);
+      holder.append(edge.way);
+    }
+  }
+
+  function drawEdges() {
+    holder.querySelector(".edges")?.remove();
+    holder.append(edgesOf(holder, cards, graph.edges, layerOf().gives));
   }
 
   function draw(regions) {
-    for (const { picture, layer, place, c } of pictures) {
-      picture.canvas.hidden = c >= MOST && state.layer !== layer.name;
+    for (const { picture, node, c } of pictures) {
+      picture.canvas.hidden = c >= MOST && state.layer !== node.name;
       if (picture.canvas.hidden) continue;
       if (state.mode === "gradient") {
-        const gradient = state.maps.gradients[`${layer.name}.weight`];
+        const gradient = state.maps.gradients[`${node.name}.weight`];
         picture.canvas.hidden = !gradient || gradient.shape.length !== 4 || c >= gradient.shape[0];
         if (!picture.canvas.hidden) picture.show(kernelOf(gradient, c, 0));
         continue;
       }
-      const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[place];
-      const range = state.mode === "output" && place === 0 ? extent(array.values) : null;
-      picture.show(mapOf(array, c), { range, frames: layer.shape.length === 3 && regions ? framed(regions[place], "window") : [] });
+      const value = node.gives;
+      const array = (state.mode === "delta" ? state.maps.deltas : state.maps.outputs)[value];
+      const range = state.mode === "output" ? rangeOf(value) : null;
+      const frames = node.shape.length === 3 && regions ? hull(regions[value], "window") : [];
+      picture.show(mapOf(array, c), { range, frames });
+    }
+  }
+
+  function press() {
+    for (const button of cards.values()) {
+      const pressed = button.dataset.layer === state.layer;
+      button.setAttribute("aria-pressed", pressed);
+      const gradient = state.maps.gradients[`${button.dataset.layer}.weight`];
+      const kernels = state.mode !== "gradient" || gradient;
+      button.querySelector(".more")?.toggleAttribute("hidden", pressed || !kernels);
     }
   }
 
   return async () => {
-    if (!pictures.length) build();
+    if (!graph) build();
     mode.value = state.mode;
-    for (const button of row.children) {
-      const pressed = button.dataset.layer === state.layer;
-      button.setAttribute("aria-pressed", pressed);
-      const kernels = state.mode !== "gradient" || state.maps.gradients[`${button.dataset.layer}.weight`];
-      button.querySelector(".more")?.toggleAttribute("hidden", pressed || !kernels);
-    }
+    press();
     const asked = now();
     const regions = await fields(state.view).catch(() => null);
     if (asked !== now()) return;
     draw(regions);
+    if (!graph.chain) drawEdges();
     if (chosen !== state.layer) {
       chosen = state.layer;
-      const column = row.querySelector("[aria-pressed=true]");
-      row.scrollTo({ left: column.offsetLeft - row.offsetLeft - (row.clientWidth - column.offsetWidth) / 2 });
+      centre(holder, cards.get(layerOf().gives));
     }
   };
-}
-
-// Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it looks at none.
-export async function fields(view) {
-  const layer = layerOf();
-  if (!["forward", "delta"].includes(view)) return null;
-  const back = view === "delta";
-  const shape = back ? state.maps.outputs[layer.place].shape : layer.shape;
-  const pixel = shape.length < 3 ? [] : (back ? state.input : state.out).slice(1, 3);
-  return (await ask("fields", { map: layer.place + (back ? 0 : 1), pixel })).regions;
-}
-
-// The frame round a region of rows and columns.
-export function framed({ rows, columns }, kind) {
-  if (!rows.length || !columns.length) return [];
-  return [{
-    row: rows[0], column: columns[0], kind,
-    height: rows.at(-1) - rows[0] + 1, width: columns.at(-1) - columns[0] + 1,
-  }];
 }
 
 // What happens to the image before the first layer, in words; null where nothing does.
@@ -98,17 +129,17 @@ export function normalised() {
   const { normalisation } = state.network;
   if (!normalisation) return null;
   const [offset, scale] = normalisation.map((channels) => channels.map(short).join(", "));
-  const each = normalisation[0].length > 1 ? ", channel by channel" : "";
-  const black = normalisation[0].every((value) => Number(value) > 0) ? ", so that black lies below 0" : "";
-  return `The network sees the pixels normalised: less ${offset}, times ${scale}${each}${black}.`;
+  const black = normalisation[0].every((value) => Number(value) > 0);
+  return SAID.normalised(offset, scale, normalisation[0].length > 1, black);
 }
 
 // What a click on a layer, or on one of its maps, asks for.
-function pointedAt(target, layer, place) {
-  if (!place) return { layer: state.network.layers[0].name };
+function pointedAt(target, layer) {
+  if (layer.gives === 0) return { layer: readersOf(0)[0].name };
   const pixel = layer.name === state.layer ? state.out.slice(1) : [];
-  const map = target.dataset.map === undefined ? {} : { out: [Number(target.dataset.map), ...pixel] };
-  return { layer: layer.name, view: viewFor(layer.kind), ...map };
+  const { map } = target.dataset;
+  const out = map === undefined ? {} : { out: [Number(map), ...pixel] };
+  return { layer: layer.name, view: viewFor(layer.kind), ...out };
 }
 
 // The view that is open, if it can show such a layer.
@@ -119,6 +150,6 @@ function viewFor(kind) {
 }
 
 function legend() {
-  return el("span", { class: "legend" }, el("i", { class: "below" }), " below zero ", el("i", { class: "above" }),
-    " above; every map has its own scale. Point at a number to see it in full.");
+  return el("span", { class: "legend" },
+    el("i", { class: "below" }), " below zero ", el("i", { class: "above" }), SAID.legend);
 }

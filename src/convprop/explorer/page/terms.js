@@ -2,6 +2,7 @@
 
 import { button, el, equation, say } from "./dom.js";
 import { short } from "./numbers.js";
+import { TERMS as SAID } from "./prose.js";
 
 const WORDS = {
   w: "w", o: "o", delta: "δ", value: "product", share: "share", row: "row", column: "col",
@@ -23,52 +24,58 @@ export function terms(root, onterm = () => {}) {
 
   // Marks a term, which its view is told; `reach` brings it into sight.
   function point(place, reach = false) {
-    for (const row of rows.children) row.classList.toggle("at", place !== null && row.dataset.term === String(place));
+    for (const row of rows.children) {
+      row.classList.toggle("at", place !== null && row.dataset.term === String(place));
+    }
     if (reach) goTo(place);
     onterm(place);
   }
 
   // Scrolls the table, and nothing around it.
   function goTo(place) {
-    if (place >= rows.querySelectorAll("[data-term]").length) {
-      all = true;
-      draw(last);
-    }
+    if (place >= rows.querySelectorAll("[data-term]").length) showAll();
     const row = rows.querySelector(`[data-term="${place}"]`);
     const table = rows.closest(".table");
     if (row && table) table.scrollTop = row.offsetTop - table.clientHeight / 2;
   }
 
+  function showAll() {
+    all = true;
+    draw(last);
+  }
+
   // Marks the first term that has these indices, if there are any and one has.
   function look(indices) {
     if (!last) return;
-    const wanted = Object.entries(indices ?? {}).map(([name, index]) => [name, String(index)]);
-    const place = indices ? last.columns.value.findIndex((_, at) => wanted.every(([name, index]) => last.columns[name]?.[at] === index)) : -1;
+    const wanted = Object.entries(indices ?? {});
+    const has = (at) => wanted.every(([name, index]) => last.columns[name]?.[at] === String(index));
+    const place = indices ? last.columns.value.findIndex((_, at) => has(at)) : -1;
     point(place < 0 ? null : place, place >= 0);
   }
 
   function draw(found) {
     last = found;
-    const names = Object.keys(found.columns).filter((name) => name !== "value" && !name.endsWith(" again") && name !== "image");
-    const products = found.factors.length > 1;
-    const whole = names.filter((name) => found.whole.includes(name));
-    const numbers = names.filter((name) => !found.whole.includes(name));
-    const columns = [...whole, ...numbers, ...(products ? ["value"] : [])].map((name) => [WORDS[name] ?? name, found.columns[name], whole.includes(name)]);
-    if (found.running.length) columns.push(["sum", found.running, false]);
+    const columns = columnsOf(found);
     const count = found.columns.value.length;
     const shown = all ? count : Math.min(count, SHOWN);
+    const header = columns.map(([name]) => el("th", { scope: "col" }, name));
     const body = rows = el("tbody");
     if (found.start[0]) {
       body.append(el("tr", { class: "start" },
         el("td", { colspan: columns.length - 1 }, `bias ${found.start[0]}`), cell(found.start[1])));
     }
     for (let place = 0; place < shown; place++) {
-      body.append(el("tr", { "data-term": place, onpointerenter: () => point(place), onpointerleave: () => point(null) },
-        columns.map(([, values, isWhole]) => (isWhole ? el("td", {}, values[place]) : cell(values[place])))));
+      const cells = columns.map(([, values, isWhole]) =>
+        (isWhole ? el("td", {}, values[place]) : cell(values[place])));
+      body.append(el("tr", {
+        "data-term": place,
+        onpointerenter: () => point(place), onpointerleave: () => point(null),
+      }, cells));
     }
     const table = el("div", {
-      id: "products", class: "table", tabindex: "0", role: "region", "aria-label": "The products; arrow keys go through them", onkeydown: key, onblur: () => point(null),
-    }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(([name]) => el("th", { scope: "col" }, name)))), body));
+      id: "products", class: "table", tabindex: "0", role: "region", "aria-label": SAID.table,
+      onkeydown: key, onblur: () => point(null),
+    }, el("table", {}, el("thead", {}, el("tr", {}, header)), body));
 
     // What the mouse finds by pointing, the keyboard does by going down the rows.
     function key(event) {
@@ -89,10 +96,10 @@ export function terms(root, onterm = () => {}) {
       el("p", { class: "source" }, found.source),
       el("div", { class: "worked" }, found.equation.map(equation)),
       table,
-      count > shown ? button(`Show all ${count} terms`, () => { all = true; draw(last); }) : "",
+      count > shown ? button(SAID.all(count), showAll) : "",
       ...found.steps.map(([words, value]) => el("p", {}, `Then ${words}: `, el("b", {}, value))),
-      el("p", { class: "verdict" }, `${found.running.length ? "Added up in this order: " : ""}${found.total}`,
-        found.exact ? ": the engine's number, bit for bit." : `. The engine's number: ${found.value}.`),
+      el("p", { class: "verdict" }, `${found.running.length ? SAID.added : ""}${found.total}`,
+        found.exact ? SAID.exact : SAID.other(found.value)),
       found.remark ? el("p", {}, found.remark) : "",
     );
     if (focused === table.id) table.focus({ preventScroll: true });
@@ -100,6 +107,18 @@ export function terms(root, onterm = () => {}) {
   }
 
   return { show: draw, look, goTo };
+}
+
+// The table's columns: indices, factors, the product, the sum so far. Each is its heading, its
+// values, and whether they are whole.
+function columnsOf({ columns, factors, whole, running }) {
+  const hidden = (name) => name === "value" || name === "image" || name.endsWith(" again");
+  const names = Object.keys(columns).filter((name) => !hidden(name));
+  const indices = names.filter((name) => whole.includes(name));
+  const numbers = names.filter((name) => !whole.includes(name));
+  const shown = [...indices, ...numbers, ...(factors.length > 1 ? ["value"] : [])];
+  const found = shown.map((name) => [WORDS[name] ?? name, columns[name], indices.includes(name)]);
+  return running.length ? [...found, ["sum", running, false]] : found;
 }
 
 // An equation that is too long for its place is set smaller, as far as one can still read it.

@@ -1,10 +1,12 @@
 // Training: steps on the data, the loss curve, and the way back in time.
 
 import { ask, offline } from "./api.js";
-import { button, choice, el, failed, labelled, say, svg } from "./dom.js";
+import { curve } from "./curve.js";
+import { button, choice, disable, el, failed, labelled, say } from "./dom.js";
 import { kernelOf, short } from "./numbers.js";
-import { Picture, hideTip, showTip } from "./picture.js";
+import { Picture } from "./picture.js";
 import { player } from "./player.js";
+import { TRAINING as SAID } from "./prose.js";
 import { layerOf, state } from "./state.js";
 
 export function training(root, take) {
@@ -13,17 +15,24 @@ export function training(root, take) {
   const chart = el("div", { class: "chart" });
   const heading = el("h3");
   const kernels = el("div", { class: "maps large" });
-  const time = el("input", { id: "time", type: "range", min: 0, max: 0, value: 0, disabled: offline, oninput: () => back(Number(time.value)) });
+  const time = el("input", {
+    id: "time", type: "range", min: 0, max: 0, value: 0, disabled: offline,
+    oninput: () => back(Number(time.value)),
+  });
   const when = el("output", { for: "time" });
   let settings = null;
   let losses = [];
   const play = player("training", step, { delay: 60 });
-  root.append(words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when), heading, kernels);
+  root.append(
+    words, controls, chart, el("div", { class: "bar" }, labelled("Back in time", time), when),
+    heading, kernels);
 
   async function step() {
-    const answer = await ask("train", { steps: settings.steps, optimizer: settings.optimizer, learning_rate: settings.rate });
-    losses = losses.filter(([at]) => at <= answer.step - answer.losses.length);
-    answer.losses.forEach((loss, n) => losses.push([answer.step - answer.losses.length + n + 1, loss]));
+    const { steps, optimizer, rate } = settings;
+    const answer = await ask("train", { steps, optimizer, learning_rate: rate });
+    const before = answer.step - answer.losses.length;
+    losses = losses.filter(([at]) => at <= before);
+    answer.losses.forEach((loss, n) => losses.push([before + n + 1, loss]));
     await take(answer);
     say(`Step ${answer.step}, loss ${short(answer.losses.at(-1))}`);
   }
@@ -40,7 +49,7 @@ export function training(root, take) {
         now = wanted;
         const answer = await ask("back", { step: now });
         await take(answer);
-        say(`The network as it was after step ${answer.step}`);
+        say(SAID.back(answer.step));
       }
     } catch (error) {
       failed(error);
@@ -52,38 +61,49 @@ export function training(root, take) {
   function anew() {
     play.stop();
     losses = [];
-    return ask("anew").then(take).then(() => say("The weights are fresh"), failed);
+    return ask("anew").then(take).then(() => say(SAID.fresh), failed);
   }
 
   // Once: while training plays, somebody may be typing here.
   function build(network) {
     settings = { optimizer: network.optimizer, rate: network.learning_rate, steps: 1 };
+    const change = (name, as) => (value) => {
+      settings[name] = as(value);
+    };
+    const named = (options, name, id, as) => choice(
+      options.map((one) => [one, one]), settings[name], change(name, as), { id });
+    const rate = change("rate", Number);
     controls.append(
       ...play.buttons,
-      labelled("Steps at a time", choice([1, 2, 5, 10, 20].map((n) => [n, n]), settings.steps, (value) => { settings.steps = Number(value); }, { id: "speed" })),
-      labelled("Optimizer", choice(network.optimizers.map((name) => [name, name]), settings.optimizer, (value) => { settings.optimizer = value; }, { id: "optimizer" })),
-      labelled("Learning rate", el("input", { id: "rate", type: "number", step: "any", min: 0, value: settings.rate, onchange: (event) => { settings.rate = Number(event.target.value); } })),
+      labelled("Steps at a time", named([1, 2, 5, 10, 20], "steps", "speed", Number)),
+      labelled("Optimizer", named(network.optimizers, "optimizer", "optimizer", String)),
+      labelled("Learning rate", el("input", {
+        id: "rate", type: "number", step: "any", min: 0, value: settings.rate,
+        onchange: (event) => rate(event.target.value),
+      })),
+      button("Fresh weights", anew, { id: "anew", title: SAID.start }),
     );
-    controls.append(button("Fresh weights", anew, { id: "anew", title: "Start over from weights that nothing has trained" }));
-    if (offline) for (const control of controls.querySelectorAll("input, select, button")) control.disabled = true;
+    if (offline) disable(controls);
   }
 
   return () => {
     const { network, maps } = state;
     if (!settings) build(network);
-    words.replaceChildren(`Step ${maps.step} on ${network.images} images of ${network.data}. The image above has E = `, el("b", { title: maps.loss }, short(maps.loss)),
-      maps.fresh || maps.step ? "." : ". The network has been trained before: see it learn from fresh weights.");
+    words.replaceChildren(SAID.lead(maps.step, network.images, network.data),
+      el("b", { title: maps.loss }, short(maps.loss)),
+      maps.fresh || maps.step ? "." : SAID.trained);
     const [last] = maps.moments.at(-1);
     time.max = last;
     if (wanted === null) time.value = maps.step;
     time.setAttribute("aria-valuetext", `step ${maps.step}`);
-    when.textContent = `step ${maps.step} of ${last}${maps.step < last ? "; a step from here replaces the later ones" : ""}`;
-    chart.replaceChildren(curve(losses.length ? losses : maps.moments.slice(1).map(([at, loss]) => [at, Number(loss)]), maps.step));
+    when.textContent = `step ${maps.step} of ${last}${maps.step < last ? SAID.replaces : ""}`;
+    const moments = maps.moments.slice(1).map(([at, loss]) => [at, Number(loss)]);
+    chart.replaceChildren(curve(losses.length ? losses : moments, maps.step));
     const layer = layerOf("conv");
     if (!layer) return;
     const weights = maps.parameters[`${layer.name}.weight`];
     const count = Math.min(weights.shape[0], 32);
-    heading.textContent = `The kernels of ${layer.name}${weights.shape[1] > 1 ? ", for channel 0" : ""}`;
+    heading.textContent = SAID.kernels(layer.name, weights.shape[1]);
     while (kernels.children.length < count) {
       const picture = new Picture({ label: `kernel ${kernels.children.length}`, name: "w" });
       picture.cell = 12;
@@ -94,39 +114,4 @@ export function training(root, take) {
       if (!canvas.hidden) canvas.picture.show(kernelOf(weights, k, 0));
     });
   };
-}
-
-// Round numbers up to one that is not below `most`: the distance between them, and the last.
-function scale(most) {
-  const size = 10 ** Math.floor(Math.log10(most || 1));
-  const mark = [0.2, 0.5, 1, 2, 5].map((part) => part * size).find((one) => most / one <= 5) ?? size;
-  return [mark, Math.max(Math.ceil(most / mark), 1) * mark];
-}
-
-function curve(points, step) {
-  const [width, height, left, below] = [640, 200, 52, 24];
-  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Loss by step: ${points.length} values` });
-  if (!points.length) return el("p", {}, "Take a step: the loss of every batch appears here.");
-  const last = Math.max(points.at(-1)[0], 1);
-  const [mark, most] = scale(Math.max(...points.map(([, loss]) => loss)));
-  const x = (at) => left + ((width - left - 8) * at) / last;
-  const y = (loss) => 8 + (height - below - 8) * (1 - loss / most);
-  for (let at = 0; at <= most * 1.001; at += mark) {
-    drawing.append(
-      svg("line", { x1: left, x2: width - 8, y1: y(at), y2: y(at), class: "rule" }),
-      svg("text", { x: left - 6, y: y(at) + 4, "text-anchor": "end" }, short(at)));
-  }
-  drawing.append(
-    svg("polyline", { points: points.map(([at, loss]) => `${x(at)},${y(loss)}`).join(" "), class: "line" }),
-    svg("line", { x1: x(step), x2: x(step), y1: 8, y2: height - below, class: "now" }),
-    svg("text", { x: left, y: height - 6 }, "the loss of each batch"),
-    svg("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `step ${last}`));
-  drawing.addEventListener("pointermove", (event) => {
-    const box = drawing.getBoundingClientRect();
-    const at = ((event.clientX - box.left) / box.width) * width;
-    const [nearest, loss] = points.reduce((best, point) => (Math.abs(x(point[0]) - at) < Math.abs(x(best[0]) - at) ? point : best));
-    showTip(event, `step ${nearest}: loss ${loss}`);
-  });
-  drawing.addEventListener("pointerleave", hideTip);
-  return drawing;
 }
