@@ -11,19 +11,14 @@ START = "#out=0,4,4&input=0,4,4&weight=0,0,0,0"
 
 
 class Page:
-    """A page of the explorer, which must stay quiet and ask nobody else.
+    """A page of the explorer, which must stay quiet and ask nobody else."""
 
-    ``told`` names questions whose answers are changed on their way to the page, each by a function.
-    """
-
-    def __init__(self, browser, client, width=1280, address="", told=None, **options):
+    def __init__(self, browser, client, width=1280, address="", **options):
         self.context = browser.new_context(
             viewport={"width": width, "height": 900}, accept_downloads=True, **options
         )
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         self.said, self.requested = [], []
-        for question, change in (told or {}).items():
-            self.context.route(f"**/{question}", changing(change))
         self.client = client
         started = time.perf_counter()
         self.open(client.entrance + START)
@@ -124,13 +119,3 @@ class Page:
         side, across = canvas.evaluate("canvas => [canvas.picture.side, canvas.picture.margin]")
         top, left = across[0], across[2]
         canvas.click(position={"x": (column + left + 0.5) * side, "y": (row + top + 0.5) * side})
-
-
-def changing(change):
-    """Return what gives an answer on, changed."""
-
-    def give(route):
-        answer = route.fetch()
-        route.fulfill(response=answer, json=change(answer.json()))
-
-    return give

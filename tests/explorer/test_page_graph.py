@@ -35,13 +35,12 @@ def browser():
 
 @pytest.fixture(scope="module")
 def networks():
-    """Servers of networks, by their names, and what pages are told of their layers."""
+    """Servers of networks, by their names."""
     found = {}
     with ExitStack() as servers:
         for name in ("residual", "branches", "inception"):
-            layers, changes = getattr(graphs, name)()
-            server = running(cp.Network(layers, (1, 8, 8), seed=3), stays=True)
-            found[name] = servers.enter_context(server), graphs.told(changes)
+            net = cp.Network(getattr(graphs, name)(), (1, 8, 8), seed=3)
+            found[name] = servers.enter_context(running(net, stays=True))
         yield found
 
 
@@ -49,9 +48,8 @@ def networks():
 def opened(browser, networks):
     """Return what opens a network's page."""
 
-    def open_page(name, width=1280, address="", told=None, **options):
-        client, changes = networks[name]
-        return Page(browser, client, width, address, changes | (told or {}), **options)
+    def open_page(name, width=1280, address="", **options):
+        return Page(browser, networks[name], width, address, **options)
 
     return open_page
 
@@ -187,11 +185,10 @@ def test_forward_shows_all_that_a_join_reads(opened):
 
 
 def test_the_parts_of_a_delta_are_shown_with_their_readers_before_the_sum(opened):
-    told = graphs.sending(2, ["sum", "first"])
-    with opened("residual", address="#view=delta&layer=first&input=1,2,3", told=told) as page:
+    with opened("residual", address="#view=delta&layer=first&input=1,2,3") as page:
         page.page.wait_for_selector("#view .terms h3:has-text('through first')")
         captions = page.page.locator("#view figcaption:visible").all_inner_texts()
-        assert captions[-3:] == ["what sum sends", "+ what first sends", "= ∂E/∂o, before f′"]
+        assert captions[-3:] == ["what sum sends", "+ what first sends", "= ∂E/∂o"]
         labels = [f"deltas sent to the input {n}" for n in (1, 2)]
         parts = [np.array(page.picture(label)["values"]) for label in labels]
         total = page.picture("deltas of the input")["values"]

@@ -20,6 +20,7 @@ from convprop.explain.place import (
     index_text,
     layer_index,
 )
+from convprop.explain.sent import sent
 from convprop.network import Network
 from convprop.ops.loss import as_weights
 
@@ -201,21 +202,10 @@ class Explainer:
         value = 0 if layer == "input" else layer_index(net, layer) + 1
         deltas = self.done.layers[value - 1].delta if value else self.done.input_delta
         found = check_indices("cij", (c, i, j), deltas.shape[1:])
-        readers = net.graph.readers(value)
-        if not readers:
+        places = self._readers(value)
+        if not places:
             raise invalid("layer", "be read by a layer; the loss has the last one's", repr(layer))
-        sent = {}
-        for reader in dict.fromkeys(reversed(readers)):
-            place = Place(net, reader, self.done, self._parameters)
-            for read in reversed(range(len(place.node.reads))):
-                if place.node.reads[read] == value:
-                    here = replace(place, read=read, wants_factor=False)
-                    slot = (
-                        f"{place.name} ({read})"
-                        if place.node.reads.count(value) > 1
-                        else place.name
-                    )
-                    sent[slot] = _module(here).delta(here, image, c, i, j)
+        sent = {name: _module(place).delta(place, image, c, i, j) for name, place in places.items()}
         name = f"delta[{index_text('cij', found)}] of {net.graph.value_name(value)}, image {image}"
         return joins.received(sent, name, deltas[(image, *found)], found)
 
@@ -224,6 +214,36 @@ class Explainer:
         """Explain an image's loss: each output's target, what it adds to E, and its delta."""
         self._require_targets()
         return explained_loss(self.net, self.done, self._image(image), self._targets, self._weights)
+
+    @quiet
+    def sent(self, value: int) -> dict[str, NDArray[Any]]:
+        """Return what each layer that reads a value sends back to it, the last reader first.
+
+        Parameters
+        ----------
+        value : int
+            0 is the image, n + 1 what layer n gives.
+
+        Returns
+        -------
+        dict of ndarray
+            By the layers' names, in the value's shape; added up in their order they are its delta.
+        """
+        self._require_targets()
+        return {name: sent(place) for name, place in self._readers(value).items()}
+
+    def _readers(self, value: int) -> dict[str, Place]:
+        """Return the places of all that read a value, the last one first, by their names."""
+        found = {}
+        for reader in dict.fromkeys(reversed(self.net.graph.readers(value))):
+            node = self.net.graph.nodes[reader]
+            slots = [read for read, other in enumerate(node.reads) if other == value]
+            for read in reversed(slots):
+                name = node.name if len(slots) == 1 else f"{node.name} ({read})"
+                found[name] = Place(
+                    self.net, reader, self.done, self._parameters, read, wants_factor=False
+                )
+        return found
 
     def _place(self, layer: object) -> Place:
         return Place(self.net, layer_index(self.net, layer), self.done, self._parameters)

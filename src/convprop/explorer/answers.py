@@ -105,6 +105,7 @@ def maps(session: Session) -> Answer:
         # By value, as "reads" numbers them.
         "outputs": [packed(seen), *(packed(at.output[0]) for at in done.layers)],
         "deltas": [packed(done.input_delta[0]), *(packed(at.delta[0]) for at in done.layers)],
+        "sent": _sent(session),
         "parameters": _kernels(net.parameters),
         "gradients": _kernels(done.gradients),
         "prediction": [exact(value) for value in prediction(net, done.layers[-1].output)],
@@ -112,6 +113,19 @@ def maps(session: Session) -> Answer:
         "index": session.index,
         "relabelled": session.relabelled,
         "moments": [[moment.step, exact(np.float64(moment.loss))] for moment in session.moments],
+    }
+
+
+def _sent(session: Session) -> Answer:
+    """Return what each reader sends to a value that several layers read, by the value's number."""
+    graph = session.net.graph
+    shared = [v for v in range(len(graph.nodes)) if len(graph.readers(v)) > 1]
+    return {
+        str(value): [
+            {"reader": reader, "delta": packed(delta[0])}
+            for reader, delta in session.explainer.sent(value).items()
+        ]
+        for value in shared
     }
 
 

@@ -1,0 +1,45 @@
+"""What each layer that reads a value sends back to it: whole arrays, by the engine's operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convprop import ops
+from convprop.equations import joins
+from convprop.explain.place import Place
+
+Array = NDArray[Any]
+
+
+def sent(place: Place) -> Array:
+    """Return the delta that a node sends to the value that the place is of, in that one's shape."""
+    layer, native, delta = place.node.layer, place.node.native, place.delta
+    match layer.family:
+        case "conv":
+            options = _chosen(native, "stride", "padding", "dilation", "groups", "flip_kernel")
+            size = place.o.shape[2], place.o.shape[3]
+            return ops.conv.input_delta(
+                delta, place.parameter("weight"), input_size=size, **options
+            )
+        case "dense":
+            back = ops.dense.input_delta(delta, place.parameter("weight"))
+            return back.reshape(place.o.shape)
+        case "pool":
+            options = _chosen(native, "size", "stride", "padding", "count_padding")
+            return ops.pool.input_delta(delta, place.o, native["pool"], **options)
+        case "activation":
+            slope = native.get("slope", 0.01)
+            return ops.activation.input_delta(delta, place.x, native["activation"], slope)
+        case "add" | "multiply" | "concat":
+            inputs = place.done.layers[place.index].inputs
+            part: Array = joins.DELTAS[layer.family](delta, *inputs)[place.read]
+            return np.ascontiguousarray(part)
+        case _:
+            return delta.reshape(place.o.shape)
+
+
+def _chosen(native: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: native[name] for name in names}
