@@ -15,20 +15,22 @@ struct DropoutLayer {
 
   void forward(const Maps<T>& o, const Maps<T>& x, int block, Range channels, uint64_t seed, uint64_t step, int layer,
                bool added = false) const {
-    const int pixels = o.H * o.W;
-    const uint32_t dropped_below = threshold();
-    const Lanes<T> scale = T(1 / (1 - rate));
-    for (int unit = channels.begin * pixels; unit < channels.end * pixels;) {
-      const RandomLanes r = random(seed, step, layer, unit / 4, 0, block * LANES, 1);
-      for (int word = unit % 4; word < 4 && unit < channels.end * pixels; word++, unit++) {
-        const int c = unit / pixels, i = unit % pixels / o.W, j = unit % o.W;
-        alignas(VECTOR_BYTES) T kept[LANES];
-        for (int l = 0; l < LANES; l++) kept[l] = r.word[word][l] < dropped_below ? T(0) : T(1);
-        const Lanes<T> value = Lanes<T>::load(o.at(block, c, i, j)) * scale * Lanes<T>::load(kept);
-        T* to = x.at(block, c, i, j);
-        (added ? Lanes<T>::load(to) + value : value).store(to);
+    const auto put = [&](const auto& store) {
+      const int pixels = o.H * o.W;
+      const uint32_t dropped_below = threshold();
+      const Lanes<T> scale = T(1 / (1 - rate));
+      for (int unit = channels.begin * pixels; unit < channels.end * pixels;) {
+        const RandomLanes r = random(seed, step, layer, unit / 4, 0, block * LANES, 1);
+        for (int word = unit % 4; word < 4 && unit < channels.end * pixels; word++, unit++) {
+          const int c = unit / pixels, i = unit % pixels / o.W, j = unit % o.W;
+          alignas(VECTOR_BYTES) T kept[LANES];
+          for (int l = 0; l < LANES; l++) kept[l] = r.word[word][l] < dropped_below ? T(0) : T(1);
+          store(Lanes<T>::load(o.at(block, c, i, j)) * scale * Lanes<T>::load(kept), x.at(block, c, i, j));
+        }
       }
-    }
+    };
+    if (added) put([](const Lanes<T>& value, T* to) { (Lanes<T>::load(to) + value).store(to); });
+    else put([](const Lanes<T>& value, T* to) { value.store(to); });
   }
 
   // The same for image n of maps whose pixels are single numbers: sixteen times four units at once.

@@ -170,7 +170,9 @@ struct PoolLayer {
     std::visit([&](const auto& one) {
       using Pooling = std::decay_t<decltype(one)>;
       if constexpr (std::is_same_v<Value, Lanes<T>>)
-        if (two_by_two()) return route_two_by_two<Pooling>(delta, o, x, winner, delta_in, block, channels, through, added);
+        if (two_by_two())
+          return added ? route_two_by_two<Pooling, true>(delta, o, x, winner, delta_in, block, channels, through)
+                       : route_two_by_two<Pooling, false>(delta, o, x, winner, delta_in, block, channels, through);
       each_window(channels, [&](int c, int i, int j, const Region& r) {
         const T* corner = o.at(block, c, r.top, r.left);
         T* corner_in = delta_in.at(block, c, r.top, r.left);
@@ -270,9 +272,9 @@ struct PoolLayer {
   }
 
   // input_delta() of windows of 2×2.
-  template <class Pooling, class Through>
+  template <class Pooling, bool ADDED, class Through>
   void route_two_by_two(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block,
-                        Range channels, const Through& through, bool added) const {
+                        Range channels, const Through& through) const {
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < Ho; i++) {
         const T *error = delta.at(block, c, i, 0), *pooled = x.at(block, c, i, 0), *pixel[2];
@@ -289,7 +291,7 @@ struct PoolLayer {
               const Lanes<T> part =
                   share([&] { return Lanes<T>::load(pixel[p] + (2 * j + q) * LANES); }, Lanes<Int>(Int((2 * i + p) * W + 2 * j + q)));
               T* there = to[p] + (2 * j + q) * LANES;
-              (added ? Lanes<T>::load(there) + part : part).store(there);
+              (ADDED ? Lanes<T>::load(there) + part : part).store(there);
             }
         }
       }

@@ -113,12 +113,16 @@ struct Winograd {
       multiply(v, u, true, m, strip.tiles, channels);
       for (int c = channels.begin; c < channels.end; c++)
         activation.known([&](const auto& f) {
-          transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& made) {
-            T* to = delta_in.at(block, c, i, j);
-            const Lanes<T> y = added ? Lanes<T>::load(to) + made : made;
-            if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
-            else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
-          });
+          const auto put = [&](const auto& sum) {
+            transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& made) {
+              T* to = delta_in.at(block, c, i, j);
+              const Lanes<T> y = sum(made, to);
+              if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
+              else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
+            });
+          };
+          if (added) put([](const Lanes<T>& made, const T* to) { return Lanes<T>::load(to) + made; });
+          else put([](const Lanes<T>& made, const T*) { return made; });
         });
     }
   }
