@@ -18,6 +18,13 @@ namespace convprop {
 template <class T, class Value>
 using PlaceOf = typename Value::template Of<typename Lanes<T>::Int>;
 
+// Of truths, or of masks of lanes.
+template <class Truth>
+CONVPROP_INLINE Truth either(const Truth& a, const Truth& b) {
+  if constexpr (std::is_same_v<Truth, bool>) return a || b;
+  else return a | b;
+}
+
 // The largest. The first pixel in row order wins a tie, and a NaN wins over everything: nothing
 // is <= it, and nothing displaces one. All of the delta goes to the winner.
 template <class T>
@@ -32,7 +39,7 @@ struct MaxPooling {
 
     CONVPROP_INLINE Pooled(const Value& pixel, const PlaceOf<T, Value>& place) : best(pixel), where(place) {}
     CONVPROP_INLINE void add(const Value& pixel, const PlaceOf<T, Value>& place) {
-      const auto stays = (pixel <= best) | (best != best);
+      const auto stays = either(pixel <= best, best != best);
       best = select(stays, best, pixel);
       where = select(stays, where, place);
     }
