@@ -259,6 +259,13 @@ def test_what_is_no_branch_is_refused():
         cp.Residual(cp.ReLU(), shortcut=cp.ReLU())
 
 
+def test_a_graph_has_an_input_shape_of_its_own():
+    net = residual()
+    assert cp.Network(net.graph, [2, 8, 8]).graph is net.graph
+    with refuses(InvalidInput, "input_shape must be the graph's (2, 8, 8), got (2, 9, 8)"):
+        cp.Network(net.graph, (2, 9, 8))
+
+
 def test_branches_may_be_nested_as_deep_as_anybody_needs():
     nested = cp.ReLU()
     for _ in range(99):

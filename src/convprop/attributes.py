@@ -1,4 +1,4 @@
-"""What a network has besides layers and weights, checked against the layers."""
+"""What a network has besides layers and weights, checked against the graph."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Pair = tuple[NDArray[Any], NDArray[Any]]
 """An offset and a scale."""
 
 
-def checked_loss(loss: object, layers: Graph) -> Loss:
+def checked_loss(loss: object, graph: Graph) -> Loss:
     """Return a loss that the outputs of the layers fit."""
     if not isinstance(loss, Loss):
         raise invalid("loss", "be one of convprop.losses", repr(loss))
-    if isinstance(loss, SoftmaxCrossEntropy) and layers.outputs < 2:
-        received = f"{layers.outputs}: {layers.trace()}"
+    if isinstance(loss, SoftmaxCrossEntropy) and graph.outputs < 2:
+        received = f"{graph.outputs}: {graph.trace()}"
         raise invalid("outputs", "be at least 2 for SoftmaxCrossEntropy()", received)
     return loss
 
@@ -39,10 +39,10 @@ def checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 
 
 def checked_normalisation(
-    value: tuple[ArrayLike, ArrayLike], layers: Graph, dtype: np.dtype[Any]
+    value: tuple[ArrayLike, ArrayLike], graph: Graph, dtype: np.dtype[Any]
 ) -> Pair:
     """Return (offset, scale) as float64 (C,), finite in the network's dtype, too."""
-    channels = layers.shapes[0][0]
+    channels = graph.input[0]
     pair = _floats(value, channels)
     if pair is None:
         rule = f"be an offset and a scale of {channels} finite numbers each"
@@ -54,14 +54,14 @@ def checked_normalisation(
     return pair
 
 
-def checked_target_scaling(value: tuple[ArrayLike, ArrayLike], layers: Graph, loss: Loss) -> Pair:
+def checked_target_scaling(value: tuple[ArrayLike, ArrayLike], graph: Graph, loss: Loss) -> Pair:
     """Return (offset, scale) of a network's outputs as float64 (K,), each scale above 0."""
     if not isinstance(loss, SquaredError):
         rule = "be None for a loss other than SquaredError()"
         raise invalid("target_scaling", rule, repr(loss))
-    pair = _floats(value, layers.outputs)
+    pair = _floats(value, graph.outputs)
     if pair is None or not (pair[1] > 0).all():
-        rule = f"be an offset and a scale above 0, of {layers.outputs} finite numbers each"
+        rule = f"be an offset and a scale above 0, of {graph.outputs} finite numbers each"
         raise invalid("target_scaling", rule, repr(value))
     return pair
 
@@ -80,9 +80,9 @@ def _floats(value: tuple[ArrayLike, ArrayLike], length: int) -> Pair | None:
     return (offset, scale) if np.isfinite([offset, scale]).all() else None
 
 
-def checked_class_names(value: Iterable[object], layers: Graph) -> tuple[str, ...]:
+def checked_class_names(value: Iterable[object], graph: Graph) -> tuple[str, ...]:
     """Return a name for each class, as text that can be written anywhere."""
-    names, classes = tuple(map(str, value)), max(layers.outputs, 2)
+    names, classes = tuple(map(str, value)), max(graph.outputs, 2)
     if len(names) != classes:
         raise invalid("class_names", f"hold one name for each of the {classes} classes", len(names))
     for name in names:

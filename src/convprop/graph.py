@@ -241,9 +241,12 @@ def graph(layers: Layers, input_shape: Sequence[int]) -> Graph:
         that reads what does not come before it or that nobody reads, or a layer that what comes
         before it does not fit; the message then traces the shapes.
     """
+    shape = image_shape(input_shape)
     if isinstance(layers, Graph):
+        if shape != layers.input:
+            raise invalid("input_shape", f"be the graph's {layers.input}", shape)
         return layers
-    builder = _Builder(image_shape(input_shape))
+    builder = _Builder(shape)
     if isinstance(layers, Mapping):
         builder.named(layers)
     else:

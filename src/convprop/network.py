@@ -131,7 +131,7 @@ class Network:
     Raises
     ------
     InvalidInput
-        A stack whose layers do not fit one another; the message traces the shapes.
+        Layers that do not fit one another; the message traces the shapes.
     """
 
     @checks_names

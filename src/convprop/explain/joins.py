@@ -12,6 +12,7 @@ import numpy as np
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Part
 from convprop.explain.place import (
+    NAMES,
     Place,
     check_index,
     check_indices,
@@ -21,8 +22,6 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
-
-NAMES = {1: "f", 3: "cij"}
 
 
 def output(place: Place, image: int, k: object, i: object, j: object) -> Explanation:

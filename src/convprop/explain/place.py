@@ -15,6 +15,9 @@ from convprop.network import Backpropagation, LayerPass, Network
 
 Array = NDArray[Any]
 
+NAMES = {1: "f", 3: "cij"}
+"""The letters of an index, by the number of its axes."""
+
 
 @dataclass(frozen=True)
 class Place:

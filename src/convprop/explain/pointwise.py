@@ -8,6 +8,7 @@ from convprop.explain import sums
 from convprop.explain.explanation import Explanation
 from convprop.explain.factor import applied, slope
 from convprop.explain.place import (
+    NAMES,
     Place,
     check_indices,
     index_text,
@@ -16,8 +17,6 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
-
-NAMES = {1: "f", 3: "cij"}
 
 
 def output(place: Place, image: int, k: object, i: object, j: object) -> Explanation:
