@@ -40,14 +40,16 @@ BANDWIDTHS = 3
 
 @dataclass(frozen=True)
 class Entrant:
-    """A name for the results, a module with competitors in it, and their settings."""
+    """A name for the results, a module with competitors in it, their settings, how it is run."""
 
     name: str
     module: str
     settings: dict[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = (sys.executable, str(HERE / "worker.py"))
 
 
 OURS = Entrant("convprop", "ours")
+ANOTHER = "another-convprop"
 _TUNED = {"channels_last": True, "flush_denormal": True, "fused": True}
 # The first is the peer's default: what a user gets who sets nothing.
 PEERS = (
@@ -60,6 +62,13 @@ PEERS = (
     Entrant("pytorch-compile-tuned", "peer_pytorch", {"compile": True, **_TUNED}),
     Entrant("jax", "peer_jax"),
 )
+
+
+def another(checkout: Path) -> Entrant:
+    """Return the convprop of another checkout, which is built in an environment .venv within it."""
+    command = (str(checkout / ".venv/bin/python"), str(checkout / "benchmarks/worker.py"))
+    return Entrant(ANOTHER, OURS.module, command=command)
+
 
 Array = NDArray[Any]
 
@@ -103,7 +112,7 @@ class Worker:
     def __init__(self, entrant: Entrant, threads: int) -> None:
         self.entrant = entrant
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), entrant.module, str(threads)],
+            [*entrant.command, entrant.module, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,11 +15,11 @@
 #include <functional>
 #include <string>
 
-#include "ops/activation.h"
 #include "bounds.h"
+#include "machine/threads.h"
+#include "ops/activation.h"
 #include "ops/conv.h"
 #include "ops/pool.h"
-#include "machine/threads.h"
 
 using namespace convprop;
 using Call = std::function<void(int)>;
@@ -148,11 +148,12 @@ static void within(const long* bytes, int C, int H, double row_bytes, const Time
   time("l1", 1, std::clamp(int(L1_BYTES / row_bytes) / 2 * 2, 2, H), 1);
 }
 
-static void time_pool(Stopwatch& watch, const long* bytes, Pooling kind, const int* at) {
+static void time_pool(Stopwatch& watch, const long* bytes, const std::string& kind, const int* at) {
+  const Description description("pool pool=" + kind + " size=2,2 stride=2,2 padding=0,0,0,0 count_padding=1");
   const int W = at[2];
   // input_delta of L2 pooling reads and writes ten values for each output.
   within(bytes, at[0], at[1], 5.0 * (W / 2) * LANES * sizeof(float), [&](const char* bound, int C, int H, int blocks) {
-    const PoolLayer<float> pool(kind, C, H, W, {{2, 2}, {2, 2}}, true);
+    const PoolLayer<float> pool(description, {C, H, W});
     const Shape output{C, pool.Ho, pool.Wo};
     const PerThread o(watch.threads(), blocks, {C, H, W}), x(watch.threads(), blocks, output);
     const PerThread delta(watch.threads(), blocks, output), delta_in(watch.threads(), blocks, {C, H, W});
@@ -164,18 +165,18 @@ static void time_pool(Stopwatch& watch, const long* bytes, Pooling kind, const i
     const Call input_delta = [&](int t) {
       for (int block = 0; block < blocks; block++) pool.input_delta(delta[t], o[t], x[t], winner[t].maps, delta_in[t], block, {0, C});
     };
-    if (kind == Pooling::max) time_moves<4, 2>(watch, "forward", bound, output, blocks, forward);
+    if (kind == "max") time_moves<4, 2>(watch, "forward", bound, output, blocks, forward);
     else time_moves<4, 1>(watch, "forward", bound, output, blocks, forward);
-    if (kind == Pooling::max) time_moves<2, 4>(watch, "input_delta", bound, output, blocks, input_delta);
-    else if (kind == Pooling::average) time_moves<1, 4>(watch, "input_delta", bound, output, blocks, input_delta);
+    if (kind == "max") time_moves<2, 4>(watch, "input_delta", bound, output, blocks, input_delta);
+    else if (kind == "average") time_moves<1, 4>(watch, "input_delta", bound, output, blocks, input_delta);
     else time_moves<6, 4>(watch, "input_delta", bound, output, blocks, input_delta);
   });
 }
 
-static void time_activation(Stopwatch& watch, const long* bytes, Activation kind, const int* at) {
+static void time_activation(Stopwatch& watch, const long* bytes, const std::string& kind, const int* at) {
+  const ActivationLayer<float> activation(Description("activation activation=" + kind));
   const int W = at[2];
   within(bytes, at[0], at[1], 3.0 * W * LANES * sizeof(float), [&](const char* bound, int C, int H, int blocks) {
-    const ActivationLayer<float> activation{kind};
     const Shape shape{C, H, W};
     const PerThread x(watch.threads(), blocks, shape), o(watch.threads(), blocks, shape);
     const PerThread delta(watch.threads(), blocks, shape), delta_in(watch.threads(), blocks, shape);
@@ -196,6 +197,6 @@ int main(int argc, char** argv) {
   std::vector<int> at;
   for (int a = operation == "conv" ? 6 : 7; a < argc; a++) at.push_back(std::atoi(argv[a]));
   if (operation == "conv") time_conv(watch, at.data());
-  else if (operation == "pool") time_pool(watch, bytes, kind == "max" ? Pooling::max : kind == "average" ? Pooling::average : Pooling::l2, at.data());
-  else time_activation(watch, bytes, kind == "relu" ? Activation::relu : kind == "sigmoid" ? Activation::sigmoid : kind == "tanh" ? Activation::tanh : Activation::softplus, at.data());
+  else if (operation == "pool") time_pool(watch, bytes, kind, at.data());
+  else time_activation(watch, bytes, kind, at.data());
 }

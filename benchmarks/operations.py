@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from duel import OURS, Arena, Entrant
+from duel import ANOTHER, OURS, Arena, Entrant
 from machine import Limit, build, second_level_bytes
 from shapes import OPERATIONS, ActivationCase, Case, ConvCase, PoolCase, passes
 
 # The peers that have single operations, and where those are.
 _MODULES = {
     OURS.name: "ours_operations",
+    ANOTHER: "ours_operations",
     "pytorch": "peer_pytorch_operations",
     "pytorch-channels-last": "peer_pytorch_operations",
     "pytorch-flush-denormal": "peer_pytorch_operations",
@@ -56,7 +57,7 @@ class Kernels:
     def __init__(self, repeats: int) -> None:
         self.repeats = repeats
         self._folder = tempfile.TemporaryDirectory()
-        self._program = build(Path(self._folder.name), "kernels.cc", "tiles.cc")
+        self._program = build(Path(self._folder.name), "kernels.cc", "ops/tiles.cc")
 
     def measure(self, case: Case, threads: int) -> dict[str, dict[str, Any]]:
         """Return by pass and bound: milliseconds, quartiles, rate, limit and share of a case.

@@ -4,6 +4,7 @@
     python benchmarks/run.py                        networks, 1 and 2 threads
     python benchmarks/run.py --only lenet5 --json   one network, JSON lines
     python benchmarks/run.py --ops                  operations and kernels alone
+    python benchmarks/run.py --against CHECKOUT     beside an earlier commit of convprop
 
 All competitors start from the same weights and see the same batches; each runs
 in a process of its own, and they are timed in turn, so that whatever else the
@@ -20,11 +21,12 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import operations
 import report
-from duel import COMPARED_STEPS, EARLY_STEPS, PEERS, Arena, Entrant
+from duel import COMPARED_STEPS, EARLY_STEPS, PEERS, Arena, Entrant, another
 from machine import commit, describe, usable_processors
 from shapes import OPERATIONS
 from workloads import WORKLOADS, Workload, prediction_job, training_job
@@ -36,6 +38,8 @@ def main() -> None:
     """Read the arguments, measure, and print each result as soon as it is there."""
     arguments = parse_arguments()
     peers = [peer for peer in PEERS if peer.name in arguments.peers]
+    if arguments.against:
+        peers.append(another(arguments.against))
     progress = report.Progress()
     records = []
     with Arena(arguments.repeats, progress) as arena:
@@ -75,6 +79,12 @@ def parse_arguments() -> argparse.Namespace:
         choices=names,
         metavar="PEER",
         help=f"any of {', '.join(names)} (default: all; none: ours alone)",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="the convprop of another checkout, installed in its folder .venv",
     )
     parser.add_argument("--repeats", type=int, default=30, metavar="N", help="turns (default 30)")
     parser.add_argument(

@@ -11,6 +11,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
+#include <new>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -43,8 +45,10 @@ int length(const A& array, size_t axis) {
 template <class T>
 NewArray<T> new_array(const std::vector<size_t>& shape) {
   const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
-  T* data = new T[count ? count : 1];
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  // By whole vectors, so that none of those written crosses two lines of the cache.
+  T* data = static_cast<T*>(std::aligned_alloc(VECTOR_BYTES, (count * sizeof(T) / VECTOR_BYTES + 1) * VECTOR_BYTES));
+  if (!data) throw std::bad_alloc();
+  nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
   return NewArray<T>(data, shape.size(), shape.data(), owner);
 }
 

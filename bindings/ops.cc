@@ -187,11 +187,12 @@ NewArray<T> dense_weight_gradient(Array<T> o, Array<T> delta) {
   const DenseLayer<T> layer{length(o, 1), length(delta, 1)};
   const int images = length(o, 0);
   const ptrdiff_t o_row = row_of(layer.F);
-  const Buffer<T> padded(size_t(images) * o_row);
-  for (int n = 0; n < images; n++) std::copy_n(o.data() + ptrdiff_t(n) * layer.F, layer.F, padded.data() + n * o_row);
+  const bool suits = o_row == layer.F;
+  const Buffer<T> padded(suits ? 0 : size_t(images) * o_row);
+  for (int n = 0; n < images && !suits; n++) std::copy_n(o.data() + ptrdiff_t(n) * layer.F, layer.F, padded.data() + n * o_row);
   auto dw = new_array<T>({size_t(layer.K), size_t(layer.F)});
   // Rows only reads through its pointer here.
-  const Rows<T> o_rows{padded.data(), o_row}, delta_rows{const_cast<T*>(delta.data()), layer.K};
+  const Rows<T> o_rows{suits ? const_cast<T*>(o.data()) : padded.data(), o_row}, delta_rows{const_cast<T*>(delta.data()), layer.K};
   const int threads = SharedPool::instance().threads();
   const auto work = [&](int thread) { layer.weight_gradient(o_rows, delta_rows, {images}, dw.data(), share(layer.K, thread, threads)); };
   SharedPool::instance().run(threads, work);

@@ -117,6 +117,25 @@ def test_benchmark_prints_one_json_object_a_line():
         assert (record["peers"], record["ratio_default"], record["ratio_best"]) == ({}, None, None)
 
 
+@pytest.mark.slow
+def test_benchmark_times_operations_and_kernels():
+    script = str(ROOT / "benchmarks" / "run.py")
+    rows = ("lenet5-1", "l2-benchmark", "tanh-benchmark")
+    result = python(
+        script, "--ops", "--only", *rows, "--threads", "1", "--repeats", "1", "--json", "--peers"
+    )
+    assert result.stderr == ""
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["workload"].split()[0] for record in records] == [
+        *rows[:1] * 3,
+        *rows[1:2] * 2,
+        *rows[2:] * 2,
+    ]
+    for record in records:
+        assert all(found["rate"] > 0 for found in record["kernel"].values())
+        assert record["kernel"]
+
+
 def test_benchmark_refuses_an_unknown_workload():
     result = python(str(ROOT / "benchmarks" / "run.py"), "--only", "resnet")
     assert result.returncode == 2

@@ -113,13 +113,17 @@ void product_tile(const Products<T>& a) {
         for (int k = 0; k < POINTERS; k++) w[k] += t.w[2];
       }
     }
+  const auto finish = [&](const auto& to_add) {
 #pragma GCC unroll 12
-  for (int k = 0; k < K; k++)
+    for (int k = 0; k < K; k++)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; p++) {
-      T* x = a.x + k * a.x_kernel + p * a.x_step;
-      (sum[k][p] + (a.added ? Lanes<T>::load(x) : Lanes<T>(T(0)))).store(x);
-    }
+      for (int p = 0; p < P; p++) {
+        T* x = a.x + k * a.x_kernel + p * a.x_step;
+        (sum[k][p] + to_add(x)).store(x);
+      }
+  };
+  if (a.added) finish([](const T* x) { return Lanes<T>::load(x); });
+  else finish([](const T*) { return Lanes<T>(T(0)); });
 }
 
 template <class T>

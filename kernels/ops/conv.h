@@ -119,8 +119,8 @@ struct ConvLayer {
   // delta_in[c][i'][j'] = sum over k, m, n of w[k][c][m][n] · delta[k][i'-m][j'-n]   (Eq. 17 and 19)
   // that is, the cross-correlation of the padded delta with the rotated kernel (Eq. 22). With a
   // stride, input pixels of one phase are a dense sum over the weights that reach them. Followed,
-  // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given. Added:
-  // to what delta_in holds.
+  // row by row, by f'(x) of the activation that made the input o (Eq. 19), where it is given; or
+  // added to what delta_in holds.
   void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
                    const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}, bool added = false) const {
     for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
@@ -391,7 +391,7 @@ struct BlockConvolutionOp : ConvolutionOp<T> {
 
   using ConvolutionOp<T>::ConvolutionOp;
 
-  bool writes_through(bool) const { return true; }
+  bool writes_through(bool added) const { return !added; }
   Halo own_delta_halo() const { return delta_halo(this->layer.window, this->layer.W); }
   void place_delta(const Memory& memory, bool given) {
     own_delta.clear();

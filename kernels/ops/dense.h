@@ -139,7 +139,7 @@ struct DenseLayer {
     template <int K, int P>
     void add(T* to, ptrdiff_t to_row, ptrdiff_t features) const {
       Part<K, P> waiting[MOST_GROUPS / 2];
-      groups.add_up(waiting, [&](Range first, Range second, Part<K, P>* before, int joins) {
+      groups.add_up(waiting, [&](Range first, Range second, Part<K, P>* before, int joins) __attribute__((always_inline)) {
         Part<K, P> a, b;
 #pragma GCC unroll 4
         for (int k = 0; k < K; k++)

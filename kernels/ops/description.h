@@ -8,10 +8,10 @@
 
 #include <array>
 #include <charconv>
-#include <map>
-#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace convprop {
@@ -19,31 +19,34 @@ namespace convprop {
 class Description {
  public:
   // std::invalid_argument, here and below, for what is no description, or lacks or misstates a property.
-  explicit Description(const std::string& line) {
-    std::istringstream words(line);
-    words >> kind_;
-    for (std::string word; words >> word;) {
+  explicit Description(std::string_view line) {
+    const size_t behind_kind = std::min(line.find(' '), line.size());
+    kind_ = line.substr(0, behind_kind);
+    if (kind_.empty()) refuse("its kind is missing");
+    for (line.remove_prefix(behind_kind); !line.empty();) {
+      line.remove_prefix(1);
+      const std::string_view word = line.substr(0, line.find(' '));
       const size_t equals = word.find('=');
-      require(equals != std::string::npos && equals > 0, word + " is no property");
-      properties_[word.substr(0, equals)] = word.substr(equals + 1);
+      if (equals == word.npos || equals == 0) refuse(std::string(word) + " is no property");
+      properties_.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+      line.remove_prefix(word.size());
     }
-    require(!kind_.empty(), "its kind is missing");
   }
 
   const std::string& kind() const { return kind_; }
 
   const std::string& word(const char* name) const {
-    const auto found = properties_.find(name);
-    require(found != properties_.end(), std::string("it lacks ") + name);
-    return found->second;
+    const std::string* found = find(name);
+    if (!found) refuse(std::string("it lacks ") + name);
+    return *found;
   }
 
-  bool has(const char* name) const { return properties_.count(name) != 0; }
+  bool has(const char* name) const { return find(name) != nullptr; }
   std::vector<int> integers(const char* name) const { return numbers<int>(name); }
   template <size_t N>
   std::array<int, N> integers(const char* name) const {
     const std::vector<int> given = integers(name);
-    require(given.size() == N, std::string(name) + " must be " + std::to_string(N) + " integers");
+    if (given.size() != N) refuse(std::string(name) + " must be " + std::to_string(N) + " integers");
     std::array<int, N> values{};
     std::copy(given.begin(), given.end(), values.begin());
     return values;
@@ -52,15 +55,17 @@ class Description {
   bool flag(const char* name) const { return integer(name) != 0; }
   double number(const char* name) const {
     const std::vector<double> given = numbers<double>(name);
-    require(given.size() == 1, std::string(name) + " must be a number");
+    if (given.size() != 1) refuse(std::string(name) + " must be a number");
     return given[0];
   }
 
   [[noreturn]] void refuse(const std::string& why) const { throw std::invalid_argument("a " + kind_ + ": " + why); }
 
  private:
-  void require(bool holds, const std::string& rule) const {
-    if (!holds) refuse(rule);
+  const std::string* find(std::string_view name) const {
+    for (const auto& [known, value] : properties_)
+      if (known == name) return &value;
+    return nullptr;
   }
 
   template <class Number>
@@ -71,14 +76,14 @@ class Description {
     while (true) {
       values.emplace_back();
       const auto [behind, error] = std::from_chars(next, end, values.back());
-      require(error == std::errc() && (behind == end || *behind == ','), std::string(name) + " must be numbers, got " + text);
+      if (error != std::errc() || (behind != end && *behind != ',')) refuse(std::string(name) + " must be numbers, got " + text);
       if (behind == end) return values;
       next = behind + 1;
     }
   }
 
   std::string kind_;
-  std::map<std::string, std::string> properties_;
+  std::vector<std::pair<std::string, std::string>> properties_;
 };
 
 // The alternative of a variant whose name the word of a property is; made of the description where

@@ -15,13 +15,17 @@ inline constexpr int MOST_GROUPS = 8;
 struct Groups {
   int images = 0;
 
+  Groups() = default;
+  Groups(int batch) : images(batch) {
+    for (int g = 0; g < count(); g++) {
+      const Range blocks = blocks_in(g);
+      images_[g] = {blocks.begin * LANES, std::min(blocks.end * LANES, images)};
+    }
+  }
+
   int blocks() const { return blocks_of(images); }
   int count() const { return std::min(blocks(), MOST_GROUPS); }
   Range blocks_in(int group) const { return share(blocks(), group, count()); }
-  Range images_in(int group) const {
-    const Range blocks = blocks_in(group);
-    return {blocks.begin * LANES, std::min(blocks.end * LANES, images)};
-  }
 
   // The sums of the groups, added up by the tree: sums of equally many groups meet. of_pair(first,
   // second, to, joins) makes those of two groups' images, the last one's perhaps of none, adds them, then
@@ -33,7 +37,7 @@ struct Groups {
     for (int g = 0, there = 0; g < groups; g += 2, there++) {
       const int joins = g + 2 >= groups ? there : __builtin_ctz(unsigned(g + 2)) - 1;
       there -= joins;
-      of_pair(images_in(g), g + 1 < groups ? images_in(g + 1) : Range{0, 0}, &waiting[there], joins);
+      of_pair(images_[g], g + 1 < groups ? images_[g + 1] : Range{0, 0}, &waiting[there], joins);
     }
   }
 
@@ -49,6 +53,9 @@ struct Groups {
     });
     return waiting[0];
   }
+
+ private:
+  Range images_[MOST_GROUPS] = {};  // found once: a dense layer asks for them in each tile of its weights
 };
 
 // The same for arrays of sums: into the first one, element by element in a range.

@@ -112,18 +112,19 @@ struct Winograd {
       transform_maps(delta, block, layer.K, {0, layer.Ho}, 2 - layer.window.before[0], 2 - layer.window.before[1], tiling, strip, v);
       multiply(v, u, true, m, strip.tiles, channels);
       for (int c = channels.begin; c < channels.end; c++)
-        activation.known([&](const auto& f) {
-          const auto put = [&](const auto& sum) {
-            transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& made) {
+        if (added)
+          transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
+            T* to = delta_in.at(block, c, i, j);
+            (Lanes<T>::load(to) + y).store(to);
+          });
+        else
+          activation.known([&](const auto& f) {
+            transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
               T* to = delta_in.at(block, c, i, j);
-              const Lanes<T> y = sum(made, to);
               if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
               else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
             });
-          };
-          if (added) put([](const Lanes<T>& made, const T* to) { return Lanes<T>::load(to) + made; });
-          else put([](const Lanes<T>& made, const T*) { return made; });
-        });
+          });
     }
   }
 

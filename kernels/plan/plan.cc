@@ -266,6 +266,14 @@ void Plan<T>::lay_out() {
     if (value.padding_value != T(0) && arena_.allocated())
       for (const Maps<T>& o : value.o) std::fill_n(o.at(0, 0, -value.halo.before[0], -value.halo.before[1]), maps.size(), value.padding_value);
   }
+  // Not at the end, which has no large pages.
+  ptrdiff_t scratch = 0;
+  for (const Operation& operation : operations_)
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.scratch(mode_); }) scratch = std::max(scratch, op.scratch(mode_));
+    }, operation.op);
+  scratch_.clear();
+  for (int t = 0; t < threads_ && scratch; t++) scratch_.push_back(arena_.take<T>(scratch));
   // What an operation before the first dense one reads alone, it uses up before the next block's is made.
   std::vector<bool> one_block(values_.size(), !keeps_all);
   one_block[layers_.back().value] = false;
@@ -283,18 +291,14 @@ void Plan<T>::lay_out() {
     for (Maps<T>& delta : value.delta)
       if (one) delta.block = 0;
   }
-  ptrdiff_t scratch = 0;
   gradients_.resize(parameter_shapes_.size());
   for (Operation& operation : operations_)
     std::visit([&](auto& op) {
       memory.by_image = values_[operation.gives].by_image;
       if constexpr (requires { op.place(memory, true); }) op.place(memory, values_[operation.gives].through != nullptr);
-      if constexpr (requires { op.scratch(mode_); }) scratch = std::max(scratch, op.scratch(mode_));
       if constexpr (requires { op.gradient(0); })
         for (int p = 0; p < operation.parameters && mode_ != Mode::predict; p++) gradients_[operation.first_parameter + p] = op.gradient(p);
     }, operation.op);
-  scratch_.clear();
-  for (int t = 0; t < threads_ && scratch; t++) scratch_.push_back(arena_.take<T>(scratch));
   barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());
   image_weight_ = arena_.take<double>(batch_size_), image_loss_ = arena_.take<double>(batch_size_);

@@ -50,8 +50,8 @@ def description(kind: str, **properties: object) -> str:
 
 
 def _word(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return ",".join(map(_word, value))
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

@@ -32,11 +32,14 @@ LARGEST_INTEGER = 2**31 - 1
 # whole lanes (LARGEST_SIZE of kernels/maps/geometry.h).
 MOST_VALUES = 2**31 - 64
 
+# Made once: a union made anew costs more than the question.
+_INTEGER = int | np.integer
+
 
 def is_integer(value: object, smallest: int) -> TypeGuard[int]:
     """Whether value is a Python or NumPy integer (not a bool) in smallest .. 2**31 - 1."""
     return (
-        isinstance(value, int | np.integer)
+        isinstance(value, _INTEGER)
         and not isinstance(value, bool)
         and smallest <= int(value) <= LARGEST_INTEGER
     )
@@ -53,7 +56,7 @@ def positive_integer(parameter: str, value: object, largest: int = LARGEST_INTEG
 def check_size(parameter: str, values: Iterable[object], largest: int = LARGEST_INTEGER) -> None:
     """Raise InvalidInput for the first integer above ``largest``."""
     for value in values:
-        if isinstance(value, int | np.integer) and value > largest:
+        if isinstance(value, _INTEGER) and value > largest:
             raise invalid(parameter, f"be at most {largest}", value)
 
 
@@ -154,12 +157,13 @@ class Window:
             There is no such place, or the padded input of all channels is too large for the
             engine.
         """
-        rows, columns = (
-            length + self.padding[2 * axis] + self.padding[2 * axis + 1]
-            for axis, length in enumerate(input_size)
-        )
+        top, bottom, left, right = self.padding
+        rows, columns = input_size[0] + top + bottom, input_size[1] + left + right
         check_values("padded input", (channels, rows, columns))
-        reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.size, strict=True))
+        reach = (
+            self.dilation[0] * (self.size[0] - 1) + 1,
+            self.dilation[1] * (self.size[1] - 1) + 1,
+        )
         if reach[0] > rows or reach[1] > columns:
             dilated = " with its dilation" if self.dilation != (1, 1) else ""
             rule = f"fit into its padded input of {rows}x{columns}"

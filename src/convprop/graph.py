@@ -84,12 +84,17 @@ class Graph:
     input: Shape
     nodes: tuple[Node, ...]
 
-    @property
+    @cached_property
     def outputs(self) -> int:
         """How many values the last node gives for an image."""
         return math.prod(self.nodes[-1].output)
 
-    @property
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers an image has, and all that the nodes make of it."""
+        return sum(map(math.prod, self.shapes))
+
+    @cached_property
     def shapes(self) -> tuple[Shape, ...]:
         """The shapes of all values."""
         return self.input, *(node.output for node in self.nodes)

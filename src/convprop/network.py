@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -445,7 +444,7 @@ class Network:
 
     def predict_batch(self) -> int:
         """Return how many images predictions carry at once."""
-        image_bytes = sum(map(math.prod, self.shapes)) * self.dtype.itemsize
+        image_bytes = self.graph.numbers * self.dtype.itemsize
         return min(max(PREDICT_BYTES // image_bytes // 16 * 16, 16), PREDICT_BATCH)
 
     @checks_names

@@ -164,6 +164,8 @@ def _exact_floats(array: Array, dtype: np.dtype[Any], parameter: str, rows: Rows
             raise invalid(
                 parameter, "be finite", f"{value} at (image, channel, row, column) {place}"
             )
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
     if np.finfo(array.dtype).maxexp > np.finfo(dtype).maxexp:
         largest = max(float(np.abs(chunk).max()) for _, chunk in _image_chunks(array, rows))
         if largest > float(np.finfo(dtype).max):

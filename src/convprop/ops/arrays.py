@@ -36,7 +36,7 @@ def checked(
         raise invalid(parameter, "have dtype float32 or float64", value.dtype)
     if like is not None and value.dtype != like[1].dtype:
         raise invalid(parameter, f"have the dtype of {like[0]}, {like[1].dtype}", value.dtype)
-    if axes and value.ndim != len([name for name in axes.strip("()").split(",") if name]):
+    if axes and value.ndim != len(axes.strip("(,)").split(",")):
         raise invalid(parameter, f"have the axes {axes}", f"shape {value.shape}")
     if value.ndim == 0 or value.size == 0:
         raise invalid(parameter, "hold at least one value", f"shape {value.shape}")
@@ -48,10 +48,10 @@ def checked(
 
 def require_shape(parameter: str, value: Array, *expected: int | str) -> None:
     """Raise InvalidInput unless value has the expected lengths; a name allows any length."""
-    fits = all(
-        isinstance(want, str) or want == length
+    named = [
+        length if isinstance(want, str) else want
         for want, length in zip(expected, value.shape, strict=True)
-    )
-    if not fits:
+    ]
+    if value.shape != tuple(named):
         lengths = ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "")
         raise invalid(parameter, f"have shape ({lengths})", value.shape)

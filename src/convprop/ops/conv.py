@@ -21,6 +21,7 @@ sums themselves see `convprop.equations.general`.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import NamedTuple
 
@@ -165,17 +166,8 @@ class _Geometry(NamedTuple):
     def description(self, padding_value: object = 0.0) -> str:
         """Return the convolution as the engine is told of it."""
         rule = "be a finite number"
-        return description(
-            "conv",
-            kernels=self.kernels,
-            kernel_size=self.window.size,
-            stride=self.window.stride,
-            padding=self.window.padding,
-            padding_value=number("padding_value", padding_value, rule, -sys.float_info.max),
-            dilation=self.window.dilation,
-            groups=self.groups,
-            flip_kernel=self.flip_kernel,
-        )
+        value = number("padding_value", padding_value, rule, -sys.float_info.max)
+        return f"{_words(self)} padding_value={value}"
 
     def require_groups(self, channels: int) -> None:
         """Raise InvalidInput unless the groups divide channels and kernels."""
@@ -206,4 +198,19 @@ def _geometry(
         positive_integer("groups", groups),
         flag("flip_kernel", flip_kernel),
         window.outputs(size, channels),
+    )
+
+
+@functools.lru_cache
+def _words(at: _Geometry) -> str:
+    # Kept, since to make them takes longer than a small convolution.
+    return description(
+        "conv",
+        kernels=at.kernels,
+        kernel_size=at.window.size,
+        stride=at.window.stride,
+        padding=at.window.padding,
+        dilation=at.window.dilation,
+        groups=at.groups,
+        flip_kernel=at.flip_kernel,
     )
