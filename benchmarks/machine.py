@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from convprop._native import engine
+from convprop.machine.native import engine
 
 HERE = Path(__file__).parent
 

@@ -11,8 +11,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstdlib>
-#include <new>
+#include <cstdint>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -45,10 +44,12 @@ int length(const A& array, size_t axis) {
 template <class T>
 NewArray<T> new_array(const std::vector<size_t>& shape) {
   const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
-  // By whole vectors, so that none of those written crosses two lines of the cache.
-  T* data = static_cast<T*>(std::aligned_alloc(VECTOR_BYTES, (count * sizeof(T) / VECTOR_BYTES + 1) * VECTOR_BYTES));
-  if (!data) throw std::bad_alloc();
-  nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
+  // At whole vectors, so that none of those written crosses two lines of the cache. Not by
+  // aligned_alloc, which leaves holes that later arrays do not fit into.
+  constexpr size_t spare = VECTOR_BYTES / sizeof(T);
+  T* const memory = new T[count + spare];
+  nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  T* const data = memory + (spare - reinterpret_cast<uintptr_t>(memory) / sizeof(T) % spare) % spare;
   return NewArray<T>(data, shape.size(), shape.data(), owner);
 }
 

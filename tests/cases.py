@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from convprop import Augment, geometry, ops
-from convprop._native import description
+from convprop import Augment, checks, geometry, ops
 from convprop.check import bits
+from convprop.machine.native import description
 
 Pair = tuple[int, int]
 Dtype = type[np.float32] | type[np.float64]
@@ -67,8 +67,8 @@ class ConvCase:
     @property
     def resolved(self) -> dict[str, Any]:
         """`options` with stride and dilation as pairs and the padding as four sides."""
-        stride = geometry.pair("stride", self.stride)
-        dilation = geometry.pair("dilation", self.dilation)
+        stride = checks.pair("stride", self.stride)
+        dilation = checks.pair("dilation", self.dilation)
         padding = geometry.resolve_padding(
             self.padding, self.input_size, self.kernel_size, stride, dilation
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convprop import profile
+from convprop.about import profile
 
 # scikit-learn's check that its array API mode changes nothing asks for it, and SciPy reads it
 # when it is imported.

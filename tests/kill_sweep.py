@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convprop.checkpoint import Checkpoints, read
+from convprop.training.checkpoint import Checkpoints, read
 
 COMMAND = shlex.split(
     "train digits --epochs 80 --batch-size 16 --validation 0.2 --average 0.99 --clip-norm 1"

@@ -9,8 +9,8 @@ import pytest
 import convprop as cp
 from convprop.data import Dataset, load
 from convprop.errors import InvalidInput, UnknownArgument
-from convprop.rate_finder import find_rate
 from convprop.report import write_regression_report, write_report
+from convprop.training.rate_finder import find_rate
 from refusal import refuses
 from test_training import blobs, small
 

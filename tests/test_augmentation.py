@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop._native import engine
-from convprop.augmentation import Augment, mixup_share
+from convprop.machine.native import engine
+from convprop.training.augmentation import Augment, mixup_share
 from refusal import refuses
 
 KEY = 0x6175676D656E7421

@@ -21,9 +21,9 @@ import cases
 import convprop as cp
 from convprop import ops
 from convprop._cpu import supported_isas
-from convprop._native import engine
 from convprop.check import bits
 from convprop.errors import ConvpropError
+from convprop.machine.native import engine
 
 ISAS = [isa for isa in supported_isas() if isa != "x86_64_v2"]
 THREADS = (1, 2, 3, 7)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop.checkpoint import CheckpointError, Checkpoints, read
 from convprop.errors import InvalidInput
+from convprop.training.checkpoint import CheckpointError, Checkpoints, read
 from refusal import refuses
 from test_training import blobs, with_dropout
 from test_training_options import EVERYTHING

@@ -36,9 +36,9 @@ from PIL.PngImagePlugin import PngInfo
 
 import convprop as cp
 from browser import chromium, shown
-from convprop._native import engine
 from convprop.cli.app import COMMANDS, run
 from convprop.initializers import INITIALIZERS
+from convprop.machine.native import engine
 from convprop.schedules import SCHEDULES
 from drawings import draw_photos
 from pages import Page

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import convprop as cp
+from convprop.about.inspection import inspect_file
 from convprop.data import load
 from convprop.data.dataset import Dataset, Split
-from convprop.inspection import inspect_file
 from convprop.optimizers import OptimizerState
-from convprop.rate_finder import find_rate
-from convprop.records import History
+from convprop.training.rate_finder import find_rate
+from convprop.training.records import History
 from test_training import blobs, small
 
 DEEP = [cp.Conv(2, 3, padding=1), cp.ReLU()] * 100

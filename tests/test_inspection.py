@@ -12,8 +12,8 @@ import pytest
 import safetensors.numpy
 
 import convprop as cp
+from convprop.about.inspection import inspect_file
 from convprop.errors import ModelFileError
-from convprop.inspection import inspect_file
 from refusal import refuses
 
 
@@ -199,7 +199,7 @@ def test_a_header_that_claims_gigabytes_takes_no_memory(tmp_path):
         file.write(struct.pack("<Q", 3 << 30) + b"{")
         file.truncate(4 << 30)
     code = (
-        "import sys; from convprop.inspection import inspect_file\n"
+        "import sys; from convprop.about.inspection import inspect_file\n"
         "try: inspect_file(sys.argv[1])\n"
         "except Exception as error: print(error)"
     )

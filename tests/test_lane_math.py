@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convprop import ops
-from convprop._native import engine
+from convprop.machine.native import engine
 
 WIDER = {np.float32: np.float64, np.float64: np.longdouble}
 

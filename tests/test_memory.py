@@ -10,7 +10,7 @@ from PIL import Image
 
 import convprop as cp
 from convprop.errors import InvalidInput
-from convprop.memory import peak_memory, resident_memory, training_memory
+from convprop.machine.memory import peak_memory, resident_memory, training_memory
 from refusal import refuses
 
 STATUS = Path("/proc/self/status")
@@ -32,7 +32,7 @@ TRAIN = """
 import sys
 import numpy as np
 import convprop as cp
-from convprop.memory import peak_memory, training_memory
+from convprop.machine.memory import peak_memory, training_memory
 
 preset = cp.presets.PRESETS[sys.argv[1]]
 batch_size, count, threads = map(int, sys.argv[2:])
@@ -109,7 +109,7 @@ def test_the_peak_is_not_below_what_is_in_use():
 STEPS = """
 import numpy as np
 import convprop as cp
-from convprop.memory import resident_memory
+from convprop.machine.memory import resident_memory
 
 random = np.random.default_rng(0)
 images, labels = random.integers(0, 256, (800, 1, 8, 8), dtype=np.uint8), np.arange(800) % 3
@@ -160,7 +160,7 @@ MANY_CLASSES = """
 import numpy as np
 import convprop as cp
 from convprop.data import Dataset
-from convprop.memory import peak_memory, resident_memory
+from convprop.machine.memory import peak_memory, resident_memory
 from convprop.report.measure import measure
 
 classes, count = 10_000, 5000
@@ -190,7 +190,7 @@ LARGE_PICTURE = """
 import sys
 from pathlib import Path
 from convprop.data.image_files import read_file
-from convprop.memory import peak_memory
+from convprop.machine.memory import peak_memory
 
 small, large = map(Path, sys.argv[1:])
 read_file(small)

@@ -11,9 +11,10 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 import convprop as cp
-from convprop import model_file, schedules
+from convprop import schedules
 from convprop.errors import InvalidInput, ModelFileError
-from convprop.files import check_writable
+from convprop.files import model as model_file
+from convprop.files.atomic import check_writable
 from refusal import refuses
 
 

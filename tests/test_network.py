@@ -10,8 +10,8 @@ import pytest
 import convprop as cp
 import reference
 from convprop import presets
-from convprop._native import engine
 from convprop.errors import InvalidInput
+from convprop.machine.native import engine
 from refusal import refuses
 
 SHAPE = (2, 11, 10)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convprop import geometry, ops
+from convprop import checks, geometry, ops
 from convprop.errors import InvalidInput
 from refusal import refuses
 
@@ -292,8 +292,8 @@ def test_same_gives_the_ceiling(length: int, window: int, stride: int, dilation:
 
 
 def test_pairs_and_windows():
-    assert geometry.pair("size", 3) == (3, 3)
-    assert geometry.pair("size", np.array([2, 3])) == (2, 3)
+    assert checks.pair("size", 3) == (3, 3)
+    assert checks.pair("size", np.array([2, 3])) == (2, 3)
     assert geometry.pool_window(2, None, (5, 6)) == ((2, 2), (2, 2))
     assert geometry.pool_window((2, 3), 1, (5, 6)) == ((2, 3), (1, 1))
     assert geometry.pool_window("global", None, (5, 6)) == ((5, 6), (5, 6))

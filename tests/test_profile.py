@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop._native import engine
+from convprop.about.profile import Profile, profile
 from convprop.errors import InvalidInput
-from convprop.processors import affinity
-from convprop.profile import Profile, profile
+from convprop.machine.native import engine
+from convprop.machine.processors import affinity
 from refusal import refuses
 
 RANDOM = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_every_pass_of_every_layer_is_there_with_its_operations():
 @pytest.fixture
 def usual_limit(monkeypatch, usual_limit_seconds):
     """Measure the machine for long enough to be compared with it."""
-    monkeypatch.setattr("convprop.profile.LIMIT_SECONDS", usual_limit_seconds)
+    monkeypatch.setattr("convprop.about.profile.LIMIT_SECONDS", usual_limit_seconds)
 
 
 @pytest.mark.usefixtures("usual_limit")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import convprop
-from convprop._native import engine
+from convprop.machine.native import engine
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

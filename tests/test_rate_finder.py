@@ -11,10 +11,10 @@ import pytest
 import convprop as cp
 from convprop.data import load
 from convprop.errors import InvalidInput
-from convprop.rate_finder import RateCurve, _smoothed, find_rate
 from convprop.report.raster import raster
 from convprop.report.rates import rate_chart, rate_text
 from convprop.report.svg import LIGHT, svg_file
+from convprop.training.rate_finder import RateCurve, _smoothed, find_rate
 from refusal import refuses
 
 RANDOM = np.random.default_rng(0)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop import json_text, model_file
-from convprop.checkpoint import METADATA_KEY, CheckpointError, Checkpoints, _digest, read
+from convprop.about.inspection import inspect_file
 from convprop.errors import InvalidInput, ModelFileError
-from convprop.header import read_header, read_tensor
-from convprop.inspection import inspect_file
+from convprop.files import json_text
+from convprop.files import model as model_file
+from convprop.files.header import read_header, read_tensor
+from convprop.training.checkpoint import METADATA_KEY, CheckpointError, Checkpoints, _digest, read
 from refusal import refuses
 
 DEEP = "[" * 100_000

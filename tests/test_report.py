@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import convprop as cp
-from convprop._native import engine
 from convprop.data import Dataset
 from convprop.data.value_range import SOME_IMAGES
-from convprop.processors import processor_name
+from convprop.machine.native import engine
+from convprop.machine.processors import processor_name
 from convprop.report import write_report
 from convprop.report.chart import Axis, axis_for, thinned
 from convprop.report.svg import DARK, LIGHT

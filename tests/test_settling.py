@@ -7,11 +7,11 @@ import pytest
 
 import convprop as cp
 from convprop import schedules
-from convprop.checkpoint import Checkpoints
 from convprop.errors import InvalidInput
-from convprop.records import EpochRecord
 from convprop.schedules import Constant, Cosine, Exponential, OneCycle, Step, Trapezoid
-from convprop.stopping import Watch
+from convprop.training.checkpoint import Checkpoints
+from convprop.training.records import EpochRecord
+from convprop.training.stopping import Watch
 from test_training import blobs, small, with_dropout
 
 

@@ -10,12 +10,12 @@ from safetensors.numpy import save_file
 
 import convprop as cp
 from convprop import data
+from convprop.about.inspection import inspect_file
 from convprop.cli.app import run
 from convprop.data import Dataset
 from convprop.errors import ConvpropError, DataError, InvalidInput, ModelFileError, invalid
 from convprop.explorer import answers
 from convprop.explorer.session import Session
-from convprop.inspection import inspect_file
 from convprop.shown import MOST, brief, escape, printable, shortened
 from refusal import refuses
 

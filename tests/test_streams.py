@@ -290,7 +290,7 @@ def test_a_stream_of_another_shape_or_dtype_is_refused():
 MEASURE = """
 import sys, numpy as np, convprop as cp
 from convprop import data
-from convprop.memory import peak_memory
+from convprop.machine.memory import peak_memory
 split = data.load(sys.argv[1], stream=True)
 net = cp.Network([cp.AveragePool("global"), cp.Dense(2)], split.train.image_shape)
 before = peak_memory()

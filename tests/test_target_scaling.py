@@ -9,14 +9,14 @@ import pytest
 from safetensors import safe_open
 
 import convprop as cp
+from convprop.about.inspection import inspect_file
 from convprop.check import check_network
-from convprop.checkpoint import Checkpoints
 from convprop.data import Dataset
 from convprop.explain import Explainer
 from convprop.explorer.session import Session
-from convprop.identity import OtherTraining
-from convprop.inspection import inspect_file
 from convprop.report import write_regression_report, write_report
+from convprop.training.checkpoint import Checkpoints
+from convprop.training.identity import OtherTraining
 from refusal import refuses
 
 RANDOM = np.random.default_rng(0)

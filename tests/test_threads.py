@@ -11,7 +11,7 @@ import pytest
 
 import convprop as cp
 from convprop.errors import InvalidInput
-from convprop.processors import cpu_quota, default_threads
+from convprop.machine.processors import cpu_quota, default_threads
 from convprop.shown import shortened
 from refusal import refuses
 
@@ -77,7 +77,7 @@ def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
 def test_a_quota_is_rounded_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: int, threads: int
 ) -> None:
-    monkeypatch.setattr("convprop.processors.affinity", lambda: 64)
+    monkeypatch.setattr("convprop.machine.processors.affinity", lambda: 64)
     root = machine(tmp_path, "0::/\n", {"cpu.max": f"{quota} 100\n"})
     assert default_threads({}, root) == threads
 
@@ -99,7 +99,7 @@ def test_a_quota_is_rounded_up(
 def test_the_environment_decides_or_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], threads: int
 ) -> None:
-    monkeypatch.setattr("convprop.processors.affinity", lambda: 64)
+    monkeypatch.setattr("convprop.machine.processors.affinity", lambda: 64)
     assert default_threads(environment, tmp_path) == threads
 
 

@@ -10,10 +10,10 @@ import pytest
 import convprop as cp
 import reference
 from convprop import schedules
-from convprop._native import engine
-from convprop.batches import SHUFFLE_STREAM
 from convprop.errors import InvalidInput, TrainingDiverged
-from convprop.run import SNAPSHOT_STEPS
+from convprop.machine.native import engine
+from convprop.training.batches import SHUFFLE_STREAM
+from convprop.training.run import SNAPSHOT_STEPS
 from refusal import refuses
 
 IMAGES = 40

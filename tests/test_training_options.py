@@ -8,12 +8,12 @@ import pytest
 
 import convprop as cp
 from convprop import schedules
-from convprop._native import engine
-from convprop.augmentation import mixup_share
 from convprop.data.arrays import stratified_split
 from convprop.data.normalise import normalisation
 from convprop.errors import InvalidInput
+from convprop.machine.native import engine
 from convprop.optimizers import OptimizerState
+from convprop.training.augmentation import mixup_share
 from refusal import refuses
 from test_training import blobs, small, with_dropout
 
@@ -219,7 +219,7 @@ def test_balanced_batches_take_every_class_equally_often():
     first = int(np.argmin(np.abs(losses - seen[0])))
     assert losses[first] == pytest.approx(seen[0], rel=1e-12)
     assert labels[first] == 0
-    from convprop.batches import _balanced
+    from convprop.training.batches import _balanced
 
     order = np.random.default_rng(0).permutation(len(labels))
     rows = _balanced(order, labels)

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Any
 from convprop import (
     _cpu,  # noqa: F401 - before all that an interpreter which it refuses would have to end with
     _startup,  # noqa: F401 - before all that takes time to import
+    doors,  # noqa: F401 - methods of its classes
     equations,
     initializers,
     ops,
     schedules,
 )
-from convprop.augmentation import Augment
-from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning
 from convprop.data.stream import ImageFiles
 from convprop.errors import (
     ConvpropError,
@@ -25,6 +24,7 @@ from convprop.errors import (
     TrainingDiverged,
     TrainingWarning,
 )
+from convprop.files.model import load
 from convprop.graph import Parallel, Residual
 from convprop.layers import (
     Add,
@@ -46,13 +46,14 @@ from convprop.layers import (
     Tanh,
 )
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from convprop.model_file import load
+from convprop.machine.threads import get_num_threads, set_num_threads
 from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
 from convprop.presets import preset
-from convprop.stopping import EarlyStopping
-from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import train
+from convprop.training.augmentation import Augment
+from convprop.training.checkpoint import CheckpointError, Checkpoints, CheckpointWarning
+from convprop.training.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from convprop import explain
@@ -122,9 +123,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # importlib.metadata takes a fifth of the import's time, and few ask for the version.
     if name == "__version__":
-        from importlib.metadata import version
+        from convprop.version import version
 
-        return version("convprop")
+        return version()
     if name == "explain":
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""The native engine, as ``convprop._native`` chooses it.
+"""The native engine, as ``convprop.machine.native`` chooses it.
 
 The arrays of one call share a dtype, float32 or float64, and are C-contiguous; what they mean
 is said where the package calls this: `convprop.ops` and `convprop.network`. Descriptions are lines

@@ -1,4 +1,4 @@
-"""Values that are described by their fields: checked numbers, and a dict form for files.
+"""Values that are described by their fields, with a dict form for files.
 
 Layers, losses, initialisers, optimizers and schedules are frozen dataclasses with a ``kind``.
 ``to_dict`` gives what a model file holds of one; ``from_dict`` builds it again from a fixed
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
-import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
-import numpy as np
-
 from convprop.arguments import check_names
-from convprop.errors import InvalidInput, ModelFileError, invalid
+from convprop.errors import InvalidInput, ModelFileError
 from convprop.shown import brief
 
 
@@ -128,44 +124,3 @@ def _is_plain(value: object) -> bool:
     """Whether a field may be given a value: no class expects an object, or a list in a list."""
     members = value if isinstance(value, list) else [value]
     return not any(isinstance(member, dict | list) for member in members)
-
-
-def number(parameter: str, value: object, rule: str, low: float, high: float = math.inf) -> float:
-    """Return value as a float in ``low <= value < high``; the message says ``rule``."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        try:
-            converted = float(value)
-        except OverflowError:
-            converted = math.nan
-        if low <= converted < high:
-            return converted
-    raise invalid(parameter, rule, brief(value))
-
-
-def positive(parameter: str, value: object) -> float:
-    """Return value as a finite float above 0."""
-    return number(parameter, value, "be a positive number", math.ulp(0.0))
-
-
-def non_negative(parameter: str, value: object) -> float:
-    """Return value as a finite float of at least 0."""
-    return number(parameter, value, "be a number of at least 0", 0.0)
-
-
-def below_one(parameter: str, value: object) -> float:
-    """Return value as a float in 0 <= value < 1."""
-    return number(parameter, value, "be a number with 0 <= value < 1", 0.0, 1.0)
-
-
-def flag(parameter: str, value: object) -> bool:
-    """Return value, which must be True or False."""
-    if not isinstance(value, bool):
-        raise invalid(parameter, "be True or False", repr(value))
-    return value
-
-
-def seed_number(seed: object) -> int:
-    """Return seed as an int in 0 .. 2**64 - 1, what the engine's random streams are keyed by."""
-    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and 0 <= seed < 1 << 64:
-        return int(seed)
-    raise invalid("seed", "be an integer in 0..2**64 - 1", brief(seed))

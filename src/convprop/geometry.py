@@ -7,16 +7,15 @@ Sizes are (rows, columns); padding is (top, bottom, left, right).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 import numpy as np
 
+from convprop.checks import Pair, check_values, integers, pair
 from convprop.errors import invalid
 
-Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
 Padding = int | Sequence[int] | Literal["same"]
 PoolSize = int | Sequence[int] | Literal["global"]
@@ -24,48 +23,6 @@ PoolSize = int | Sequence[int] | Literal["global"]
 _PADDING_RULE = (
     "be a non-negative integer, (vertical, horizontal), (top, bottom, left, right) or 'same'"
 )
-
-# Large enough for any image, small enough that no size computed from it leaves 64 bits.
-LARGEST_INTEGER = 2**31 - 1
-
-# The engine counts what one map of an image holds, and one parameter, in 32 bits, rounded up to
-# whole lanes (LARGEST_SIZE of kernels/maps/geometry.h).
-MOST_VALUES = 2**31 - 64
-
-# Made once: a union made anew costs more than the question.
-_INTEGER = int | np.integer
-
-
-def is_integer(value: object, smallest: int) -> TypeGuard[int]:
-    """Whether value is a Python or NumPy integer (not a bool) in smallest .. 2**31 - 1."""
-    return (
-        isinstance(value, _INTEGER)
-        and not isinstance(value, bool)
-        and smallest <= int(value) <= LARGEST_INTEGER
-    )
-
-
-def positive_integer(parameter: str, value: object, largest: int = LARGEST_INTEGER) -> int:
-    """Return value as an int; raise InvalidInput unless it is an integer in 1 .. largest."""
-    check_size(parameter, [value], largest)
-    if not is_integer(value, 1):
-        raise invalid(parameter, "be a positive integer", repr(value))
-    return int(value)
-
-
-def check_size(parameter: str, values: Iterable[object], largest: int = LARGEST_INTEGER) -> None:
-    """Raise InvalidInput for the first integer above ``largest``."""
-    for value in values:
-        if isinstance(value, _INTEGER) and value > largest:
-            raise invalid(parameter, f"be at most {largest}", value)
-
-
-def pair(parameter: str, value: object) -> Pair:
-    """Return an int or a pair of ints as (rows, columns), both at least 1."""
-    members = _integers(parameter, value, smallest=1)
-    if len(members) != 2:
-        raise invalid(parameter, "be a positive integer or a pair of them", repr(value))
-    return members[0], members[1]
 
 
 def resolve_padding(
@@ -82,18 +39,12 @@ def resolve_padding(
         top, bottom = _same(input_size[0], window_size[0], stride[0], dilation[0])
         left, right = _same(input_size[1], window_size[1], stride[1], dilation[1])
         return top, bottom, left, right
-    sides = _integers("padding", padding, smallest=0)
+    sides = integers("padding", padding, smallest=0)
     if len(sides) == 2:
         return sides[0], sides[0], sides[1], sides[1]
     if len(sides) == 4:
         return sides[0], sides[1], sides[2], sides[3]
     raise invalid("padding", _PADDING_RULE, repr(padding))
-
-
-def check_values(parameter: str, shape: Sequence[int]) -> None:
-    """Raise InvalidInput if an array of this shape has more values than the engine can count."""
-    if math.prod(shape) > MOST_VALUES:
-        raise invalid(parameter, f"have at most {MOST_VALUES} values", "x".join(map(str, shape)))
 
 
 @dataclass(frozen=True)
@@ -196,21 +147,6 @@ def pool_padding(padding: object, input_size: Pair, window: Pair, stride: Pair) 
             repr(padding),
         )
     return sides
-
-
-def _integers(parameter: str, value: object, smallest: int) -> list[int]:
-    """Return an integer twice, a sequence of integers as a list, and [] for anything else.
-
-    Raise InvalidInput for an integer that is too large.
-    """
-    if is_integer(value, smallest):
-        return [int(value), int(value)]
-    if not isinstance(value, tuple | list | np.ndarray):
-        check_size(parameter, [value])
-        return []
-    check_size(parameter, value)
-    members = [int(member) for member in value if is_integer(member, smallest)]
-    return members if len(members) == len(value) else []
 
 
 def _same(input_length: int, window: int, stride: int, dilation: int) -> Pair:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from convprop._native import description
+from convprop.checks import check_at_most, check_values, is_integer
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import Window, check_size, check_values, is_integer
+from convprop.geometry import Window
 from convprop.layers import Add, Concat, Join, Layer, Parameter, Shape, shape_text
 from convprop.layers.layer import checked_name
+from convprop.machine.native import description
 
 MOST_DEPTH = 100
 """Of branches within branches."""
@@ -354,7 +355,7 @@ def _check_layer(layer: object, where: str) -> None:
 def image_shape(input_shape: Sequence[int]) -> Shape:
     """Return an image's shape as ints; raise InvalidInput unless it is (C, H, W)."""
     if isinstance(input_shape, tuple | list | np.ndarray):
-        check_size("input_shape", input_shape)
+        check_at_most("input_shape", input_shape)
     if (
         not isinstance(input_shape, tuple | list | np.ndarray)
         or len(input_shape) != 3

@@ -17,8 +17,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
-from convprop.described import Described, number, table
+from convprop.checks import number
+from convprop.described import Described, table
+from convprop.machine.native import engine
 
 INITIALISE_STREAM = 0x494E4954 << 32
 """The engine's random stream of a network's parameter 0; parameter p has the p-th after it."""

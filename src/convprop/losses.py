@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
-from convprop.described import Described, below_one, table
+from convprop.checks import below_one
+from convprop.described import Described, table
 from convprop.errors import invalid
+from convprop.machine.native import engine
 
 Reduction = Literal["mean", "sum"]
 Moments = NDArray[np.float64]

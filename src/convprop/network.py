@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from convprop import summary as summaries
-from convprop._native import engine
 from convprop.arguments import checks_names
 from convprop.attributes import (
     checked_class_names,
@@ -22,19 +19,24 @@ from convprop.attributes import (
     checked_target_scaling,
 )
 from convprop.brief import Brief
+from convprop.checks import seed_number
 from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
-from convprop.described import seed_number
 from convprop.errors import OutOfMemory, invalid
 from convprop.graph import Graph, Layers, Node, graph
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
-from convprop.memory import free_memory
+from convprop.machine.memory import free_memory
+from convprop.machine.native import engine
 from convprop.ops.loss import as_weights, taking_part
-from convprop.optimizers import Adam, Optimizer
 from convprop.parameters import Parameters, first_values
 from convprop.targets import as_targets
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from convprop.optimizers import Optimizer
 
 Array = NDArray[Any]
 
@@ -93,11 +95,6 @@ class Backpropagation(Brief):
     layers: tuple[LayerPass, ...]
     input_delta: Array
     gradients: dict[str, Array]
-
-    def _repr_html_(self) -> str:
-        from convprop import html_forms
-
-        return html_forms.backpropagation(self)
 
 
 class Network:
@@ -236,11 +233,6 @@ class Network:
         listed = ", ".join(layers)
         listed = f"[{listed}]" if chain else f"{{{listed}}}"
         return f"Network({listed}, input_shape={self.input_shape}, loss={self.loss})"
-
-    def _repr_html_(self) -> str:
-        from convprop import html_forms
-
-        return html_forms.network(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans hold native memory and are made again when needed.
@@ -592,62 +584,6 @@ class Network:
         )
         return loss, gradients, plan
 
-    @checks_names
-    def summary(
-        self,
-        batch_size: int | None = None,
-        *,
-        images: int | None = None,
-        optimizer: Optimizer = Adam(1e-3),
-    ) -> str:
-        """Return a table of layers, shapes, parameters, multiply-adds and memory.
-
-        Parameters
-        ----------
-        batch_size : int, optional
-            Say also what training in such batches takes, and the peak of memory to expect in
-            this process if it has not trained yet.
-        images : int, optional
-            How many uint8 images it will train on; None: one batch.
-        optimizer : Optimizer
-            What it will train with. Both tell something with a batch size only.
-        """
-        return summaries.summary(self, batch_size, images, optimizer)
-
-    @checks_names
-    def explore(
-        self, images: ArrayLike, labels: ArrayLike | None = None, *, height: int = 900
-    ) -> Any:
-        """Return the explorer's page for a notebook, where it shows every number of the network.
-
-        A server on this machine answers it, at 127.0.0.1 and with a secret in its address, for as
-        long as Python runs, or until the notebook runs the same cell again, or ``close()``.
-        Training on the page changes a copy of the network. Of one that predicts numbers it shows
-        the raw outputs, without their ``target_scaling``, beside targets that are labels.
-
-        Parameters
-        ----------
-        images : array_like
-            (N, C, H, W) or one image (C, H, W), as for ``forward``: what can be chosen.
-        labels : array_like, optional
-            (N,) or one; 0 if not given.
-        height : int
-            Of the frame, in pixels.
-
-        Returns
-        -------
-        Frame
-            ``url`` is the page by itself.
-
-        Raises
-        ------
-        InvalidInput
-            Images or labels that do not fit the network, or a height that is no positive integer.
-        """
-        from convprop.explorer.notebook import Frame
-
-        return Frame(self, images, labels, height)
-
     def weights_sha256(self) -> str:
         """Return a hash of every parameter's name, shape and bits."""
         import hashlib
@@ -658,20 +594,23 @@ class Network:
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return digest.hexdigest()
 
-    @checks_names
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a model file; see ``convprop.model_file.save``."""
-        from convprop import model_file
-
-        model_file.save(self, path)
-
-    @classmethod
-    @checks_names
-    def load(cls, path: str | PathLike[str]) -> Network:
-        """Read a model file; see ``convprop.model_file.load``."""
-        from convprop import model_file
-
-        return model_file.load(path)
+    if TYPE_CHECKING:
+        # What leads to modules above this one: convprop/doors.py puts it on.
+        def summary(
+            self,
+            batch_size: int | None = None,
+            *,
+            images: int | None = None,
+            optimizer: Optimizer = ...,
+        ) -> str: ...
+        def explore(
+            self, images: ArrayLike, labels: ArrayLike | None = None, *, height: int = 900
+        ) -> Any: ...
+        def save(
+            self, path: str | PathLike[str], training_settings: dict[str, Any] | None = None
+        ) -> None: ...
+        @staticmethod
+        def load(path: str | PathLike[str]) -> Network: ...
 
 
 def _own(gradients: dict[str, Array], node: Node) -> dict[str, Array]:

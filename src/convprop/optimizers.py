@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.brief import Brief
-from convprop.described import Described, below_one, flag, from_dict, non_negative, positive, table
+from convprop.checks import below_one, flag, non_negative, positive, positive_integer
+from convprop.described import Described, from_dict, table
 from convprop.errors import invalid
-from convprop.geometry import positive_integer
 
 
 @dataclass(frozen=True, repr=False)

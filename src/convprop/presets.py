@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convprop.arguments import checks_names
+from convprop.checks import is_integer
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import is_integer
 from convprop.graph import graph, image_shape
 from convprop.layers import (
     AveragePool,

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convprop._native import engine
-from convprop.described import Described, number, positive, table
+from convprop.checks import number, positive
+from convprop.described import Described, table
 from convprop.errors import invalid
+from convprop.machine.native import engine
 
 _SETTLED = 0.1
 _LOOKS = 100

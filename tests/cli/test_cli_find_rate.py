@@ -17,8 +17,8 @@ import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli import signals
 from convprop.cli.find_rate import _Sweep
-from convprop.rate_finder import find_rate
-from convprop.records import BatchRecord
+from convprop.training.rate_finder import find_rate
+from convprop.training.records import BatchRecord
 
 SMALL = ("--batch-size", "16", "--steps", "60")
 

@@ -15,7 +15,7 @@ import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli.progress import TrainingProgress
 from convprop.errors import invalid
-from convprop.files import append_file, replace_file
+from convprop.files.atomic import append_file, replace_file
 
 
 def test_the_log_tells_of_start_epochs_and_end(

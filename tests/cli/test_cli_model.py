@@ -90,7 +90,8 @@ def test_evaluate_streamed_holds_no_more_than_some_batches(tmp_path: Path) -> No
             os.link(tmp_path / "data" / name / "0.png", tmp_path / "data" / name / f"{n}.png")
     cp.Network([cp.AveragePool("global"), cp.Dense(2)], (3, 64, 64)).save(tmp_path / "net")
     measured = (
-        "import sys; from convprop.cli.app import run; from convprop.memory import peak_memory\n"
+        "import sys; from convprop.cli.app import run\n"
+        "from convprop.machine.memory import peak_memory\n"
         "run(sys.argv[1:]); print(peak_memory())"
     )
     arguments = ["evaluate", tmp_path / "net", tmp_path / "data", "--part", "train"]

@@ -11,6 +11,7 @@ from runs import QUICK, command, run, start
 
 import convprop as cp
 from convprop.cli import app as cli
+from convprop.training import rate_finder
 
 FAULT = "error: stdout must take what is written, got no space left on device"
 ELSEWHERE = f"{FAULT}; what follows is here instead\n"
@@ -118,13 +119,13 @@ def test_a_plot_that_cannot_be_written_costs_no_rate(
     as_json: bool,
 ) -> None:
     out = tmp_path / "rates.svg"
-    find = cp.rate_finder.find_rate
+    find = rate_finder.find_rate
 
     def slowly(*given: object, **options: object) -> object:
         out.mkdir()  # In the time of the sweep.
         return find(*given, **options)
 
-    monkeypatch.setattr("convprop.rate_finder.find_rate", slowly)
+    monkeypatch.setattr("convprop.training.rate_finder.find_rate", slowly)
     more = ["--json"] if as_json else []
     assert cli.run(["find-rate", str(stripes_file), "--out", str(out), *more]) == 1
     shown = capsys.readouterr()

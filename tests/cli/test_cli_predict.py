@@ -233,7 +233,8 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, model: Pa
         os.link(tmp_path / "0.png", tmp_path / f"{n}.png")
     cp.Network([cp.AveragePool("global"), cp.Dense(2)], (3, 128, 128)).save(tmp_path / "net")
     measure = (
-        "import sys; from convprop.cli.app import run; from convprop.memory import peak_memory\n"
+        "import sys; from convprop.cli.app import run\n"
+        "from convprop.machine.memory import peak_memory\n"
         "status = run(sys.argv[1:]); print(status, peak_memory())"
     )
     peaks = []

@@ -17,9 +17,9 @@ import pytest
 from runs import QUICK, command, run, start
 
 import convprop as cp
-from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli import signals
+from convprop.training.checkpoint import Checkpoints
 
 
 def lines_until(process: subprocess.Popen[str], text: str) -> None:

@@ -16,9 +16,9 @@ import pytest
 from runs import QUICK, interrupt_at, run, unfolded
 
 import convprop as cp
-from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli.progress import TrainingProgress
+from convprop.training.checkpoint import Checkpoints
 
 # Long enough to be ended within, with all that a checkpoint has to hold.
 LONG = shlex.split(

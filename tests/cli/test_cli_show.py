@@ -12,12 +12,12 @@ from runs import assert_fits, stripes
 import convprop as cp
 from browser import assert_fits as assert_page_fits
 from browser import chromium, shown
-from convprop.augmentation import mixup_share
-from convprop.batches import Batches, Data
 from convprop.cli import app as cli
-from convprop.course import Course
 from convprop.data import Dataset, load
 from convprop.report.sheet import cells, chosen_rows, versions
+from convprop.training.augmentation import mixup_share
+from convprop.training.batches import Batches, Data
+from convprop.training.course import Course
 from pages import Page, assert_accessible, assert_self_contained, pixels_of
 
 

@@ -11,11 +11,11 @@ import pytest
 from runs import QUICK, assert_fits, run, stripes, unfolded
 
 import convprop as cp
-from convprop.checkpoint import Checkpoints
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
 from convprop.cli.train_settings import preset_for
 from convprop.errors import TrainingDiverged
+from convprop.training.checkpoint import Checkpoints
 from pages import Page
 
 

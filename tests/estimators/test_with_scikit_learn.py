@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import convprop as cp
-from convprop.threads import get_num_threads
+from convprop.machine.threads import get_num_threads
 
 FITTING = {"epochs": 40, "learning_rate_init": 0.01}
 

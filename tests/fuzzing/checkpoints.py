@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 import convprop as cp
-from convprop.checkpoint import METADATA_KEY, Checkpoints, _digest
+from convprop.about.inspection import inspect_file
 from convprop.errors import ConvpropError, ModelFileError
-from convprop.header import Header, read_header, read_tensor
-from convprop.inspection import inspect_file
+from convprop.files.header import Header, read_header, read_tensor
+from convprop.training.checkpoint import METADATA_KEY, Checkpoints, _digest
 from fuzzing.judge import check_shown, must
 from fuzzing.models import changed_header, joined, parts
 from fuzzing.mutate import changed, damaged, text_of

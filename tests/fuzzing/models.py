@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 import convprop as cp
-from convprop import model_file
+from convprop.about.inspection import inspect_file
 from convprop.cli.app import run as command
 from convprop.errors import ConvpropError, ModelFileError
-from convprop.inspection import inspect_file
+from convprop.files import model as model_file
 from fuzzing.judge import check_shown, must
 from fuzzing.mutate import RAW, changed, damaged, odd, text_of
 

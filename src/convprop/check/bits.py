@@ -24,7 +24,6 @@ import numpy as np
 
 from convprop import ops, presets
 from convprop._cpu import supported_isas
-from convprop._native import description, engine
 from convprop.check.rows import Array, draw
 from convprop.errors import ConvpropError
 from convprop.graph import Parallel, Residual
@@ -45,9 +44,10 @@ from convprop.layers import (
     Softplus,
     Tanh,
 )
+from convprop.machine.native import description, engine
+from convprop.machine.threads import get_num_threads, set_num_threads
 from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
-from convprop.threads import get_num_threads, set_num_threads
 from convprop.training import EpochRecord, train
 
 RECORDED = Path(__file__).with_name("bits.txt")

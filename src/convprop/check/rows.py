@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convprop._native import engine
+from convprop.machine.native import engine
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from convprop import __version__, _startup
+from convprop import _startup
 from convprop.cli import output, remarks
 from convprop.cli.check import check
 from convprop.cli.config_file import read_config
@@ -34,9 +34,10 @@ from convprop.cli.show import show
 from convprop.cli.terminal import Terminal
 from convprop.cli.train import train
 from convprop.errors import ConvpropError, DataError, InvalidInput
-from convprop.memory import free_memory
+from convprop.machine.memory import free_memory
+from convprop.machine.threads import starting_threads
 from convprop.shown import shortened
-from convprop.threads import starting_threads
+from convprop.version import version
 
 COMMANDS: dict[Callable[..., object], str] = {
     train: "convprop train mnist --preset lenet5 --out lenet5.safetensors",
@@ -68,7 +69,7 @@ def build_app() -> App:
         help_format="markdown",
         help_formatter="default" if terminal.width >= TABLE_COLUMNS else "plain",
         console=terminal,
-        version=f"convprop {__version__}",
+        version=f"convprop {version()}",
         default_parameter=Parameter(negative=(), show_default=False),
         exit_on_error=False,
         print_error=False,

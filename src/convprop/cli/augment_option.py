@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from convprop.augmentation import FLIPS, Augment
 from convprop.cli.options import UsageError, token_name, unknown_name
 from convprop.cli.setting_words import made_of, names_of
 from convprop.errors import invalid
+from convprop.training.augmentation import FLIPS, Augment
 
 NAMES = names_of(Augment)
 

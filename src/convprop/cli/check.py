@@ -9,15 +9,15 @@ from operator import attrgetter
 
 from rich.text import Text
 
-from convprop import __version__
 from convprop._cpu import supported_isas
-from convprop._native import engine
 from convprop.check import Row, check_machine, check_network
 from convprop.check.bits import STEPS, UNFUSED, BitRow, check_every_engine
 from convprop.cli.model import named_network
 from convprop.cli.options import EXIT_FAILURE, DataName, Threads, UsageError, use_threads
 from convprop.cli.terminal import Terminal, print_json
+from convprop.machine.native import engine
 from convprop.report.words import counted
+from convprop.version import version
 
 _ROOM = 48
 _COLUMNS = f"{'differ by':>12}{'at most':>10}"
@@ -66,7 +66,7 @@ def check(
     terminal = Terminal()
     started = time.perf_counter()
     if model is None:
-        subject, rows = f"convprop {__version__}", check_machine()
+        subject, rows = f"convprop {version()}", check_machine()
     else:
         subject, rows = model, check_network(named_network(model)[0])
     seconds = time.perf_counter() - started
@@ -107,7 +107,7 @@ def _bits(steps: int, json: bool) -> int:
                 others = f" and {counted(more, 'other')}" if more else ""
                 terminal.print(f"    differs in {row.differing[0]}{others}", soft_wrap=True)
         terminal.print()
-    terminal.labelled("checked", f"convprop {__version__}", f"{seconds:.1f} s")
+    terminal.labelled("checked", f"convprop {version()}", f"{seconds:.1f} s")
     if UNFUSED in supported_isas():
         terminal.labelled("left out", f"{UNFUSED} has no fused multiply-add and promises no bits")
     if differing:

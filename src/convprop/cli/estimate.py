@@ -13,11 +13,11 @@ import numpy as np
 from convprop.data import Dataset
 from convprop.data.stream import prefetched_bytes
 from convprop.errors import TrainingDiverged
-from convprop.memory import peak_memory, training_memory
+from convprop.machine.memory import peak_memory, training_memory
 from convprop.network import PREDICT_BATCH, Network
-from convprop.symptoms import unremarked
 from convprop.training import BatchRecord, EpochRecord, History
 from convprop.training import train as train_network
+from convprop.training.symptoms import unremarked
 
 MOST_SECONDS, FEWEST_SECONDS = 0.3, 0.06
 SHARE = 0.02

@@ -9,25 +9,26 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop import __version__, rate_finder
-from convprop._native import engine
 from convprop.cli import options, signals
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
 from convprop.cli.train_settings import course_for, fresh_network
 from convprop.data import Dataset, load
 from convprop.errors import InvalidInput, sentence
-from convprop.files import check_writable, replace_file
+from convprop.files.atomic import check_writable, replace_file
+from convprop.machine.native import engine
+from convprop.machine.threads import get_num_threads
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, optimizer_for
-from convprop.rate_finder import FEWEST_STEPS, RateCurve
-from convprop.records import BatchRecord
 from convprop.report.pictures import png
 from convprop.report.raster import raster
 from convprop.report.rates import FEWEST_COLUMNS, rate_chart, rate_text
 from convprop.report.svg import svg_file
 from convprop.report.words import counted
-from convprop.threads import get_num_threads
+from convprop.training import rate_finder
+from convprop.training.rate_finder import FEWEST_STEPS, RateCurve
+from convprop.training.records import BatchRecord
+from convprop.version import version
 
 ENDINGS = (".svg", ".png")
 STEPS = 200
@@ -142,7 +143,7 @@ def find_rate(
                     "seed": seed,
                     "threads": get_num_threads(),
                     "isa": engine.isa,
-                    "version": __version__,
+                    "version": version(),
                 }
             )
     if unwritten is not None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convprop import inspection, summary
+from convprop.about import inspection, summary
+from convprop.about.inspection import Inspection
 from convprop.cli.options import EXIT_FAILURE, FileName
 from convprop.cli.terminal import (
     Terminal,
@@ -14,7 +15,6 @@ from convprop.cli.terminal import (
     settings_text,
 )
 from convprop.described import from_dict
-from convprop.inspection import Inspection
 from convprop.layers import shape_text
 from convprop.losses import LOSSES
 from convprop.report.words import counted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from convprop import auto, presets
+from convprop.checks import is_integer
 from convprop.cli.options import (
     PRESET_NAMES,
     Count,
@@ -20,7 +21,6 @@ from convprop.cli.terminal import (
 )
 from convprop.described import from_dict
 from convprop.errors import ModelFileError, invalid
-from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Adam, Optimizer
 from convprop.presets import PRESETS, Preset

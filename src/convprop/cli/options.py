@@ -22,12 +22,12 @@ from cyclopts import (
 )
 
 from convprop import auto, presets
+from convprop.checks import LARGEST_INTEGER
 from convprop.cli.nearness import nearest
 from convprop.errors import ConvpropError, InvalidInput, invalid
-from convprop.geometry import LARGEST_INTEGER
-from convprop.processors import MOST_THREADS
+from convprop.machine.processors import MOST_THREADS
+from convprop.machine.threads import set_num_threads
 from convprop.shown import shortened
-from convprop.threads import set_num_threads
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2

@@ -30,7 +30,7 @@ from convprop.cli.terminal import Terminal, json_line, left_out, percent
 from convprop.data import read_images
 from convprop.data.sources import holds_arrays
 from convprop.errors import invalid
-from convprop.files import check_writable, replacing
+from convprop.files.atomic import check_writable, replacing
 from convprop.losses import SquaredError
 from convprop.network import Network
 from convprop.report.words import counted, digits_beside

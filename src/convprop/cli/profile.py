@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop import auto
-from convprop._native import engine
+from convprop.about.profile import STEPS
+from convprop.about.profile import profile as profile_network
 from convprop.cli.model import check_size_of_preset, named_network, training_of
 from convprop.cli.model_data import load_for
 from convprop.cli.options import (
@@ -27,10 +28,9 @@ from convprop.cli.train_settings import course_for, fresh_network
 from convprop.data import Split, load
 from convprop.errors import invalid
 from convprop.layers import shape_text
+from convprop.machine.native import engine
 from convprop.network import Network
 from convprop.presets import Preset
-from convprop.profile import STEPS
-from convprop.profile import profile as profile_network
 from convprop.report.words import counted
 
 _STREAMED_BATCHES = 20

@@ -27,9 +27,9 @@ from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, left_out, perce
 from convprop.cli.train_settings import TrainOptions, course_for, fresh_network
 from convprop.data import Dataset, Split, load
 from convprop.errors import ConvpropError, InvalidInput, invalid
-from convprop.files import check_writable, replace_file
+from convprop.files.atomic import check_writable, replace_file
+from convprop.machine.threads import starting_threads
 from convprop.report.words import counted
-from convprop.threads import starting_threads
 
 MOST_CANDIDATES = 27
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from convprop.errors import invalid
-from convprop.threads import starting_threads
+from convprop.machine.threads import starting_threads
 
 _WAKE = signal.SIGALRM
 """Nothing else here uses it. A signal ends a wait of any kind, as no exception does."""

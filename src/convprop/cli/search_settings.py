@@ -9,12 +9,12 @@ from typing import Any
 
 from cyclopts import CoercionError, Token
 
-from convprop.augmentation import Augment
 from convprop.cli import options
 from convprop.cli.augment_option import augment_text, read_augment
 from convprop.cli.options import UsageError, unknown_name
 from convprop.errors import invalid
 from convprop.optimizers import OPTIMIZERS
+from convprop.training.augmentation import Augment
 
 NONE = "none"
 """The word for a setting that is left out."""

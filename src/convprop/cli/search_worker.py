@@ -15,8 +15,8 @@ from typing import Any, Self
 from convprop.cli.search_settings import DIVERGED, SETTINGS, word
 from convprop.errors import TrainingDiverged, invalid
 from convprop.estimators import ConvNetClassifier
-from convprop.symptoms import unremarked
-from convprop.threads import starting_threads
+from convprop.machine.threads import starting_threads
+from convprop.training.symptoms import unremarked
 
 _WATCH_SECONDS = 1.0
 

@@ -15,7 +15,7 @@ from convprop.cli.options import UsageError, unknown_name
 from convprop.cli.terminal import Terminal, left_out
 from convprop.data import Dataset, load
 from convprop.errors import sentence
-from convprop.files import check_writable, replace_file
+from convprop.files.atomic import check_writable, replace_file
 from convprop.layers import shape_text
 from convprop.report.pictures import png
 from convprop.report.sheet import cells, chosen_rows, sheet_page, sheet_picture

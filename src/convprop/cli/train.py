@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from convprop import model_file
-from convprop.batches import Data
 from convprop.cli import options, remarks, signals, train_words
 from convprop.cli.config_file import read_settings, to_toml
 from convprop.cli.estimate import Estimate, estimate
@@ -21,14 +19,16 @@ from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
 from convprop.cli.train_settings import OPTIONS, TrainOptions, fresh_network, option_text
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, InvalidInput, TrainingDiverged
-from convprop.files import replace_file
-from convprop.identity import OtherTraining
+from convprop.files import model as model_file
+from convprop.files.atomic import replace_file
+from convprop.machine.threads import get_num_threads
 from convprop.network import Network
 from convprop.presets import Preset
-from convprop.stopping import EarlyStopping
-from convprop.threads import get_num_threads
 from convprop.training import BatchRecord, EpochRecord, History
 from convprop.training import train as train_network
+from convprop.training.batches import Data
+from convprop.training.identity import OtherTraining
+from convprop.training.stopping import EarlyStopping
 
 
 def train(

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from convprop import __version__
-from convprop._native import engine
 from convprop.cli.options import UsageError, written_by
 from convprop.cli.terminal import json_line
 from convprop.errors import invalid
-from convprop.files import append_file, replace_file
+from convprop.files.atomic import append_file, replace_file
+from convprop.machine.native import engine
 from convprop.training import EpochRecord, History
+from convprop.version import version
 
 
 class JsonLog:
@@ -72,7 +72,7 @@ def _line(event: str, facts: dict[str, Any]) -> str:
 def versions() -> dict[str, str]:
     """Return what the numbers may depend on."""
     return {
-        "convprop": __version__,
+        "convprop": version(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "isa": engine.isa,

@@ -12,9 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from convprop import auto
-from convprop.augmentation import Augment
 from convprop.auto import Recipe
-from convprop.checkpoint import Checkpoints
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
 from convprop.cli.options import PresetName, UsageError
@@ -23,11 +21,13 @@ from convprop.cli.schedule_option import ScheduleOption, schedule_text
 from convprop.data import Dataset
 from convprop.data.arrays import Shape
 from convprop.errors import sentence
-from convprop.files import check_writable, locked
+from convprop.files.atomic import check_writable, locked
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, optimizer_for
 from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
+from convprop.training.augmentation import Augment
+from convprop.training.checkpoint import Checkpoints
 
 # Rows and columns up to which images are as tiny as the digits, or as small as MNIST's.
 _TINY, _SMALL = 15, 40

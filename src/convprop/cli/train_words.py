@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from convprop import __version__
-from convprop._native import engine
 from convprop.cli.estimate import Estimate
 from convprop.cli.schedule_option import schedule_text
 from convprop.cli.terminal import Terminal, left_out, loss_text, percent
@@ -22,14 +20,16 @@ from convprop.cli.train_settings import (
 from convprop.data import Split
 from convprop.data.arrays import stratified_split
 from convprop.errors import ConvpropError, InvalidInput, invalid
-from convprop.identity import OtherTraining
-from convprop.memory import peak_memory
+from convprop.machine.memory import peak_memory
+from convprop.machine.native import engine
+from convprop.machine.threads import get_num_threads
 from convprop.network import Network
 from convprop.optimizers import optimizer_for
 from convprop.presets import Preset
 from convprop.report.words import counted
-from convprop.threads import get_num_threads
 from convprop.training import History
+from convprop.training.identity import OtherTraining
+from convprop.version import version
 
 FEW_STEPS = 100
 """Fewer leave most networks near where they began."""
@@ -219,7 +219,7 @@ def result(
         "batch_size": min(course.batch_size, len(split.train) - validation),
         "seed": network.seed,
         "isa": engine.isa,
-        "version": __version__,
+        "version": version(),
     } | facts
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from convprop.errors import TooFewThreads
-from convprop.processors import default_threads
+from convprop.machine.processors import default_threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -296,7 +296,7 @@ def stratified_split(
     InvalidInput
         A fraction outside (0, 1), a seed outside 0..2**64 - 1, or no class of two images.
     """
-    from convprop._native import engine
+    from convprop.machine.native import engine
 
     if not 0.0 < fraction < 1.0:
         raise invalid("test_fraction", "lie between 0 and 1, both excluded", fraction)

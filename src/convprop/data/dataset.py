@@ -14,28 +14,12 @@ from numpy.typing import NDArray
 from convprop.arguments import checks_names
 from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
-from convprop.errors import DataError, sentence
+from convprop.data.faults import reason, unusable
+from convprop.data.image_files import resize_images
 from convprop.shown import brief
 
 MOST_NAMED = 10_000
 """So many classes may have names in data of fewer images: each takes a row of weights."""
-
-
-def unusable(path: str | Path, rule: str, received: object) -> DataError:
-    """Return the error "<path> must <rule>, got <received>"."""
-    return DataError(sentence(path, rule, received))
-
-
-def unreadable(path: str | Path, rule: str, received: object) -> DataError:
-    """Return that error of a file or a folder which ``skip_unreadable`` leaves out."""
-    error = unusable(path, rule, received)
-    error.skippable = True
-    return error
-
-
-def reason(error: Exception) -> str:
-    """Return what an error says, without the file's name that an OSError has in its text."""
-    return str((isinstance(error, OSError) and error.strerror) or error)
 
 
 Labels = Literal["classes", "numbers", "any"]
@@ -84,11 +68,6 @@ class Dataset(Brief):
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def _repr_html_(self) -> str:
-        from convprop import html_forms
-
-        return html_forms.dataset(self)
 
     @property
     def image_shape(self) -> Shape:
@@ -145,9 +124,6 @@ class Split(Brief):
     skipped: list[str] = field(default_factory=list)
     left_out: int = 0
     drawn: bool = False
-
-    def _repr_html_(self) -> str:
-        return self.train._repr_html_() + self.test._repr_html_()
 
 
 def split_by_seed(whole: Dataset, how: Reading) -> Split:
@@ -231,9 +207,6 @@ def check_test_shape(path: str | Path, train: tuple[int, ...], test: tuple[int, 
 
 def _resized(images: Any, how: Reading) -> Any:
     """Return an array's images in the wanted size; those of a stream have it already."""
-    # Not above: that module's errors are made by this one.
-    from convprop.data.image_files import resize_images
-
     if how.size is None or not isinstance(images, np.ndarray):
         return images
     return resize_images(images, how.size)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split
+from convprop.data.faults import unusable
 from convprop.data.idx_names import IdxFiles
 
 _KINDS = {"u1": (0x08, "unsigned bytes"), ">i4": (0x0C, "integers of 4 bytes")}

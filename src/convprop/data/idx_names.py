@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convprop.data.dataset import quoted, unusable
+from convprop.data.dataset import quoted
+from convprop.data.faults import unusable
 
 EXPECTED = "train-images-idx3-ubyte and train-labels-idx1-ubyte, or .gz"
 """For messages."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.checks import is_integer
 from convprop.data.arrays import Array
-from convprop.data.dataset import reason, unreadable
+from convprop.data.faults import reason, unreadable
 from convprop.errors import invalid
 
 if TYPE_CHECKING:
@@ -210,7 +211,5 @@ def resize_images(images: Array, size: tuple[int, int]) -> Array:
 
 def check_size(size: tuple[int, int] | None) -> None:
     """Refuse anything but two positive integers, or None."""
-    if size is not None and not (
-        len(size) == 2 and all(isinstance(n, int | np.integer) and n > 0 for n in size)
-    ):
+    if size is not None and not (len(size) == 2 and all(is_integer(length, 1) for length in size)):
         raise invalid("size", "be two positive integers (height, width)", size)

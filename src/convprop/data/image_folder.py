@@ -11,15 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.ahead import ahead
-from convprop.data.dataset import (
-    Dataset,
-    Reading,
-    Split,
-    entries,
-    quoted,
-    split_by_seed,
-    unusable,
-)
+from convprop.data.dataset import Dataset, Reading, Split, entries, quoted, split_by_seed
+from convprop.data.faults import unusable
 from convprop.data.idx_names import EXPECTED
 from convprop.data.image_files import (
     FORMATS_TEXT,

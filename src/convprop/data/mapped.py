@@ -9,7 +9,8 @@ import numpy as np
 
 from convprop.data import npy
 from convprop.data.arrays import Array, channels_first
-from convprop.data.dataset import Reading, Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split
+from convprop.data.faults import unusable
 from convprop.data.image_files import resize_images
 from convprop.data.npz import NAMES
 from convprop.data.stream import Indices

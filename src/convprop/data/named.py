@@ -8,7 +8,8 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from convprop.data.dataset import Reading, Split, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, labelled_split
+from convprop.data.faults import unusable
 
 _MNIST_TRAINING_IMAGES = 60_000
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from convprop.data import npy
 from convprop.data.arrays import Array, as_images, image_shape
-from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split, unusable
+from convprop.data.dataset import Reading, Split, check_test_shape, labelled_split
+from convprop.data.faults import unusable
 from convprop.errors import DataError, InvalidInput
 
 NAMES = (

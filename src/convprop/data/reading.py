@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from convprop.data.ahead import ahead
 from convprop.data.arrays import Shape
-from convprop.data.dataset import reason, unreadable, unusable
+from convprop.data.faults import reason, unreadable, unusable
 from convprop.data.image_files import MODES, is_image_name, read_file, resized, to_array
 from convprop.errors import DataError, invalid
 

@@ -9,7 +9,8 @@ from typing import get_args
 
 from convprop.arguments import checks_names
 from convprop.data import idx, idx_names, image_folder, mapped, named, npz
-from convprop.data.dataset import Labels, Reading, Split, entries, quoted, unusable
+from convprop.data.dataset import Labels, Reading, Split, entries, quoted
+from convprop.data.faults import unusable
 from convprop.data.image_files import MODES, check_size
 from convprop.errors import invalid
 

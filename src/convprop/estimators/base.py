@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from convprop.about import html_forms
 from convprop.auto import auto_layers
 from convprop.data.arrays import Array, stratified_split
 from convprop.data.normalise import weighted_normalisation
@@ -28,10 +29,10 @@ from convprop.losses import Loss, SquaredError
 from convprop.network import Network
 from convprop.optimizers import Optimizer, OptimizerState
 from convprop.presets import preset_layers
-from convprop.records import EpochRecord
 from convprop.schedules import Constant
-from convprop.stopping import EarlyStopping
 from convprop.training import train
+from convprop.training.records import EpochRecord
+from convprop.training.stopping import EarlyStopping
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 
@@ -335,7 +336,7 @@ class ConvNet(
         return bundle
 
     def _table(self) -> str:
-        return self.network_._repr_html_() if hasattr(self, "network_") else ""
+        return html_forms.network(self.network_) if hasattr(self, "network_") else ""
 
 
 def _line(record: EpochRecord) -> str:

@@ -15,7 +15,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 from convprop.arguments import checks_names
-from convprop.augmentation import Augment
 from convprop.auto import AUTO
 from convprop.data.arrays import Array
 from convprop.data.dataset import quoted
@@ -28,9 +27,10 @@ from convprop.layers import Layer, Shape
 from convprop.losses import SoftmaxCrossEntropy
 from convprop.ops.loss import as_weights, taking_part
 from convprop.optimizers import Optimizer
-from convprop.records import EpochRecord
 from convprop.schedules import Schedule
-from convprop.stopping import EarlyStopping
+from convprop.training.augmentation import Augment
+from convprop.training.records import EpochRecord
+from convprop.training.stopping import EarlyStopping
 
 Weights = NDArray[np.float64]
 

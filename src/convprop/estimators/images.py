@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from convprop.auto import square_guess
+from convprop.checks import is_integer
 from convprop.data.arrays import CHANNEL_COUNTS, DATA_FORMATS, Array, Rows, Shape, as_images
 from convprop.errors import invalid
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
 from convprop.estimators.versions import validate_data
-from convprop.geometry import is_integer
 
 
 class Received:

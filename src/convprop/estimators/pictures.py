@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.data.arrays import Array, Rows
-from convprop.data.dataset import entries, unusable
+from convprop.data.dataset import entries
+from convprop.data.faults import unusable
 from convprop.data.image_files import (
     FORMATS_TEXT,
     MODES,

@@ -20,9 +20,9 @@ from convprop.estimators.versions import with_callbacks
 from convprop.losses import SquaredError
 from convprop.ops.loss import as_weights, taking_part
 from convprop.optimizers import SGD, AdamW, Optimizer
-from convprop.records import EpochRecord
-from convprop.stopping import EarlyStopping
 from convprop.targets import check_rounding
+from convprop.training.records import EpochRecord
+from convprop.training.stopping import EarlyStopping
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):

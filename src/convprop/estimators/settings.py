@@ -13,15 +13,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from convprop.arguments import checks_names, nearest
-from convprop.augmentation import Augment
 from convprop.auto import AUTO
-from convprop.described import Described, flag, non_negative, number, positive
+from convprop.checks import flag, non_negative, number, positive, positive_integer
+from convprop.described import Described
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import positive_integer
 from convprop.layers import Layer, Shape
 from convprop.optimizers import OPTIMIZERS, Optimizer, optimizer_for
 from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
+from convprop.training.augmentation import Augment
 
 
 class Settings(BaseEstimator):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.brief import brief
+from convprop.checks import is_integer
 from convprop.errors import invalid
 from convprop.explain import rendering
-from convprop.geometry import is_integer
 
 Array = NDArray[Any]
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from convprop.arguments import checks_names
 from convprop.brief import brief
+from convprop.checks import is_integer
 from convprop.errors import invalid
 from convprop.explain.place import check_index, check_network, layer_index
-from convprop.geometry import is_integer
 from convprop.graph import Node
 from convprop.layers import Shape
 from convprop.network import Network

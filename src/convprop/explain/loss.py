@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Part, Step
 from convprop.explain.tables import table
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
+from convprop.machine.native import engine
 from convprop.network import Backpropagation, Network
 
 Array = NDArray[Any]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convprop.checks import is_integer
 from convprop.errors import invalid
-from convprop.geometry import Window, is_integer
+from convprop.geometry import Window
 from convprop.graph import Node
 from convprop.network import Backpropagation, LayerPass, Network
 

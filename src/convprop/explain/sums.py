@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
+from convprop.machine.native import engine
 
 Array = NDArray[Any]
 

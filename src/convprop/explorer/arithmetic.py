@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop import geometry, ops
+from convprop import checks, geometry, ops
 from convprop.errors import invalid
 from convprop.explain.mathml import mathml
 from convprop.explorer.answers import packed
@@ -75,6 +75,6 @@ def _values(seed: int, side: int) -> NDArray[Any]:
 
 def _size(name: str, value: object) -> int:
     least = 0 if name == "padding" else 1
-    if not geometry.is_integer(value, least) or int(value) > LARGEST:
+    if not checks.is_integer(value, least) or int(value) > LARGEST:
         raise invalid(name, f"be an integer in {least} .. {LARGEST}", repr(value))
     return int(value)

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convprop.checks import is_integer
 from convprop.data.arrays import as_labels
 from convprop.data.dataset import Dataset
 from convprop.errors import invalid
 from convprop.explorer.serving import Serving, bound
 from convprop.explorer.session import Session
-from convprop.geometry import is_integer
+from convprop.machine.threads import starting_threads
 from convprop.network import Network
 from convprop.optimizers import Adam
-from convprop.threads import starting_threads
 
 _open: list[Frame] = []
 

@@ -24,7 +24,7 @@ from convprop.errors import DataError, InvalidInput, TooFewThreads, TrainingDive
 from convprop.explorer import answers
 from convprop.explorer.questions import QUESTIONS, Question, uploaded
 from convprop.explorer.session import Session
-from convprop.threads import starting_threads
+from convprop.machine.threads import starting_threads
 
 Result = TypeVar("Result")
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.batches import order_of
+from convprop.checks import is_integer
 from convprop.data.dataset import Dataset
 from convprop.data.image_files import resize_images
 from convprop.errors import TrainingDiverged, invalid
 from convprop.explain import Explainer
 from convprop.explain.place import check_index
-from convprop.geometry import is_integer
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
 from convprop.parameters import first_values
-from convprop.symptoms import unremarked
 from convprop.training import train
+from convprop.training.batches import order_of
+from convprop.training.symptoms import unremarked
 
 Array = NDArray[Any]
 

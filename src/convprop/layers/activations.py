@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convprop.described import non_negative
+from convprop.checks import non_negative
 from convprop.layers.layer import Layer, Shape
 
 

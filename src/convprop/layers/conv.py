@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from convprop.described import flag, number
+from convprop.checks import Pair, flag, number, pair, positive_integer
 from convprop.errors import invalid
-from convprop.geometry import Padding, Pair, Window, pair, positive_integer, resolve_padding
+from convprop.geometry import Padding, Window, resolve_padding
 from convprop.initializers import Initializer
 from convprop.layers.layer import (
     Layer,

@@ -6,8 +6,7 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from convprop.described import flag
-from convprop.geometry import positive_integer
+from convprop.checks import flag, positive_integer
 from convprop.initializers import Initializer
 from convprop.layers.layer import (
     Layer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convprop.described import below_one
+from convprop.checks import below_one
 from convprop.layers.layer import Layer, Shape
 
 

@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from convprop.checks import Pair
 from convprop.described import Described
 from convprop.errors import invalid
-from convprop.geometry import Pair, Window
+from convprop.geometry import Window
 from convprop.initializers import Initializer, Zeros
 
 Shape = tuple[int, ...]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from convprop.described import flag
+from convprop.checks import flag
 from convprop.geometry import (
     Padding,
     PoolSize,

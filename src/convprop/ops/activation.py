@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from convprop._native import description, engine
-from convprop.described import non_negative
+from convprop.checks import non_negative
 from convprop.errors import invalid
+from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh", "softplus", "identity"]

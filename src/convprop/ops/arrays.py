@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from convprop.checks import MOST_VALUES
 from convprop.errors import invalid
-from convprop.geometry import MOST_VALUES
 
 Array = npt.NDArray[Any]  # float32 or float64
 

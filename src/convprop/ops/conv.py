@@ -25,17 +25,10 @@ import functools
 import sys
 from typing import NamedTuple
 
-from convprop._native import description, engine
-from convprop.described import flag, number
+from convprop.checks import check_values, flag, number, pair, positive_integer
 from convprop.errors import invalid
-from convprop.geometry import (
-    Padding,
-    Window,
-    check_values,
-    pair,
-    positive_integer,
-    resolve_padding,
-)
+from convprop.geometry import Padding, Window, resolve_padding
+from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 Lengths = int | tuple[int, int]

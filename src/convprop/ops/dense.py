@@ -6,7 +6,7 @@ parameter, the rule and what was received.
 
 from __future__ import annotations
 
-from convprop._native import engine
+from convprop.machine.native import engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 

@@ -8,10 +8,9 @@ what was received.
 
 from __future__ import annotations
 
-from convprop._native import engine
-from convprop.described import below_one, seed_number
+from convprop.checks import LARGEST_INTEGER, below_one, is_integer, seed_number
 from convprop.errors import invalid
-from convprop.geometry import LARGEST_INTEGER, is_integer
+from convprop.machine.native import engine
 from convprop.ops.arrays import Array, checked
 
 

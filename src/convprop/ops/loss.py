@@ -26,9 +26,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from convprop._native import engine
-from convprop.described import below_one
+from convprop.checks import below_one
 from convprop.errors import invalid
+from convprop.machine.native import engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["squared_error", "softmax_cross_entropy", "binary_cross_entropy"]

@@ -24,10 +24,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from convprop._native import description, engine
-from convprop.described import flag
+from convprop.checks import Pair, flag
 from convprop.errors import invalid
-from convprop.geometry import Padding, Pair, PoolSize, Window, pool_padding, pool_window
+from convprop.geometry import Padding, PoolSize, Window, pool_padding, pool_window
+from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["max", "average", "l2"]

@@ -12,10 +12,10 @@ from convprop.arguments import checks_names
 from convprop.data.dataset import Dataset
 from convprop.data.stream import ImageStream
 from convprop.errors import invalid
-from convprop.files import replace_file
+from convprop.files.atomic import replace_file
 from convprop.network import Network
-from convprop.records import History
 from convprop.report.words import counted
+from convprop.training.records import History
 
 if TYPE_CHECKING:
     from convprop.report.html import Safe

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from convprop.records import EpochRecord, History
 from convprop.report.chart import (
     BOTTOM,
     LEFT,
@@ -29,6 +28,7 @@ from convprop.report.chart import (
 )
 from convprop.report.measure import BINS, Calibration
 from convprop.report.words import magnitude, told_apart
+from convprop.training.records import EpochRecord, History
 
 # From so great a ratio on a logarithmic axis shows more of a loss.
 _WIDE = 30.0

@@ -8,7 +8,6 @@ import numpy as np
 
 from convprop.data.dataset import Dataset
 from convprop.network import Network
-from convprop.records import History
 from convprop.report.charts import reliability_chart
 from convprop.report.html import (
     Pair,
@@ -23,6 +22,7 @@ from convprop.report.html import (
 from convprop.report.measure import BINS, Measured
 from convprop.report.sections import answered, drawn, gallery, training_figures
 from convprop.report.words import counted, percent, plain
+from convprop.training.records import History
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convprop.rate_finder import RateCurve
 from convprop.report.chart import Chart, Floats, Series, axis_for, line_chart
+from convprop.training.rate_finder import RateCurve
 
 # Of the smoothed loss before its smallest value: a loss that grows without end would press the
 # rest flat.

@@ -13,12 +13,12 @@ from convprop.brief import Brief
 from convprop.errors import invalid
 from convprop.losses import SquaredError
 from convprop.network import Network
-from convprop.records import History
 from convprop.report.chart import Floats
 from convprop.report.charts import agreement_chart, error_chart
 from convprop.report.html import Pair, Safe, definitions, paragraph, section, table
 from convprop.report.sections import answered, drawn, gallery, training_figures
 from convprop.report.words import counted, plain, quantity, told_apart
+from convprop.training.records import History
 
 MOST_DRAWN = 6
 """Of more outputs the ones with the smallest R² are drawn."""

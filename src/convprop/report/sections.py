@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
+from convprop.machine.native import engine
+from convprop.machine.processors import processor_name
+from convprop.machine.threads import get_num_threads
 from convprop.network import Network
-from convprop.processors import processor_name
-from convprop.records import History
 from convprop.report.chart import Chart, thinned
 from convprop.report.charts import curve_chart
 from convprop.report.html import (
@@ -35,7 +35,8 @@ from convprop.report.pictures import coarse, data_url, picture, pixels, value_ra
 from convprop.report.svg import svg
 from convprop.report.words import counted, duration, percent, plain, setting
 from convprop.shown import escape
-from convprop.threads import get_num_threads
+from convprop.training.records import History
+from convprop.version import version
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -191,11 +192,9 @@ def origin_section(network: Network, settings: dict[str, object]) -> Safe:
 
     The network's seed is among them where the settings do not tell one.
     """
-    from convprop import __version__
-
     rows: list[Pair] = [
         ("weights SHA-256", Safe(f"<code>{network.weights_sha256()}</code>")),
-        ("convprop", __version__),
+        ("convprop", version()),
         ("Python", platform.python_version()),
         ("NumPy", np.__version__),
         ("system", platform.system()),

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
-from convprop.augmentation import Augment, mixup_share
 from convprop.data.arrays import Array, as_images
 from convprop.data.dataset import Dataset
 from convprop.data.normalise import normalisation
+from convprop.machine.native import engine
 from convprop.report.html import Safe, figure, image, page, paragraph
 from convprop.report.pictures import data_url, picture, pixels, value_range
 from convprop.shown import class_shown, escape
+from convprop.training.augmentation import Augment, mixup_share
 
 if TYPE_CHECKING:
     from PIL.Image import Image

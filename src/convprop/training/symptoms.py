@@ -10,12 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from convprop.batches import Data
-from convprop.course import Course
 from convprop.errors import TrainingWarning, warn
 from convprop.losses import Moments
 from convprop.network import Network
-from convprop.records import EpochRecord, History
+from convprop.training.batches import Data
+from convprop.training.course import Course
+from convprop.training.records import EpochRecord, History
 
 OUT_OF_BOUNDS = 10.0
 """A loss so many times that of no answer, or the first one, comes from steps that are too large."""

@@ -6,18 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from convprop.augmentation import Augment
-from convprop.batches import Data
-from convprop.course import Course
 from convprop.described import from_dict, table
 from convprop.errors import InvalidInput, invalid
+from convprop.files.model import read_blueprint
 from convprop.losses import LOSSES
-from convprop.model_file import read_blueprint
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
 from convprop.schedules import SCHEDULES
 from convprop.shown import brief
-from convprop.stopping import EarlyStopping
+from convprop.training.augmentation import Augment
+from convprop.training.batches import Data
+from convprop.training.course import Course
+from convprop.training.stopping import EarlyStopping
 
 _CLASSES: dict[str, Any] = {
     "optimizer": OPTIMIZERS,

@@ -82,8 +82,3 @@ class History(list[EpochRecord]):
         names = ("loss", "accuracy", "validation_loss", "validation_accuracy")
         known = [f", {name}={last[name]:.4g}" for name in names if last.get(name) is not None]
         return f"History({len(self):,} epochs{''.join(known)})"
-
-    def _repr_html_(self) -> str:
-        from convprop import html_forms
-
-        return html_forms.history(self)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from convprop import _cpu
 from convprop.errors import ConvpropError, InvalidInput, invalid
-from convprop.processors import default_threads, processors
+from convprop.machine.processors import default_threads, processors
 
 if TYPE_CHECKING:
     from convprop import _engine as engine

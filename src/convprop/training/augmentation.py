@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
-from convprop.described import Described, non_negative, number
+from convprop.checks import is_integer, non_negative, number
+from convprop.described import Described
 from convprop.errors import invalid
-from convprop.geometry import is_integer
+from convprop.machine.native import engine
 
 Array = NDArray[Any]
 Flip = Literal["none", "horizontal", "vertical", "both"]

@@ -10,19 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convprop._native import engine
 from convprop.arguments import checks_names
 from convprop.brief import Brief
+from convprop.checks import is_integer, positive
 from convprop.data.stream import ImageStream
-from convprop.described import positive
 from convprop.errors import TrainingDiverged, invalid
-from convprop.geometry import is_integer
+from convprop.machine.native import engine
 from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer
-from convprop.records import BatchRecord
 from convprop.schedules import Schedule
-from convprop.symptoms import unremarked
 from convprop.training import train
+from convprop.training.records import BatchRecord
+from convprop.training.symptoms import unremarked
 
 Floats = NDArray[np.float64]
 

@@ -38,16 +38,18 @@ from convprop.attributes import (
     checked_normalisation,
     checked_target_scaling,
 )
-from convprop.described import from_dict, seed_number
+from convprop.checks import seed_number
+from convprop.described import from_dict
 from convprop.errors import InvalidInput, ModelFileError, invalid
-from convprop.files import replace_file
+from convprop.files.atomic import replace_file
+from convprop.files.header import LARGEST_HEADER, Header, Tensor, read_header, read_tensor
+from convprop.files.json_text import check, parse
 from convprop.graph import Graph, graph
-from convprop.header import LARGEST_HEADER, Header, Tensor, read_header, read_tensor
-from convprop.json_text import check, parse
 from convprop.layers import layer_from_dict, shape_text
 from convprop.losses import LOSSES, Loss
 from convprop.network import Network
 from convprop.shown import brief, shortened
+from convprop.version import version
 
 FORMAT_VERSIONS = (1, 2, 3)
 METADATA_KEY = "convprop"
@@ -105,14 +107,12 @@ def save(
 
 
 def _describe(network: Network) -> dict[str, Any]:
-    from convprop import __version__
-
     scaling, nodes = network.target_scaling, network.graph.to_nodes()
     # What an older reader would leave out would make every number a wrong one.
-    version = 3 if nodes is not None else 1 if scaling is None else 2
+    form = 3 if nodes is not None else 1 if scaling is None else 2
     return {
-        "format_version": version,
-        "package_version": __version__,
+        "format_version": form,
+        "package_version": version(),
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
         "loss": network.loss.to_dict(),
@@ -120,8 +120,8 @@ def _describe(network: Network) -> dict[str, Any]:
         "conventions": _conventions(network.graph),
         "seed": network.seed,
         "normalisation": _pair(network.normalisation),
-        **({} if version < 2 else {"target_scaling": _pair(scaling)}),
-        **({} if version < 3 else {"nodes": nodes}),
+        **({} if form < 2 else {"target_scaling": _pair(scaling)}),
+        **({} if form < 3 else {"nodes": nodes}),
         "class_names": None if network.class_names is None else list(network.class_names),
         "training_settings": network.training_settings,
     }

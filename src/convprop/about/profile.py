@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convprop._native import engine
+from convprop.about.summary import table
 from convprop.brief import Brief
-from convprop.geometry import positive_integer
+from convprop.checks import positive_integer
 from convprop.graph import Node
 from convprop.layers import Shape
+from convprop.machine.native import engine
+from convprop.machine.processors import affinity, cpu_quota
+from convprop.machine.threads import get_num_threads
 from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer
-from convprop.processors import affinity, cpu_quota
-from convprop.summary import table
-from convprop.threads import get_num_threads
 
 _Times = dict[tuple[int, str], tuple[float, float]]
 

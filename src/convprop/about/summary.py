@@ -8,13 +8,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convprop.arguments import checks_names
+from convprop.checks import positive_integer
 from convprop.errors import invalid
-from convprop.geometry import positive_integer
 from convprop.graph import Graph
 from convprop.layers import shape_text
-from convprop.memory import training_memory
-from convprop.optimizers import Optimizer
-from convprop.threads import get_num_threads
+from convprop.machine.memory import training_memory
+from convprop.machine.threads import get_num_threads
+from convprop.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:
     from convprop.network import Network
@@ -26,14 +27,29 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
 
 
+@checks_names
 def summary(
-    network: Network, batch_size: int | None, images: int | None, optimizer: Optimizer
+    network: Network,
+    batch_size: int | None = None,
+    *,
+    images: int | None = None,
+    optimizer: Optimizer = Adam(1e-3),
 ) -> str:
-    """Return the table, of at most 80 columns unless names or numbers alone take more.
+    """Return a table of layers, shapes, parameters, multiply-adds and memory.
 
-    Multiply-adds are those of one image's forward pass (a training step takes about three
-    times as many); memory is what one image's output of the layer takes. With a batch size, a
-    second table tells the peak of memory in training.
+    Of at most 80 columns unless names or numbers alone take more. Multiply-adds are those of one
+    image's forward pass (a training step takes about three times as many); memory is what one
+    image's output of the layer takes.
+
+    Parameters
+    ----------
+    batch_size : int, optional
+        Say also what training in such batches takes, and the peak of memory to expect in
+        this process if it has not trained yet.
+    images : int, optional
+        How many uint8 images it will train on; None: one batch.
+    optimizer : Optimizer
+        What it will train with. Both tell something with a batch size only.
     """
     if batch_size is None and images is not None:
         raise invalid("images", "be None unless a batch_size is given", images)

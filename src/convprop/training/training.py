@@ -10,22 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.arguments import checks_names
-from convprop.augmentation import Augment
-from convprop.batches import Data
-from convprop.checkpoint import Checkpoints
-from convprop.course import Course
+from convprop.checks import flag, is_integer, number, positive, positive_integer, seed_number
 from convprop.data.arrays import stratified_split
 from convprop.data.normalise import normalisation
 from convprop.data.stream import ImageStream
-from convprop.described import flag, number, positive, seed_number
 from convprop.errors import InvalidInput, invalid
-from convprop.geometry import is_integer, positive_integer
 from convprop.network import Network
 from convprop.optimizers import Adam, Optimizer, OptimizerState
-from convprop.records import BatchRecord, EpochRecord, History
-from convprop.run import Hooks, Run
 from convprop.schedules import Constant, Schedule
-from convprop.stopping import EarlyStopping
+from convprop.training.augmentation import Augment
+from convprop.training.batches import Data
+from convprop.training.checkpoint import Checkpoints
+from convprop.training.course import Course
+from convprop.training.records import BatchRecord, EpochRecord, History
+from convprop.training.run import Hooks, Run
+from convprop.training.stopping import EarlyStopping
 
 Array = NDArray[Any]
 

@@ -16,9 +16,9 @@ from convprop.layers import shape_text
 from convprop.shown import escape
 
 if TYPE_CHECKING:
-    from convprop.data.dataset import Dataset
+    from convprop.data.dataset import Dataset, Split
     from convprop.network import Backpropagation, Network
-    from convprop.records import History
+    from convprop.training.records import History
 
 HEAD, TAIL = 6, 6
 """How many rows of a long table are shown at its beginning and at its end."""
@@ -97,6 +97,11 @@ def dataset(data: Dataset) -> str:
     rows = list(zip(data.class_names, counts, shares, strict=True))
     what = f"{len(data):,} images of {shape_text(data.image_shape)}, {data.images.dtype}"
     return table(f"{what}, in {cut(data.name)}", ("Class", "Images", "Share"), rows, 1)
+
+
+def split(parts: Split) -> str:
+    """Return the tables of both parts."""
+    return dataset(parts.train) + dataset(parts.test)
 
 
 def history(records: History) -> str:

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from convprop.described import Described, flag, non_negative
+from convprop.checks import flag, non_negative, positive_integer
+from convprop.described import Described
 from convprop.errors import invalid
-from convprop.geometry import positive_integer
-from convprop.records import EpochRecord
+from convprop.training.records import EpochRecord
 
 Measure = Literal["validation_loss", "validation_accuracy", "loss"]
 WORTH_WAITING = 0.01

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convprop.arguments import checks_names
-from convprop.described import positive
+from convprop.checks import positive, positive_integer
 from convprop.errors import ConvpropError, ConvpropWarning, ModelFileError, invalid
-from convprop.files import check_writable, escaped, replace_file
-from convprop.geometry import positive_integer
-from convprop.header import Header, read_header, read_tensor
-from convprop.json_text import parse
+from convprop.files.atomic import check_writable, escaped, replace_file
+from convprop.files.header import Header, read_header, read_tensor
+from convprop.files.json_text import parse
 from convprop.shown import brief
 
 Array = NDArray[Any]

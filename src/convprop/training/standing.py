@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from convprop.errors import invalid
-from convprop.json_text import numbers
-from convprop.records import EpochRecord
+from convprop.files.json_text import numbers
 from convprop.shown import brief
-from convprop.stopping import Watch
+from convprop.training.records import EpochRecord
+from convprop.training.stopping import Watch
 
 
 @dataclass

@@ -8,15 +8,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from convprop import checkpoint, model_file
 from convprop.brief import Brief
-from convprop.checkpoint import CheckpointError
 from convprop.errors import InvalidInput, ModelFileError
+from convprop.files import model as model_file
+from convprop.files.header import Header, Tensor, read_header
+from convprop.files.model import check_tensors, read_blueprint
 from convprop.graph import Graph
-from convprop.header import Header, Tensor, read_header
-from convprop.identity import read_identity
-from convprop.model_file import check_tensors, read_blueprint
-from convprop.standing import Standing
+from convprop.training import checkpoint
+from convprop.training.checkpoint import CheckpointError
+from convprop.training.identity import read_identity
+from convprop.training.standing import Standing
 
 MOST_HASHED = 1 << 30
 """Bytes of weights: of more no hash is made."""
@@ -34,7 +35,7 @@ class Inspection(Brief):
         The last: a file of another program.
     header : Header
     description : dict
-        As `convprop.model_file` or `convprop.run` writes it; empty if it is unusable.
+        As `convprop.files.model` or `convprop.training.run` writes it; empty if it is unusable.
     network, settings : dict
         The parts of the description that tell of the network, and of how it is trained.
     graph : Graph or None

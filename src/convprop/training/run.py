@@ -15,18 +15,18 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop.batches import Batches, Data, Indices
-from convprop.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
-from convprop.course import Course
 from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged, warn
-from convprop.identity import check_same, identity, read_identity
-from convprop.interrupts import between_steps
 from convprop.network import Network
 from convprop.optimizers import OptimizerState
-from convprop.records import BatchRecord, EpochRecord, History
-from convprop.standing import Position, Standing
-from convprop.stopping import Watch
-from convprop.symptoms import Symptoms
+from convprop.training.batches import Batches, Data, Indices
+from convprop.training.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
+from convprop.training.course import Course
+from convprop.training.identity import check_same, identity, read_identity
+from convprop.training.interrupts import between_steps
+from convprop.training.records import BatchRecord, EpochRecord, History
+from convprop.training.standing import Position, Standing
+from convprop.training.stopping import Watch
+from convprop.training.symptoms import Symptoms
 
 Array = NDArray[Any]
 

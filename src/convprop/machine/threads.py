@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from convprop._native import engine
+from convprop.checks import positive_integer
 from convprop.errors import ConvpropError, TooFewThreads
-from convprop.geometry import positive_integer
-from convprop.processors import MOST_THREADS, processors
+from convprop.machine.native import engine
+from convprop.machine.processors import MOST_THREADS, processors
 
 
 def set_num_threads(threads: int) -> None:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convprop._native import engine
-from convprop.augmentation import Augment, mixup_share
 from convprop.brief import Brief
-from convprop.course import Course
 from convprop.data.stream import ImageStream, prefetched
+from convprop.machine.native import engine
 from convprop.network import Network
+from convprop.training.augmentation import Augment, mixup_share
+from convprop.training.course import Course
 
 Array = NDArray[Any]
 Indices = NDArray[np.int64]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convprop.brief import Brief
 from convprop.errors import ModelFileError
-from convprop.json_text import parse
+from convprop.files.json_text import parse
 from convprop.shown import brief, shortened
 
 LARGEST_HEADER = 1 << 24

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convprop.augmentation import Augment
 from convprop.described import Described
 from convprop.optimizers import Optimizer
 from convprop.schedules import Schedule
-from convprop.stopping import EarlyStopping
+from convprop.training.augmentation import Augment
+from convprop.training.stopping import EarlyStopping
 
 
 @dataclass(frozen=True)

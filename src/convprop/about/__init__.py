@@ -1,0 +1,1 @@
+"""What is told of networks, trainings and files: tables, times, sizes."""

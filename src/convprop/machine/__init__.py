@@ -1,0 +1,1 @@
+"""What the machine has for the engine: processors, threads and memory."""
