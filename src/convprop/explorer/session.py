@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from convprop.checks import is_integer
 from convprop.data.dataset import Dataset
 from convprop.data.image_files import resize_images
+from convprop.data.normalise import normalisation
 from convprop.errors import TrainingDiverged, invalid
 from convprop.explain import Explainer
 from convprop.explain.place import check_index
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS, Optimizer, OptimizerState
 from convprop.parameters import first_values
-from convprop.training import train
-from convprop.training.batches import order_of
-from convprop.training.symptoms import unremarked
+from convprop.schedules import Constant
+from convprop.training.batches import Batches, Data
+from convprop.training.course import Course
+from convprop.training.run import Run
 
 Array = NDArray[Any]
 
@@ -78,7 +80,7 @@ class Session:
         self.data = data
         self.optimizer = optimizer
         self._pass: Explainer | None = None
-        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._epoch: tuple[int, list[NDArray[np.int64]]] | None = None
         self.choose(index)
         self._begin(fresh)
 
@@ -185,9 +187,10 @@ class Session:
         began = self.step
         try:
             losses: list[float] = []
-            until = time.monotonic() + MOST_SECONDS
+            run, until = self._run(), time.monotonic() + MOST_SECONDS
             while len(losses) < int(steps) and not (losses and time.monotonic() > until):
-                losses.append(self._one_step())
+                losses.append(run.step(self._rows(run.batches)).loss)
+                self.step += 1
         except TrainingDiverged:
             failed = self.step + 1
             # What the optimizer has gathered by then is as infinite as the loss.
@@ -199,32 +202,23 @@ class Session:
         self._remember(losses[-1])
         return losses
 
-    def _one_step(self) -> float:
-        """Train on the next batch; return its loss."""
-        rows = self._rows()
-        targets = np.eye(max(self.net.outputs, 2), dtype=np.float32)[self.data.labels[rows]]
-        with unremarked():
-            history = train(
-                self.net,
-                self.data.images[rows],
-                targets[:, -self.net.outputs :],
-                optimizer=self.optimizer,
-                epochs=1,
-                batch_size=len(rows),
-                shuffle=False,
-                state=self.state,
-            )
-        self.step += 1
-        return history[0].loss
+    def _run(self) -> Run:
+        """Return the training that goes on from where this one is."""
+        net, data = self.net, self.data
+        if net.normalisation is None:
+            net.normalisation = normalisation(data.images)
+        # Labels are classes here, whatever the network's loss makes of its outputs.
+        wanted = np.eye(max(net.outputs, 2), dtype=net.dtype)[data.labels][:, -net.outputs :]
+        targets = np.ascontiguousarray(wanted)
+        course = Course(self.optimizer, Constant(), 1, BATCH_SIZE, net.seed)
+        return Run(net, course, Data(data.images, targets, labels=False), state=self.state)
 
-    def _rows(self) -> NDArray[np.int64]:
-        """Return the next batch's rows, in the order that ``train`` gives an epoch."""
-        size = min(BATCH_SIZE, len(self.data))
-        per_epoch = len(self.data) // size
-        epoch, batch = divmod(self.step, per_epoch)
-        if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, order_of(self.net.seed, epoch, len(self.data)))
-        return self._order[1][batch * size : (batch + 1) * size]
+    def _rows(self, batches: Batches) -> NDArray[np.int64]:
+        """Return the next batch's rows."""
+        epoch, batch = divmod(self.step, batches.per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, batches.rows_of(epoch + 1)
+        return self._epoch[1][batch]
 
     def _remember(self, loss: float) -> None:
         weights = [array.copy() for array in self.net.parameters.values()]

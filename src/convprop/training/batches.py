@@ -19,6 +19,8 @@ from convprop.training.course import Course
 Array = NDArray[Any]
 Indices = NDArray[np.int64]
 Weights = NDArray[np.float64]
+Read = tuple[Array, Indices | None]
+"""Images that were read, and the places of a batch's among them; None: they are the batch."""
 
 SHUFFLE_STREAM = 0x53485546 << 32
 """The engine's random stream that orders epoch 0; epoch e has the e-th after it."""
@@ -102,7 +104,7 @@ class Batches:
         weights = self.data.weights
         return float(len(rows)) if weights is None else float(weights[rows].sum())
 
-    def read(self, batches: list[Indices]) -> Generator[tuple[Array, Indices | None], None, None]:
+    def read(self, batches: list[Indices]) -> Generator[Read, None, None]:
         """Yield, for the rows of each batch, an array and which images of it are the batch's."""
         images = self.data.images
         if isinstance(images, np.ndarray):

@@ -21,12 +21,12 @@ class Course:
     epochs: int
     batch_size: int
     seed: int
-    shuffle: bool
-    augment: Augment | None
-    stopping: EarlyStopping | None
-    clip_norm: float | None
-    average: float | None
-    balanced: bool
+    shuffle: bool = True
+    augment: Augment | None = None
+    stopping: EarlyStopping | None = None
+    clip_norm: float | None = None
+    average: float | None = None
+    balanced: bool = False
 
     def settings(self) -> dict[str, Any]:
         """Return them ready for JSON."""

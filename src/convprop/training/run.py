@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from convprop.errors import InvalidInput, ModelFileError, TrainingDiverged, warn
 from convprop.network import Network
 from convprop.optimizers import OptimizerState
-from convprop.training.batches import Batches, Data, Indices
+from convprop.training.batches import Batches, Data, Indices, Read
 from convprop.training.checkpoint import CheckpointError, Checkpoints, CheckpointWarning, read
 from convprop.training.course import Course
 from convprop.training.identity import check_same, identity, read_identity
@@ -72,10 +72,10 @@ class Run:
     network: Network
     course: Course
     training: Data
-    held_out: Data | None
-    hooks: Hooks
-    checkpoints: Checkpoints | None
-    state: OptimizerState
+    held_out: Data | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    checkpoints: Checkpoints | None = None
+    state: OptimizerState = field(default_factory=OptimizerState)
     history: History = field(default_factory=History)
     at: Position = field(default_factory=Position)
     watch: Watch = field(default_factory=Watch)
@@ -157,9 +157,9 @@ class Run:
         with closing(self.batches.read(rows)) as pixels:
             for batch in rows:
                 started = time.perf_counter()
-                images, index = next(pixels)
+                read = next(pixels)
                 at.waited += time.perf_counter() - started
-                record = self._step(images, index, batch)
+                record = self.step(batch, read)
                 at.seconds += time.perf_counter() - started
                 self._hook(self.hooks.on_batch, record)
                 if self.interrupts:
@@ -208,7 +208,24 @@ class Run:
 
     # ---- A step ----
 
-    def _step(self, images: Array, index: Indices | None, rows: Indices) -> BatchRecord:
+    def step(self, rows: Indices, read: Read | None = None) -> BatchRecord:
+        """Take the next step, on the images of some rows; return its record.
+
+        Parameters
+        ----------
+        rows : ndarray
+            int64: the images of the whole batch, in its order.
+        read : (images, places), optional
+            The images, where `Batches.read` has yielded them already.
+
+        Raises
+        ------
+        DataError
+            From a stream.
+        TrainingDiverged
+            The loss is NaN or infinite. The network holds its last good weights.
+        """
+        images, index = read or next(self.batches.read([rows]))
         self.whole = False
         at, course, done = self.at, self.course, self.history.steps
         rate = course.optimizer.learning_rate * course.schedule.factor(done + 1, self.total_steps)
