@@ -5,7 +5,7 @@ import pytest
 
 import convprop as cp
 from convprop import data, presets
-from convprop.cli.train_settings import preset_for
+from convprop.cli.train_settings import usual_preset
 from convprop.errors import InvalidInput
 from refusal import refuses
 
@@ -147,7 +147,7 @@ def test_few_photographs_are_learned_by_the_preset_that_they_get():
         row, column = random.integers(0, 24, 2)
         shape = (16, 4) if label == 0 else (4, 16) if label == 1 else (9, 9)
         image[:, row : row + shape[0], column : column + shape[1]] += 100
-    assert preset_for(images.shape[1:]) == "vgg-small"
+    assert usual_preset(images.shape[1:]) == "vgg-small"
     entry = presets.PRESETS["vgg-small"]
     net = cp.preset("vgg-small", images.shape[1:], 3, seed=0)
     cp.train(

@@ -13,7 +13,7 @@ from runs import QUICK, assert_fits, run, stripes, unfolded
 import convprop as cp
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
-from convprop.cli.train_settings import preset_for
+from convprop.cli.train_settings import usual_preset
 from convprop.errors import TrainingDiverged
 from convprop.training.checkpoint import Checkpoints
 from pages import Page
@@ -137,7 +137,7 @@ def test_defaults_are_the_presets(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_the_preset_chosen_by_size_takes_images_of_that_size(
     shape: tuple[int, int, int], preset: str
 ) -> None:
-    assert preset_for(shape) == preset
+    assert usual_preset(shape) == preset
     assert cp.preset(preset, shape, 5).input_shape == shape
 
 

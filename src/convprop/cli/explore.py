@@ -19,7 +19,7 @@ from convprop.cli.options import UsageError, use_threads
 from convprop.cli.output import put
 from convprop.cli.signals import ending
 from convprop.cli.terminal import Terminal
-from convprop.cli.train_settings import course_for, fresh_network
+from convprop.cli.train_settings import fresh_network, preset_of
 from convprop.data import Dataset, load
 from convprop.data.image_files import resize_images
 from convprop.data.normalise import normalisation
@@ -168,7 +168,7 @@ def chosen(
         images = _digits(PRESETS.get(name, PRESETS["digits"]).input_shape)
     else:
         images = reading.images(terminal)
-    entry = course_for(name, images)
+    entry = preset_of(name, images)
     net = fresh_network(entry, images, seed)
     net.normalisation = normalisation(images.images)
     if model is None:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from convprop.cli import options, signals
 from convprop.cli.options import UsageError
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for, fresh_network
+from convprop.cli.train_settings import fresh_network, preset_of
 from convprop.data import Dataset, load
 from convprop.errors import InvalidInput, sentence
 from convprop.files.atomic import check_writable, replace_file
@@ -101,26 +101,26 @@ def find_rate(
     with terminal.reading(data):
         split = load(data, size=size, skip_unreadable=skip_unreadable)
     train = split.train
-    course = course_for(preset, train, batch_size)
-    course = replace(
-        course,
-        batch_size=batch_size or course.batch_size,
-        optimizer=optimizer_for(course.optimizer, optimizer),
+    suggested = preset_of(preset, train, batch_size)
+    chosen = replace(
+        suggested,
+        batch_size=batch_size or suggested.batch_size,
+        optimizer=optimizer_for(suggested.optimizer, optimizer),
     )
-    network = fresh_network(course, train, seed)
+    network = fresh_network(chosen, train, seed)
     images = f"{train.name}: {counted(len(train), 'training image')}"
     terminal.labelled("data", images, *left_out(split.left_out))
     terminal.skipped(split.skipped)
     terminal.labelled(
-        "network", course.name, course.optimizer.kind, f"batches of {course.batch_size}"
+        "network", chosen.name, chosen.optimizer.kind, f"batches of {chosen.batch_size}"
     )
     sweep = _Sweep(terminal, steps or STEPS)
     with signals.ending() as sweep.ending:
         curve = sweep.curve(
             network,
             train,
-            optimizer=course.optimizer,
-            batch_size=course.batch_size,
+            optimizer=chosen.optimizer,
+            batch_size=chosen.batch_size,
             smallest=smallest,
             largest=largest,
         )
@@ -137,9 +137,9 @@ def find_rate(
                     "rates": curve.rates.tolist(),
                     "losses": curve.losses.tolist(),
                     "smoothed": curve.smoothed.tolist(),
-                    "preset": course.name,
-                    "optimizer": course.optimizer.kind,
-                    "batch_size": course.batch_size,
+                    "preset": chosen.name,
+                    "optimizer": chosen.optimizer.kind,
+                    "batch_size": chosen.batch_size,
                     "seed": seed,
                     "threads": get_num_threads(),
                     "isa": engine.isa,

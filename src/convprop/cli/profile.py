@@ -24,7 +24,7 @@ from convprop.cli.options import (
     use_threads,
 )
 from convprop.cli.terminal import Terminal, left_out, print_json
-from convprop.cli.train_settings import course_for, fresh_network
+from convprop.cli.train_settings import fresh_network, preset_of
 from convprop.data import Split, load
 from convprop.errors import invalid
 from convprop.layers import shape_text
@@ -127,7 +127,7 @@ def _of_data(
             return network, None, load_for(network, Path(model), data)
         split = load(data, size=size)
     train = split.train
-    entry = course_for(model, train, batch_size)
+    entry = preset_of(model, train, batch_size)
     return fresh_network(entry, train), entry, split
 
 

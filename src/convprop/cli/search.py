@@ -24,7 +24,7 @@ from convprop.cli.options import UsageError
 from convprop.cli.search_plan import Candidate, Search
 from convprop.cli.search_settings import DIVERGED, combinations, read_tries, usual, word
 from convprop.cli.terminal import MOST_COLUMNS, Terminal, clock, left_out, percent, print_json
-from convprop.cli.train_settings import TrainOptions, course_for, fresh_network
+from convprop.cli.train_settings import TrainOptions, fresh_network, preset_of
 from convprop.data import Dataset, Split, load
 from convprop.errors import ConvpropError, InvalidInput, invalid
 from convprop.files.atomic import check_writable, replace_file
@@ -113,18 +113,19 @@ def search(
         size=size,
         skip_unreadable=skip_unreadable,
     )
-    settings, course = given.resolved(train, len(train))
+    settings = given.resolved(train, len(train))
+    usual_preset = settings.preset
     if not choices:
-        choices = usual(course.optimizer.learning_rate, course.batch_size, len(train))
-    for name in choices.get("preset", [course.name]):
-        fresh_network(course_for(name, train), train)
+        choices = usual(usual_preset.optimizer.learning_rate, usual_preset.batch_size, len(train))
+    for name in choices.get("preset", [usual_preset.name]):
+        fresh_network(preset_of(name, train), train)
     parts = folds or 3
     _check_folds(train, parts)
     with signals.ending() as ending, _folder() as folder:
         plan = Search(
             choices,
-            course.name,
-            course.epochs,
+            usual_preset.name,
+            usual_preset.epochs,
             candidates or MOST_CANDIDATES,
             parts,
             seed,
@@ -135,7 +136,7 @@ def search(
         ended_by, failure = _run(terminal, plan, train, ending)
         ranked, done = plan.ranked(), len(plan.finished())
         best = ranked[0] if ranked and ranked[0].mean != DIVERGED else None
-        chosen = None if best is None else _settings(settings, plan, best).settings(data)
+        chosen = None if best is None else _best(settings.options, plan, best).table(data)
         unsaved = None
         if chosen is not None and out is not None:
             # Before anything is shown: where SIGHUP has come, the terminal may be gone.
@@ -250,12 +251,12 @@ def _progress(terminal: Terminal, plan: Search) -> Iterator[None]:
                 watcher.join()
 
 
-def _settings(settings: TrainOptions, plan: Search, best: Candidate) -> TrainOptions:
+def _best(options: TrainOptions, plan: Search, best: Candidate) -> TrainOptions:
     """Return the options of a training as the best candidate's, of all epochs."""
     chosen = dict(zip(plan.choices, best.values, strict=True))
     names = ("batch_size", "optimizer", "learning_rate", "weight_decay")
     untold: dict[str, Any] = dict.fromkeys(names)
-    return replace(settings, **untold | chosen)
+    return replace(options, **untold | chosen)
 
 
 def _report(terminal: Terminal, plan: Search, ranked: list[Candidate]) -> None:

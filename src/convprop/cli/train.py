@@ -16,19 +16,23 @@ from convprop.cli.progress import TrainingProgress
 from convprop.cli.terminal import Terminal, print_json
 from convprop.cli.train_files import FilesBeside
 from convprop.cli.train_log import JsonLog, TensorBoardLog, versions
-from convprop.cli.train_settings import OPTIONS, TrainOptions, fresh_network, option_text
+from convprop.cli.train_settings import (
+    OPTIONS,
+    TrainOptions,
+    TrainSettings,
+    fresh_network,
+    option_text,
+)
 from convprop.data import Split, load
 from convprop.errors import ConvpropError, InvalidInput, TrainingDiverged
 from convprop.files import model as model_file
 from convprop.files.atomic import replace_file
 from convprop.machine.threads import get_num_threads
 from convprop.network import Network
-from convprop.presets import Preset
 from convprop.training import BatchRecord, EpochRecord, History
 from convprop.training import train as train_network
 from convprop.training.batches import Data
 from convprop.training.identity import OtherTraining
-from convprop.training.stopping import EarlyStopping
 
 
 def train(
@@ -64,22 +68,22 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
             data, size=given.size, skip_unreadable=given.skip_unreadable, stream=given.stream
         )
     held_out = train_words.held_out(split, given.held_out, given.seed)
-    chosen, course = given.resolved(split.train, len(split.train) - held_out)
-    training = _Training(terminal, data, split, given, chosen, course, logs)
+    settings = given.resolved(split.train, len(split.train) - held_out)
+    training = _Training(terminal, data, split, given, settings, logs)
     old = training.result_of_old()
     if old is not None:
-        train_words.report(terminal, course, old, given.out, "")
+        train_words.report(terminal, settings.preset, old, given.out, "")
         if given.json:
             print_json(old)
         return 0
-    settings = training.announced()
+    training.announce()
     with signals.ending() as training.ending:
         try:
-            result = training.run(settings)
+            result = training.run()
             # Before anything is shown: whoever reads it may have gone.
             training.write_report()
             ended_by = signals.NAMES[training.ended_by]
-            train_words.report(terminal, course, result, given.out, ended_by)
+            train_words.report(terminal, settings.preset, result, given.out, ended_by)
             training.beside.tell(given.report)
         except KeyboardInterrupt:
             training.say_what_is_kept()
@@ -101,20 +105,19 @@ class _Training:
         data: str,
         split: Split,
         given: TrainOptions,
-        chosen: TrainOptions,
-        course: Preset,
+        settings: TrainSettings,
         logs: list[JsonLog | TensorBoardLog],
     ) -> None:
         self.terminal, self.split = terminal, split
         self.beside = FilesBeside(terminal, logs)
-        self.given, self.chosen, self.course = given, chosen, course
-        self.network = fresh_network(course, split.train, chosen.seed)
-        self.held_out = train_words.held_out(split, chosen.validation, chosen.seed)
-        self.data = data
-        self.settings = chosen.settings(data)
-        self.progress = TrainingProgress(terminal, course.epochs, chosen.validation is not None)
+        self.given, self.settings, self.data = given, settings, data
+        options, preset = settings.options, settings.preset
+        self.network = fresh_network(preset, split.train, options.seed)
+        self.held_out = train_words.held_out(split, options.validation, options.seed)
+        self.table = options.table(data)
+        self.progress = TrainingProgress(terminal, preset.epochs, options.validation is not None)
         self.expected = Estimate(None, 0)
-        self.checkpoints = chosen.checkpoints()
+        self.checkpoints = given.checkpoints()
         self.history = History()
         self.steps = 0
         self.ends_with: int | None = None
@@ -127,12 +130,12 @@ class _Training:
 
     def result_of_old(self) -> dict[str, Any] | None:
         """Return the result, where ``--resume`` finds that this training has come to its end."""
-        path = self.chosen.settings_file
-        if not self.chosen.resume or path is None or not path.is_file() or self.chosen.left():
+        path = self.given.settings_file
+        if not self.given.resume or path is None or not path.is_file() or self.given.left():
             return None
         try:
-            settings, old = read_settings(path)
-            network = Network.load(self.chosen.out or "")
+            table, old = read_settings(path)
+            network = Network.load(self.given.out or "")
         except (ConvpropError, OSError):
             return None
         ended = {
@@ -142,12 +145,12 @@ class _Training:
         }
         if any(old.get(name) != ended[name] for name in ended):
             return None
-        if settings != self.settings:
-            names = [*settings, *self.settings]
-            other = next(n for n in names if settings.get(n) != self.settings.get(n))
-            trained, given = (option_text(other, s.get(other)) for s in (settings, self.settings))
+        if table != self.table:
+            names = [*table, *self.table]
+            other = next(n for n in names if table.get(n) != self.table.get(n))
+            trained, given = (option_text(other, t.get(other)) for t in (table, self.table))
             raise UsageError(
-                f"{self.chosen.out} is finished, with {trained}: --resume cannot go on with"
+                f"{self.given.out} is finished, with {trained}: --resume cannot go on with"
                 f" {given}; leave it out to begin anew"
             )
         asked = [self.given.report, self.given.log, self.given.tensorboard]
@@ -157,7 +160,7 @@ class _Training:
         history = History()
         history.steps = history.resumed = old.get("steps", 0)
         result = train_words.result(
-            self.split, self.course, network, history, {"warnings": []}, 0, self.held_out
+            self.split, self.settings.preset, network, history, {"warnings": []}, 0, self.held_out
         )
         return result | {"epochs": old.get("epochs", 0)} | self._facts()
 
@@ -165,46 +168,31 @@ class _Training:
         train = self.split.train
         return Data(train.images, train.labels, True).fingerprint()
 
-    def announced(self) -> dict[str, Any]:
-        """Say what is about to be done, and return the arguments that do it."""
-        chosen, course = self.chosen, self.course
+    def announce(self) -> None:
+        """Say what is about to be done."""
         train_words.announce(
             self.terminal,
             self.split,
             self.network,
-            course,
+            self.settings.preset,
             validation=self.held_out,
             given=self.given,
         )
-        settings: dict[str, Any] = {
-            "optimizer": course.optimizer,
-            "schedule": course.schedule,
-            "epochs": course.epochs,
-            "batch_size": course.batch_size,
-            "validation": chosen.validation,
-            "class_weight": chosen.class_weight,
-            "balanced_batches": chosen.balanced_batches,
-            "augment": chosen.augment,
-            "stopping": chosen.early_stopping and EarlyStopping(chosen.early_stopping),
-            "clip_norm": chosen.clip_norm,
-            "average": chosen.average,
-        }
-        self.expected = estimate(self.network, self.split.train, settings)
-        return settings
+        self.expected = estimate(self.network, self.split.train, self.settings.arguments())
 
     # ---- While it goes ----
 
-    def run(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Train, and save what was learned however training ends; return what came of it."""
         try:
-            self._fit(settings)
+            self._fit()
         except ConvpropError as error:
             self._failed(error)
             raise
         self.ending.release()
         result = train_words.result(
             self.split,
-            self.course,
+            self.settings.preset,
             self.network,
             self.history,
             self._facts() | {"warnings": self.warnings},
@@ -214,7 +202,7 @@ class _Training:
         self.beside.log_end(result)
         return result
 
-    def _fit(self, settings: dict[str, Any]) -> None:
+    def _fit(self) -> None:
         nothing_learned = False
         self._give_up_others()
         self.ending.note_the_first()
@@ -228,9 +216,9 @@ class _Training:
                     self.network,
                     self.split.train.images,
                     self.split.train.labels,
-                    **settings,
+                    **self.settings.arguments(),
                     checkpoints=self.checkpoints,
-                    resume=self.chosen.resume,
+                    resume=self.given.resume,
                     on_start=self._on_start,
                     on_batch=self._on_batch,
                     on_epoch=self._on_epoch,
@@ -240,7 +228,7 @@ class _Training:
             self.diverged, nothing_learned = True, error.step == 0
             raise
         except OtherTraining as error:
-            raise train_words.refusal(error, self.course.name) from None
+            raise train_words.refusal(error, self.settings.preset.name) from None
         finally:
             self.ending.hold()
             if self.steps and not nothing_learned:
@@ -252,7 +240,7 @@ class _Training:
             return
         end = {"error": str(error), "epochs": len(self.history), "steps": self.history.steps}
         self.beside.log_end(end)
-        out = self.chosen.out
+        out = self.given.out
         if not isinstance(error, TrainingDiverged) or out is None or self.checkpoints is None:
             return
         kept = "The last good weights are saved" if error.step else "Nothing is saved"
@@ -265,7 +253,7 @@ class _Training:
 
     def _give_up_others(self) -> None:
         """Remove the checkpoints of another training, where there is no --resume."""
-        if self.checkpoints is not None and (left := self.chosen.left()) and not self.chosen.resume:
+        if self.checkpoints is not None and (left := self.given.left()) and not self.given.resume:
             given_up = f"{left[0]} is given up (--resume would have gone on with it)"
             self.terminal.labelled("anew", given_up)
             self.checkpoints.remove()
@@ -273,7 +261,7 @@ class _Training:
     def _on_start(self, history: History) -> None:
         self.history, self.steps = history, history.steps
         self.ends_with = history.ends_with
-        train_words.say_start(self.terminal, self.chosen, self.course, history, self.expected)
+        train_words.say_start(self.terminal, self.settings, history, self.expected)
         self.progress.on_start(history)
         for log in self.beside.logs:
             log.start(history, self._start_facts(history))
@@ -295,7 +283,7 @@ class _Training:
             self.progress.on_epoch(epoch)
             last = self.history.ends_with
             if last not in (None, self.ends_with, epoch.epoch):
-                train_words.say_fall(self.terminal, self.chosen, last)
+                train_words.say_fall(self.terminal, self.given, last)
             self.ends_with = last
         except BrokenPipeError:
             self.ending.take_broken_pipe(self.terminal.descriptor)
@@ -305,7 +293,7 @@ class _Training:
     def _start_facts(self, history: History) -> dict[str, Any]:
         return {
             "command": self.given.command(self.data),
-            "settings": self.settings,
+            "settings": self.table,
             "versions": versions(),
             "train_images": len(self.split.train) - self.held_out,
             "validation_images": self.held_out,
@@ -332,7 +320,7 @@ class _Training:
     @property
     def goes_on(self) -> bool:
         """Whether ``--resume`` would go on with it."""
-        return not self.ended and not self.diverged and bool(self.chosen.left())
+        return not self.ended and not self.diverged and bool(self.given.left())
 
     def say_how_to_go_on(self) -> None:
         """Name the command that does, where there is one."""
@@ -344,7 +332,7 @@ class _Training:
         if self.saved:
             name = signals.NAMES[self.ended_by]
             self.terminal.labelled("cut off", f"by {name}, with not all measured and reported")
-            self.terminal.copied("saved", str(self.chosen.out))
+            self.terminal.copied("saved", str(self.given.out))
             self.say_how_to_go_on()
 
     def write_report(self) -> None:
@@ -360,22 +348,22 @@ class _Training:
                 self.history,
                 self.split.test,
                 command=self.given.command(self.data, resume=self.goes_on),
-                settings=self.settings,
+                settings=self.table,
                 resumes=self.goes_on,
             )
 
     def _save(self) -> None:
         """Write the network, and beside it what it was made by; then no checkpoint is needed."""
-        out, settings_file = self.chosen.out, self.chosen.settings_file
+        out, settings_file = self.given.out, self.given.settings_file
         if out is None or settings_file is None or self.checkpoints is None:
             return
-        described = {"preset": self.course.name} | (self.network.training_settings or {})
+        described = {"preset": self.settings.preset.name} | (self.network.training_settings or {})
         try:
             with options.written_by("--out"):
                 model_file.save(self.network, out, described)
         except InvalidInput as error:
             again = self.given.command(self.data, resume=True)
-            raise train_words.unsaved(error, self.chosen.left(), again) from None
+            raise train_words.unsaved(error, self.given.left(), again) from None
         self.saved = True
         result = {
             "finished": self.ended,
@@ -391,7 +379,7 @@ class _Training:
             command.append("--resume")
             what = "go on"
         comment = f"What {out.name} was trained with. To {what}:\n{shlex.join(command)}"
-        text = to_toml(self.settings | {"result": result}, comment)
+        text = to_toml(self.table | {"result": result}, comment)
         with self.beside.attempt(settings_file), options.written_by("--out"):
             replace_file(settings_file, text.encode(errors="replace"))
         # Without its settings --resume would not know that the training has ended.

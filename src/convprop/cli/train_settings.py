@@ -28,6 +28,7 @@ from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
 from convprop.training.augmentation import Augment
 from convprop.training.checkpoint import Checkpoints
+from convprop.training.stopping import EarlyStopping
 
 # Rows and columns up to which images are as tiny as the digits, or as small as MNIST's.
 _TINY, _SMALL = 15, 40
@@ -247,8 +248,8 @@ class TrainOptions:
             return DEFAULT_VALIDATION
         return self.validation
 
-    def resolved(self, train: Dataset, images: int) -> tuple[TrainOptions, Preset]:
-        """Return the options with every default in its place, and the preset so changed.
+    def resolved(self, train: Dataset, images: int) -> TrainSettings:
+        """Return what holds where these options are given.
 
         Parameters
         ----------
@@ -256,13 +257,13 @@ class TrainOptions:
         images : int
             How many of them are trained on, and not held out.
         """
-        suggested = course_for(self.preset, train, self.batch_size)
+        suggested = preset_of(self.preset, train, self.batch_size)
         batch_size = self.batch_size or suggested.batch_size
         stops = self.early_stopping is not None
         by_itself = optimizer_for(suggested.optimizer, self.optimizer)
         made_for = recipe(suggested.name).batch_size
         optimizer = self._followed(by_itself, min(batch_size, images), made_for)
-        course = replace(
+        preset = replace(
             suggested,
             epochs=self.epochs or suggested.epochs,
             batch_size=batch_size,
@@ -274,19 +275,19 @@ class TrainOptions:
         )
         complete = replace(
             self,
-            preset=course.name,
-            epochs=course.epochs,
-            batch_size=course.batch_size,
-            optimizer=course.optimizer.kind,
+            preset=preset.name,
+            epochs=preset.epochs,
+            batch_size=preset.batch_size,
+            optimizer=preset.optimizer.kind,
             learning_rate=optimizer.learning_rate,
             # With the rate given, as it is from now on, the decay is by itself the optimizer's.
             weight_decay=None if decay(optimizer) == decay(by_itself) else decay(optimizer),
-            schedule=course.schedule if stops or self.schedule is not None else None,
+            schedule=preset.schedule if stops or self.schedule is not None else None,
             validation=self.held_out,
-            label_smoothing=course.label_smoothing,
+            label_smoothing=preset.label_smoothing,
             augment=None if self.augment == Augment() else self.augment,
         )
-        return complete, course
+        return TrainSettings(complete, preset)
 
     def _followed(self, by_itself: Optimizer, taken: int, made_for: int) -> Optimizer:
         """Return the optimizer for batches of ``taken`` images, with what is given in it."""
@@ -297,14 +298,14 @@ class TrainOptions:
             return replace(by_itself.for_batches(taken, made_for), **given)
         return replace(by_itself, learning_rate=self.learning_rate, **given)
 
-    def settings(self, data: str) -> dict[str, Any]:
+    def table(self, data: str) -> dict[str, Any]:
         """Return what the result depends on, as a TOML or a JSON file holds it."""
-        settings: dict[str, Any] = {"data": data}
+        table: dict[str, Any] = {"data": data}
         for entry in fields(self):
             value = getattr(self, entry.name)
             if entry.name not in AROUND and value is not None and value is not False:
-                settings[entry.name] = _plain(value)
-        return settings
+                table[entry.name] = _plain(value)
+        return table
 
     def command(self, data: str, **changed: Any) -> str:
         """Return the command line that gives these options, or with some of them changed."""
@@ -318,6 +319,38 @@ class TrainOptions:
             if value is not True:
                 words.append(_text(value))
         return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What holds for a training: the options with every default in its place.
+
+    Attributes
+    ----------
+    options : TrainOptions
+    preset : Preset
+        With those of the options in it that it has a default for.
+    """
+
+    options: TrainOptions
+    preset: Preset
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what `train` is told of them."""
+        options, preset = self.options, self.preset
+        return {
+            "optimizer": preset.optimizer,
+            "schedule": preset.schedule,
+            "epochs": preset.epochs,
+            "batch_size": preset.batch_size,
+            "validation": options.validation,
+            "class_weight": options.class_weight,
+            "balanced_batches": options.balanced_batches,
+            "augment": options.augment,
+            "stopping": options.early_stopping and EarlyStopping(options.early_stopping),
+            "clip_norm": options.clip_norm,
+            "average": options.average,
+        }
 
 
 OPTIONS = frozenset(entry.name for entry in fields(TrainOptions))
@@ -364,7 +397,7 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def preset_for(shape: Shape) -> str:
+def usual_preset(shape: Shape) -> str:
     """Return the preset that suits images of (C, H, W) when none is named."""
     channels, height, width = shape
     if min(height, width) <= _TINY:
@@ -374,16 +407,16 @@ def preset_for(shape: Shape) -> str:
     return "vgg-small"
 
 
-def course_for(name: str | None, train: Dataset, batch_size: int | None = None) -> Preset:
+def preset_of(name: str | None, train: Dataset, batch_size: int | None = None) -> Preset:
     """Return the preset of a name, that which suits the images, or what "auto" is for them."""
     if name == auto.NAME:
         return auto.auto_preset(train.image_shape, len(train.class_names), len(train), batch_size)
-    return PRESETS[name or preset_for(train.image_shape)]
+    return PRESETS[name or usual_preset(train.image_shape)]
 
 
-def fresh_network(course: Preset, train: Dataset, seed: int = 0) -> Network:
+def fresh_network(preset: Preset, train: Dataset, seed: int = 0) -> Network:
     """Return a preset's network for the images and the classes of data."""
-    network = course.network(train.image_shape, len(train.class_names), seed)
+    network = preset.network(train.image_shape, len(train.class_names), seed)
     network.class_names = train.class_names
     return network
 

@@ -13,6 +13,7 @@ from convprop.cli.terminal import Terminal, left_out, loss_text, percent
 from convprop.cli.train_settings import (
     OPTIONS,
     TrainOptions,
+    TrainSettings,
     decay,
     option_text,
     recipe,
@@ -46,7 +47,7 @@ def announce(
     terminal: Terminal,
     split: Split,
     network: Network,
-    course: Preset,
+    preset: Preset,
     *,
     validation: int,
     given: TrainOptions,
@@ -68,29 +69,29 @@ def announce(
     terminal.skipped(split.skipped)
     why = f" (chosen for {size} images)" if given.preset is None else ""
     terminal.labelled(
-        "network", f"{course.name}{why}", counted(parameter_count(network), "parameter")
+        "network", f"{preset.name}{why}", counted(parameter_count(network), "parameter")
     )
-    smoothing = [f"label smoothing {course.label_smoothing:g}"] if course.label_smoothing else []
-    usual = recipe(course.name).schedule
-    scheduled = [] if course.schedule == usual else [schedule_text(course.schedule)]
+    smoothing = [f"label smoothing {preset.label_smoothing:g}"] if preset.label_smoothing else []
+    usual = recipe(preset.name).schedule
+    scheduled = [] if preset.schedule == usual else [schedule_text(preset.schedule)]
     terminal.labelled(
         "training",
-        f"{counted(course.epochs, 'epoch')} in batches of {min(course.batch_size, trained)}",
-        _rate(course, given),
+        f"{counted(preset.epochs, 'epoch')} in batches of {min(preset.batch_size, trained)}",
+        _rate(preset, given),
         *scheduled,
         *smoothing,
         f"seed {network.seed}",
         counted(get_num_threads(), "thread"),
     )
-    steps = course.epochs * -(-trained // course.batch_size)
+    steps = preset.epochs * -(-trained // preset.batch_size)
     if steps < FEW_STEPS:
         advice = "more --epochs or a smaller --batch-size may teach it more"
         terminal.labelled("few", f"{counted(steps, 'step')} in all", advice)
 
 
-def _rate(course: Preset, given: TrainOptions) -> str:
+def _rate(preset: Preset, given: TrainOptions) -> str:
     """Return the optimizer and its rate, and of one that follows the batch what it is by itself."""
-    kind, rate, usual = course.optimizer.kind, course.optimizer.learning_rate, recipe(course.name)
+    kind, rate, usual = preset.optimizer.kind, preset.optimizer.learning_rate, recipe(preset.name)
     by_itself = optimizer_for(usual.optimizer, given.optimizer).learning_rate
     if given.learning_rate is not None or rate == by_itself:
         return f"{kind} at {rate:g}"
@@ -98,7 +99,7 @@ def _rate(course: Preset, given: TrainOptions) -> str:
 
 
 def say_start(
-    terminal: Terminal, chosen: TrainOptions, course: Preset, history: History, expected: Estimate
+    terminal: Terminal, settings: TrainSettings, history: History, expected: Estimate
 ) -> None:
     """Say where training goes on from, and what it will take."""
     for fault in history.passed_over:
@@ -108,22 +109,22 @@ def say_start(
             "resumed",
             f"from {history.resumed_from}",
             f"after {counted(history.steps, 'step')}",
-            f"{len(history)} of {counted(course.epochs, 'epoch')} done",
+            f"{len(history)} of {counted(settings.preset.epochs, 'epoch')} done",
         )
-    elif chosen.resume:
+    elif settings.options.resume:
         which = "no good checkpoint" if history.passed_over else "no checkpoint"
         terminal.labelled("resumed", f"nothing: there is {which}, so from the start")
     parts = []
     if expected.epoch_seconds is not None:
-        left = expected.epoch_seconds * (course.epochs - len(history))
-        most = "at most " if chosen.early_stopping is not None else ""
+        left = expected.epoch_seconds * (settings.preset.epochs - len(history))
+        most = "at most " if settings.options.early_stopping is not None else ""
         parts = [f"{duration(expected.epoch_seconds)} an epoch", f"{most}{duration(left)} in all"]
     terminal.labelled("expected", *parts, f"{expected.peak_bytes / 1e6:.0f} MB at the peak")
 
 
-def say_fall(terminal: Terminal, chosen: TrainOptions, last: int | None) -> None:
+def say_fall(terminal: Terminal, given: TrainOptions, last: int | None) -> None:
     """Say that early stopping has decided for the epoch ``last``, and what comes before it."""
-    why = f"nothing has got better for {counted(chosen.early_stopping or 0, 'epoch')}"
+    why = f"nothing has got better for {counted(given.early_stopping or 0, 'epoch')}"
     terminal.labelled("falling", why, f"so the rate falls until epoch {last}")
 
 
@@ -179,7 +180,7 @@ def parameter_count(network: Network) -> int:
 
 def result(
     split: Split,
-    course: Preset,
+    preset: Preset,
     network: Network,
     history: History,
     facts: dict[str, Any],
@@ -212,11 +213,11 @@ def result(
         "validation_images": validation,
         "test_images": len(split.test),
         "classes": len(split.train.class_names),
-        "preset": course.name,
+        "preset": preset.name,
         "parameters": parameter_count(network),
-        "optimizer": course.optimizer.kind,
-        "learning_rate": course.optimizer.learning_rate,
-        "batch_size": min(course.batch_size, len(split.train) - validation),
+        "optimizer": preset.optimizer.kind,
+        "learning_rate": preset.optimizer.learning_rate,
+        "batch_size": min(preset.batch_size, len(split.train) - validation),
         "seed": network.seed,
         "isa": engine.isa,
         "version": version(),
@@ -231,10 +232,10 @@ def _waited(split: Split, history: History) -> float | None:
 
 
 def report(
-    terminal: Terminal, course: Preset, result: dict[str, Any], out: Path | None, ended_by: str
+    terminal: Terminal, preset: Preset, result: dict[str, Any], out: Path | None, ended_by: str
 ) -> None:
     """Say how the network does, and where it is; ``ended_by`` is what interrupted it."""
-    after = f"after {result['epochs']} of {counted(course.epochs, 'epoch')}"
+    after = f"after {result['epochs']} of {counted(preset.epochs, 'epoch')}"
     epoch = result["best_epoch"]
     best = [] if epoch is None else [f"the weights are those of epoch {epoch}"]
     if result["interrupted"]:

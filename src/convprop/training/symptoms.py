@@ -93,10 +93,10 @@ class Symptoms:
         losses = [(record.loss, record.validation_loss) for record in history]
         last, held_out = losses[-1]
         enough = history.steps >= (FEWEST_STEPS if len(history) >= FEWEST_EPOCHS else MANY_STEPS)
-        course = [loss for loss, _ in losses]
+        trained = [loss for loss, _ in losses]
         # Small steps from bad first weights go the right way, epoch by epoch.
-        falls = all(after < before for before, after in pairwise(course))
-        moves = falls and last < MOVED * course[0]
+        falls = all(after < before for before, after in pairwise(trained))
+        moves = falls and last < MOVED * trained[0]
         high = min(last, held_out or last) > self.still
         if enough and high and not moves and self._ignorant():
             warn(
