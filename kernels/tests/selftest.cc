@@ -355,14 +355,14 @@ void test_augment(const Description& of, const std::string& name) {
 // convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
 // else by Glorot's.
 template <class T>
-struct Training {
+struct RecordedTraining {
   int batch;
   Shape input;
   Optimizer optimizer;
   double rate;
   std::vector<std::string> layers;  // as descriptions
 
-  Training(const Description& of, const std::vector<std::string>& layers_)
+  RecordedTraining(const Description& of, const std::vector<std::string>& layers_)
       : batch(of.integer("batch")), input(shape_of(of)), rate(of.number("learning_rate")), layers(layers_) {
     const std::map<std::string, OptimizerKind> kinds{{"sgd", OptimizerKind::sgd},
                                                      {"adam", OptimizerKind::adam},
@@ -447,7 +447,7 @@ struct Training {
 template <class T>
 void test_network(const Description& of, const std::string& name, const std::vector<std::string>& layers, int steps,
                   const std::vector<int>& thread_counts) {
-  const Training<T> training(of, layers);
+  const RecordedTraining<T> training(of, layers);
   for (int threads : thread_counts)
     for (const auto& [step, weights] : training.run(steps, threads)) {
       bool finite = true;

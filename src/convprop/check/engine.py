@@ -9,7 +9,7 @@ import numpy as np
 
 from convprop import equations as eq
 from convprop import ops
-from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, LayerRun, check_layer
+from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio, worst
 from convprop.geometry import Window
 
@@ -80,7 +80,7 @@ def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
 
 def _convolution(
     shape: tuple[int, ...], kernels: tuple[int, int, int], options: dict[str, Any], dtype: Dtype
-) -> LayerRun:
+) -> ComputedLayer:
     layer = _CONV | options | {"kernels": kernels[0], "kernel_size": kernels[1:]}
     o = draw(20, *shape).astype(dtype)
     w = draw(21, kernels[0], shape[1] // layer["groups"], *kernels[1:]).astype(dtype)
@@ -94,22 +94,22 @@ def _convolution(
     )
     back = ops.conv.input_delta(delta, w, input_size=(shape[2], shape[3]), **given)
     gradients = {"weight": gradient, "bias": ops.conv.bias_gradient(delta)}
-    return LayerRun(layer, [o], x, delta, [back], {"weight": w, "bias": b}, gradients)
+    return ComputedLayer(layer, [o], x, delta, [back], {"weight": w, "bias": b}, gradients)
 
 
-def _pooling(kind: ops.pool.Kind, options: dict[str, Any], dtype: Dtype) -> LayerRun:
+def _pooling(kind: ops.pool.Kind, options: dict[str, Any], dtype: Dtype) -> ComputedLayer:
     o = draw(24, 17, 2, 9, 8).astype(dtype)
     size = Window(options["size"], options["stride"], options["padding"]).outputs((9, 8))
     delta = draw(25, 17, 2, *size).astype(dtype)
     x, _ = ops.pool.forward(o, kind, **options)
     back = ops.pool.input_delta(delta, o, kind, **options)
-    return LayerRun({"kind": "pool", "pool": kind, **options}, [o], x, delta, [back])
+    return ComputedLayer({"kind": "pool", "pool": kind, **options}, [o], x, delta, [back])
 
 
-def _dense(images: int, features: int, units: int, dtype: Dtype) -> LayerRun:
+def _dense(images: int, features: int, units: int, dtype: Dtype) -> ComputedLayer:
     o, w = draw(26, images, features).astype(dtype), draw(27, units, features).astype(dtype)
     b, delta = draw(28, units).astype(dtype), draw(29, images, units).astype(dtype)
-    return LayerRun(
+    return ComputedLayer(
         {"kind": "dense", "units": units},
         [o],
         ops.dense.forward(o, w, b),
@@ -120,11 +120,11 @@ def _dense(images: int, features: int, units: int, dtype: Dtype) -> LayerRun:
     )
 
 
-def _activation(kind: ops.activation.Kind, dtype: Dtype) -> LayerRun:
+def _activation(kind: ops.activation.Kind, dtype: Dtype) -> ComputedLayer:
     x, delta = (6 * draw(30, 5, 103)).astype(dtype), draw(31, 5, 103).astype(dtype)
     o = ops.activation.forward(x, kind)
     back = ops.activation.input_delta(delta, o, kind)
-    return LayerRun({"kind": "activation", "activation": kind}, [x], o, delta, [back])
+    return ComputedLayer({"kind": "activation", "activation": kind}, [x], o, delta, [back])
 
 
 def _loss(

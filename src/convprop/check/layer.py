@@ -32,7 +32,7 @@ LARGEST_SLOPE = 1.1440
 
 
 @dataclass(frozen=True)
-class LayerRun:
+class ComputedLayer:
     """What the engine made of a layer: its arrays forward and back, in its own dtype.
 
     Inputs and their deltas are one for each value that it reads, None where others had a part in
@@ -48,7 +48,7 @@ class LayerRun:
     gradients: Mapping[str, Array] = field(default_factory=dict)
 
 
-def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
+def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     """Yield the rows of a layer: output, input deltas, and gradients where it has any."""
     network = eq.network
     layer, delta = run.layer, _double(run.delta).reshape(run.x.shape)
@@ -90,7 +90,7 @@ def check_layer(group: str, run: LayerRun, name: str) -> Iterator[Row]:
         yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
 
 
-def _terms(run: LayerRun) -> dict[str, int]:
+def _terms(run: ComputedLayer) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
     if run.parameters:

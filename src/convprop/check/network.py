@@ -9,7 +9,7 @@ import numpy as np
 
 from convprop import equations as eq
 from convprop.check.equations import STEP
-from convprop.check.layer import DOUBLE_BOUND, LayerRun, check_layer
+from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio
 from convprop.graph import Node
 from convprop.losses import SquaredError
@@ -138,7 +138,7 @@ def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
 
 def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
     for node, went in zip(net.graph.nodes, run.layers, strict=True):
-        arrays = LayerRun(
+        arrays = ComputedLayer(
             node.native,
             went.inputs,
             went.output,

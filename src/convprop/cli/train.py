@@ -69,7 +69,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
         )
     held_out = train_words.held_out(split, given.held_out, given.seed)
     settings = given.resolved(split.train, len(split.train) - held_out)
-    training = _Training(terminal, data, split, given, settings, logs)
+    training = _Command(terminal, data, split, given, settings, logs)
     old = training.result_of_old()
     if old is not None:
         train_words.report(terminal, settings.preset, old, given.out, "")
@@ -96,7 +96,7 @@ def _train(terminal: Terminal, data: str, given: TrainOptions) -> int:
     return options.EXIT_FAILURE if training.beside.unwritten else 0
 
 
-class _Training:
+class _Command:
     """One training of the command line: what it is told, and what it leaves on the disk."""
 
     def __init__(

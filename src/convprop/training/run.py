@@ -71,7 +71,7 @@ class Run:
 
     network: Network
     course: Course
-    training: Data
+    data: Data
     held_out: Data | None = None
     hooks: Hooks = field(default_factory=Hooks)
     checkpoints: Checkpoints | None = None
@@ -82,7 +82,7 @@ class Run:
 
     def __post_init__(self) -> None:
         network, course = self.network, self.course
-        self.batches = Batches(self.training, course, network)
+        self.batches = Batches(self.data, course, network)
         self.live = list(network.parameters.values())
         self.kept, self.next_kept = Copies(self.live), Copies(self.live)
         stopping = course.stopping
@@ -95,7 +95,7 @@ class Run:
         self.plan.bind_optimizer(
             course.optimizer.kind, course.optimizer.settings(), self.state.arrays
         )
-        self.symptoms = Symptoms(network, course, self.training)
+        self.symptoms = Symptoms(network, course, self.data)
         self.checkpointed = time.perf_counter()
         self.history.images = len(self.batches.rows)
         self.history.held_out = 0 if self.held_out is None else self.held_out.count
@@ -361,7 +361,7 @@ class Run:
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
-        return identity(self.network, self.course, self.training, self.held_out)
+        return identity(self.network, self.course, self.data, self.held_out)
 
     def resume(self) -> None:
         """Go to where the newest good checkpoint was, if there is one."""

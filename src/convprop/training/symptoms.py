@@ -53,12 +53,12 @@ class Symptoms:
     ----------
     network : Network
     course : Course
-    training : Data
+    data : Data
     """
 
-    def __init__(self, network: Network, course: Course, training: Data) -> None:
-        self.network, self.course, self.training = network, course, training
-        mean, variance = moments(network, training, course.balanced)
+    def __init__(self, network: Network, course: Course, data: Data) -> None:
+        self.network, self.course, self.data = network, course, data
+        mean, variance = moments(network, data, course.balanced)
         self.one_answer = network.loss.one_answer(mean, variance)
         # What smoothed labels leave even where every image has the right answer.
         certain = (np.arange(len(mean)) == 0).astype(np.float64)
@@ -121,7 +121,7 @@ class Symptoms:
 
     def _ignorant(self) -> bool:
         """Whether predictions for training images, without dropout, show nothing learned."""
-        data = self.training
+        data = self.data
         rows = np.arange(data.count) if data.rows is None else data.rows
         some = rows[:: max(len(rows) // MOST_MEASURED, 1)]
         loss, accuracy = self.network.measure(
