@@ -129,14 +129,14 @@ NewArray<T> conv_bias_gradient(Array<T> delta) {
 }
 
 template <class T>
-struct PoolRun {
+struct PoolForward {
   using Int = typename Lanes<T>::Int;
   LaneArray<T> o;
   PoolLayer<T> layer;
   LaneArray<T> x;
   LaneArray<Int> winner;
 
-  PoolRun(const Array<T>& array, const std::string& description)
+  PoolForward(const Array<T>& array, const std::string& description)
       : o(array),
         layer(Description(description), LaneArray<T>::shape_of(array)),
         x(o.images, {layer.C, layer.Ho, layer.Wo}),
@@ -148,7 +148,7 @@ struct PoolRun {
 template <class T>
 nb::tuple pool_forward(Array<T> o, const std::string& description) {
   require(o.ndim() == 4, "o must have four axes");
-  const PoolRun<T> run(o, description);
+  const PoolForward<T> run(o, description);
   if (!run.layer.has_winner()) return nb::make_tuple(run.x.array(), nb::none());
   auto winner = new_array<int64_t>({size_t(run.o.images), size_t(run.layer.C), size_t(run.layer.Ho), size_t(run.layer.Wo)});
   for (int b = 0; b < run.o.blocks(); b++) from_lanes(run.winner.maps, b, run.o.images, winner.data());
@@ -158,7 +158,7 @@ nb::tuple pool_forward(Array<T> o, const std::string& description) {
 template <class T>
 NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& description) {
   require(o.ndim() == 4 && delta.ndim() == 4, "delta and o must have four axes");
-  const PoolRun<T> run(o, description);
+  const PoolForward<T> run(o, description);
   const LaneArray<T> error(delta);
   require(error.images == run.o.images && error.maps.C == run.layer.C && error.maps.H == run.layer.Ho && error.maps.W == run.layer.Wo,
           "delta must have the shape of the output");

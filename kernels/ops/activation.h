@@ -165,14 +165,14 @@ struct ActivationOp {
   ActivationOp() = default;  // the identity: a copy
   ActivationOp(const Description& description, const Shape&, const Way&) : layer(description) {}
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int b = blocks.begin; b < blocks.end; b++) layer.forward(v.in(), v.out(), b, at.share_of(v.gives.shape.C));
   }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int b = blocks.begin; b < blocks.end; b++) layer.input_delta(v.delta(), v.out(), v.delta_in(), b, at.share_of(v.gives.shape.C), v.added());
   }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const { layer.forward_image(v.in(), v.out(), n, maps); }
-  void input_delta_image(const Operands<T>& v, int n, const Place&) const {
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const { layer.forward_image(v.in(), v.out(), n, maps); }
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const {
     layer.input_delta_image(v.delta(), v.out(), n, v.delta_in(), n);
   }
 };

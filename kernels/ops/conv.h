@@ -93,12 +93,12 @@ struct ConvLayer {
 
   // So many pixels of a row of one phase, and the window positions whose products reach any of
   // them from within the map. Near the edges, where not all do, pixels are taken in pairs.
-  struct Run {
+  struct Stretch {
     int pixels;
     Range taps;
   };
 
-  Run columns_run(const Phase& columns, ptrdiff_t left, int first, int pixels) const {
+  Stretch stretch_of(const Phase& columns, ptrdiff_t left, int first, int pixels) const {
     const ptrdiff_t step = columns.rows;
     const auto floor_of = [](ptrdiff_t a, ptrdiff_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); };
     const auto taps_of = [&](int begin, int end) {
@@ -171,23 +171,23 @@ struct ConvLayer {
       const ptrdiff_t left = (j + window.before[1] - columns.first * window.dilation[1]) / window.stride[1];
       const int pixels = (W - 1 - j) / window.stride[1] + 1;
       for (int p = 0; p < pixels;) {
-        const Run run = columns_run(columns, left, p, pixels);
-        const int turns = rows.count > 0 && run.taps.begin < run.taps.end ? kernels_each() : 0;
+        const Stretch stretch = stretch_of(columns, left, p, pixels);
+        const int turns = rows.count > 0 && stretch.taps.begin < stretch.taps.end ? kernels_each() : 0;
         Products<T> row;
-        row.taps = {{turns, rows.count, run.taps.end - run.taps.begin},
+        row.taps = {{turns, rows.count, stretch.taps.end - stretch.taps.begin},
                     {delta.channel, -rows.rows * delta.row, -columns.rows * LANES},
                     {ptrdiff_t(channels_each()) * window_weights(), direction() * rows.step * window.size[1], direction() * columns.step}};
-        row.o = delta.at(block, group * kernels_each(), top, left + p - run.taps.begin * columns.rows);
+        row.o = delta.at(block, group * kernels_each(), top, left + p - stretch.taps.begin * columns.rows);
         row.o_step = LANES;
-        row.w = w + weight_at(group * kernels_each(), channels.begin - group * channels_each(), rows.first, columns.first + run.taps.begin * columns.step);
+        row.w = w + weight_at(group * kernels_each(), channels.begin - group * channels_each(), rows.first, columns.first + stretch.taps.begin * columns.step);
         row.w_kernel = window_weights();
         row.start = nullptr;
         row.added = added;
         row.x = delta_in.at(block, channels.begin, i, j + p * window.stride[1]);
         row.x_kernel = delta_in.channel;
         row.x_step = ptrdiff_t(window.stride[1]) * LANES;
-        products(row, channels.end - channels.begin, run.pixels);
-        p += run.pixels;
+        products(row, channels.end - channels.begin, stretch.pixels);
+        p += stretch.pixels;
       }
     }
   }
@@ -370,7 +370,7 @@ struct ConvolutionOp {
 
  protected:
   const T* b(const Operands<T>& v) const { return bias ? v.parameters[1] : nullptr; }
-  void add_to_bias(const Maps<T>& delta, const Place& at, int block, Range kernels) const {
+  void add_to_bias(const Maps<T>& delta, const Share& at, int block, Range kernels) const {
     if (!bias) return;
     if (at.first_of_group) std::fill(db[at.group] + kernels.begin, db[at.group] + kernels.end, T(0));
     layer.bias_gradient(delta, db[at.group], block, kernels);
@@ -399,7 +399,7 @@ struct BlockConvolutionOp : ConvolutionOp<T> {
     for (Maps<T>& maps : own_delta) maps.block = 0;
   }
   Maps<T> x_delta(const Operands<T>& v) const { return own_delta.empty() ? v.delta() : own_delta[v.at.unit]; }
-  bool make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int block = blocks.begin; block < blocks.end && !own_delta.empty(); block++)
       this->activation.input_delta(v.delta(), v.out(), x_delta(v), block, at.share_of(this->layer.K));
     return !own_delta.empty();
@@ -424,11 +424,11 @@ struct ConvOp : BlockConvolutionOp<T> {
   }
   T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int block = blocks.begin; block < blocks.end; block++)
       layer.forward(v.in(), v.parameters[0], this->b(v), v.out(), block, at.share_of(layer.K), this->activation);
   }
-  void weight_gradient(const Operands<T>& v, Range blocks, const Place& at) const {
+  void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K);
     const ptrdiff_t each = layer.weights() / layer.K;
     T* sum = dw[at.group];
@@ -436,7 +436,7 @@ struct ConvOp : BlockConvolutionOp<T> {
     this->add_to_bias(this->x_delta(v), at, blocks.begin, kernels);
     layer.weight_gradient(v.in(), this->x_delta(v), sum, blocks.begin, kernels);
   }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     layer.input_delta(this->x_delta(v), v.parameters[0], v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(),
                       v.added());
   }

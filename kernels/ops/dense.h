@@ -223,11 +223,11 @@ struct DenseOp {
   }
   T* gradient(int parameter) const { return parameter == 0 ? dw : db; }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     layer.forward(v.in(), v.parameters[0], bias ? v.parameters[1] : nullptr, v.out(), blocks, at.share_of(layer.K), activation);
   }
   // What the weight gradient will be made of, when all images are there.
-  bool make_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
     for (int b = blocks.begin; b < blocks.end; b++) {
       activation.input_delta(v.delta(), v.out(), v.delta(), b, kernels);
@@ -236,7 +236,7 @@ struct DenseOp {
     }
     return true;
   }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F), v.added());
   }
   Range gather(int parameter, const Step& step, int thread, int threads) const {

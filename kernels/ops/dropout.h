@@ -76,21 +76,21 @@ struct DropoutOp {
   }
 
   bool passes_on(bool) const { return mode == Mode::predict; }
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const { drop(v, v.in(), v.out(), blocks, at, false); }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const { drop(v, v.in(), v.out(), blocks, at, false); }
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     drop(v, v.delta(), v.delta_in(), blocks, at, v.added());
   }
-  void forward_image(const Operands<T>& v, int n, Range, const Place& at) const {
+  void forward_image(const Operands<T>& v, int n, Range, const Share& at) const {
     if (at.step->groups.images > 1 || at.part == 0) now(at).forward_image(v.in(), v.out(), n, at.step->seed, at.step->number, v.layer);
   }
-  void input_delta_image(const Operands<T>& v, int n, const Place& at) const {
+  void input_delta_image(const Operands<T>& v, int n, const Share& at) const {
     now(at).forward_image(v.delta(), v.delta_in(), n, at.step->seed, at.step->number, v.layer);
   }
 
  private:
   // Step 0 is no training step: nothing is dropped in it.
-  DropoutLayer<T> now(const Place& at) const { return at.step->number ? layer : DropoutLayer<T>{0}; }
-  void drop(const Operands<T>& v, const Maps<T>& from, const Maps<T>& to, Range blocks, const Place& at, bool added) const {
+  DropoutLayer<T> now(const Share& at) const { return at.step->number ? layer : DropoutLayer<T>{0}; }
+  void drop(const Operands<T>& v, const Maps<T>& from, const Maps<T>& to, Range blocks, const Share& at, bool added) const {
     for (int b = blocks.begin; b < blocks.end; b++)
       now(at).forward(from, to, b, at.share_of(v.gives.shape.C), at.step->seed, at.step->number, v.layer, added);
   }

@@ -200,17 +200,17 @@ struct ImageConvOp : ConvolutionOp<T> {
   }
   T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
 
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const {
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const {
     ImageConv<T>{layer}.forward(v.in(), v.parameters[0], this->b(v), v.out(), n, maps, this->activation);
   }
-  void weight_gradient_image(const Operands<T>& v, int n, const Place& at) const {
+  void weight_gradient_image(const Operands<T>& v, int n, const Share& at) const {
     const ImageConv<T> images{layer};
     const Maps<T>& delta = own_delta[at.thread];
     this->activation.input_delta_image(v.delta(), v.out(), n, delta, 0);
     clear_margins(delta, 0, {0, delta.C}, T(0));
     images.weight_gradient(v.in(), delta, v.scratch, image_gradients + n * images.gradient_size(), n);
   }
-  void input_delta_image(const Operands<T>& v, int n, const Place& at) const {
+  void input_delta_image(const Operands<T>& v, int n, const Share& at) const {
     ImageConv<T>{layer}.input_delta(own_delta[at.thread], v.parameters[0], v.delta_in(), n);
   }
   void gather_images(int count, int thread, int threads) const {

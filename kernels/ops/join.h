@@ -35,10 +35,10 @@ struct AddOp {
       if (!(other == shape)) description.refuse("what it adds must have one shape");
   }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const { add(v, blocks, at.share_of(shape.C)); }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const { add(v, {n, n + 1}, maps); }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { send(v, blocks, at.share_of(shape.C)); }
-  void input_delta_image(const Operands<T>& v, int n, const Place&) const { send(v, {n, n + 1}, {0, shape.C}); }
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const { add(v, blocks, at.share_of(shape.C)); }
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const { add(v, {n, n + 1}, maps); }
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const { send(v, blocks, at.share_of(shape.C)); }
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const { send(v, {n, n + 1}, {0, shape.C}); }
 
  private:
   void add(const Operands<T>& v, Range blocks, Range maps) const {
@@ -82,10 +82,10 @@ struct MultiplyOp {
     if (by_channel && !(in[1] == Shape{shape.C, 1, 1})) description.refuse("its factors must have one shape, or the second one number a map");
   }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const { multiply(v, blocks, at.share_of(shape.C)); }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const { multiply(v, {n, n + 1}, maps); }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { send(v, blocks, at.share_of(shape.C)); }
-  void input_delta_image(const Operands<T>& v, int n, const Place&) const { send(v, {n, n + 1}, {0, shape.C}); }
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const { multiply(v, blocks, at.share_of(shape.C)); }
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const { multiply(v, {n, n + 1}, maps); }
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const { send(v, blocks, at.share_of(shape.C)); }
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const { send(v, {n, n + 1}, {0, shape.C}); }
 
  private:
   CONVPROP_INLINE Lanes<T> factor(const Maps<T>& b, int block, int c, int i, int j) const {
@@ -147,10 +147,10 @@ struct ConcatOp {
     shape.C = first.back();
   }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const { join(v, blocks, at.share_of(shape.C)); }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const { join(v, {n, n + 1}, maps); }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const { part(v, blocks, at.share_of(shape.C)); }
-  void input_delta_image(const Operands<T>& v, int n, const Place&) const { part(v, {n, n + 1}, {0, shape.C}); }
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const { join(v, blocks, at.share_of(shape.C)); }
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const { join(v, {n, n + 1}, maps); }
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const { part(v, blocks, at.share_of(shape.C)); }
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const { part(v, {n, n + 1}, {0, shape.C}); }
 
  private:
   // Those of some maps that value r gives, counted by its own.

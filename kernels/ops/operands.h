@@ -1,5 +1,5 @@
 // What a plan gives its operations: the way they will run, memory, and in a step the values they
-// read and write and the thread's place.
+// read and write and the thread's share.
 #pragma once
 
 #include <variant>
@@ -68,8 +68,8 @@ struct Step {
   uint64_t seed = 0;
 };
 
-// One thread's place in a run.
-struct Place {
+// One thread's share of a run.
+struct Share {
   const Step* step;
   Barrier* barrier;
   int thread, unit, part, parts;
@@ -99,12 +99,12 @@ struct Value {
   const ActivationLayer<T>* through = nullptr;
   Halo delta_halo = {};
 
-  Maps<T> output(const Place& at) const { return of_unit(o, at); }
-  Maps<T> error(const Place& at) const { return of_unit(delta, at); }
+  Maps<T> output(const Share& at) const { return of_unit(o, at); }
+  Maps<T> error(const Share& at) const { return of_unit(delta, at); }
 
   // Maps of a unit, counted by the blocks of the batch.
   template <class U>
-  Maps<U> of_unit(const std::vector<Maps<U>>& maps, const Place& at) const {
+  Maps<U> of_unit(const std::vector<Maps<U>>& maps, const Share& at) const {
     if (maps.empty()) return {};
     return whole_batch ? maps[0] : maps[at.unit].from(at.blocks.begin);
   }
@@ -119,10 +119,10 @@ struct Reading {
   bool last = true;  // to write the delta, and so the one to take it through f'
 };
 
-// One operation's values, seen from a place.
+// One operation's values, as a thread sees them.
 template <class T>
 struct Operands {
-  const Place& at;
+  const Share& at;
   const std::vector<Reading<T>>& reads;
   const Value<T>& gives;
   T* const* parameters;  // its own, from the first on

@@ -338,11 +338,11 @@ struct PoolOp {
     winner = memory.maps(memory.copies(), Layout<Int>{shape, {}, by_image ? memory.batch_size : memory.at_once, by_image ? 1 : LANES});
   }
 
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<Int> won = v.beside_out(winner);
     for (int b = blocks.begin; b < blocks.end; b++) layer.forward(v.in(), v.out(), won, b, at.share_of(shape.C));
   }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<Int> won = v.beside_out(winner);
     const auto route = [&](const auto& through) {
       for (int b = blocks.begin; b < blocks.end; b++)
@@ -351,10 +351,10 @@ struct PoolOp {
     if (!v.through()) return route(no_further);
     v.through()->known([&](const auto& f) { route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * f.derivative(o); }); });
   }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const {
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const {
     layer.forward_image(v.in(), v.out(), v.beside_out(winner), n, maps);
   }
-  void input_delta_image(const Operands<T>& v, int n, const Place&) const {
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const {
     layer.input_delta_image(v.delta(), v.in(), v.out(), v.beside_out(winner), v.delta_in(), n);
   }
 };

@@ -416,21 +416,21 @@ struct WinogradOp : BlockConvolutionOp<T> {
   void prepare(const Operands<T>& v, int thread, int threads) const {
     Winograd<T>{layer}.transform_weights(v.parameters[0], transformed, share(layer.K, thread, threads));
   }
-  void forward(const Operands<T>& v, Range blocks, const Place& at) const {
+  void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int block = blocks.begin; block < blocks.end; block++)
       Winograd<T>{layer}.forward(v.in(), transformed, this->b(v), v.out(), block, at.share_of(layer.K), this->activation, v.scratch);
   }
-  void forward_image(const Operands<T>& v, int n, Range maps, const Place&) const {
+  void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const {
     Winograd<T>{layer}.forward_image(v.in(), transformed, this->b(v), v.out(), n, maps, this->activation, v.scratch);
   }
   // Sixteen kernels go together.
-  void weight_gradient(const Operands<T>& v, Range blocks, const Place& at) const {
+  void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Winograd<T> winograd{layer};
     this->add_to_bias(this->x_delta(v), at, blocks.begin, at.share_of(layer.K));
     const Range vectors = at.share_of(int(winograd.kernel_lanes() / LANES));
     winograd.weight_gradient(v.in(), this->x_delta(v), dw[at.group], at.first_of_group, blocks.begin, vectors, v.scratch);
   }
-  void input_delta(const Operands<T>& v, Range blocks, const Place& at) const {
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     Winograd<T>{layer}.input_delta(this->x_delta(v), transformed, v.delta_in(), blocks.begin, at.share_of(layer.C), through(v), v.in(), v.scratch,
                                     v.added());
   }

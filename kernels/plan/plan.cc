@@ -171,11 +171,11 @@ void Plan<T>::add_operation(Operation operation) {
       for (auto& shape : op.parameters()) {
         const ptrdiff_t size = std::accumulate(shape.begin(), shape.end(), ptrdiff_t(1), std::multiplies<>());
         const int parameter = int(parameter_shapes_.size());
-        for (ptrdiff_t begin = 0; begin < size; begin += RUN) runs_.push_back({parameter, begin, std::min(begin + RUN, size)});
+        for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, begin, std::min(begin + PIECE, size)});
         parameter_shapes_.push_back(shape);
       }
       operation.parameters = int(parameter_shapes_.size()) - operation.first_parameter;
-      square_sums_.resize(runs_.size());
+      square_sums_.resize(pieces_.size());
     }
   }, operation.op);
   operations_.push_back(std::move(operation));

@@ -109,11 +109,11 @@ class Plan {
     double learning_rate, clip_norm;
   };
   // Some elements of a parameter.
-  struct Run {
+  struct Piece {
     int parameter;
     ptrdiff_t begin, end;
   };
-  static constexpr ptrdiff_t RUN = 4096;
+  static constexpr ptrdiff_t PIECE = 4096;
 
   // plan.cc
   bool few_images(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads) const;
@@ -141,27 +141,27 @@ class Plan {
   StepResult<T> total_loss() const;
   template <class Rest>
   void on_all_threads(const Rest& rest);
-  Place place_of(int thread, int units, int parts);
+  Share share_of(int thread, int units, int parts);
   Range group_blocks(int group) const { return step_.groups.blocks_in(group); }
-  void meet(const Place& at);
+  void meet(const Share& at);
   void meet_all(int thread);
   template <class Body>
   void timed(int thread, int layer, Pass pass, const Body& body) {
     profile_.timed(thread, layer, pass, body);
   }
-  Operands<T> operands(const Operation& operation, const Place& at) {
+  Operands<T> operands(const Operation& operation, const Share& at) {
     return {at, operation.readings, values_[operation.gives], parameters_.data() + operation.first_parameter,
             scratch_.empty() ? nullptr : scratch_[at.thread], operation.layer};
   }
   template <class To>
   void read_images(const To& to) const;
-  void forward_pass(const Place& at);
-  void backward_pass(const Place& at);
-  void forward(Operation& operation, Range blocks, const Place& at);
-  void backward(Operation& operation, Range blocks, const Place& at);
-  void forward_image(Operation& operation, int n, Range maps, const Place& at);
-  void backward_image(Operation& operation, int n, const Place& at);
-  void loss(const Place& at);
+  void forward_pass(const Share& at);
+  void backward_pass(const Share& at);
+  void forward(Operation& operation, Range blocks, const Share& at);
+  void backward(Operation& operation, Range blocks, const Share& at);
+  void forward_image(Operation& operation, int n, Range maps, const Share& at);
+  void backward_image(Operation& operation, int n, const Share& at);
+  void loss(const Share& at);
   void copy_out(const Maps<T>& maps, T* out) const;
 
   // update.cc
@@ -183,7 +183,7 @@ class Plan {
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
   std::vector<T*> parameters_, gradients_, state_;
   std::vector<T*> scratch_;  // one a thread
-  std::vector<Run> runs_;    // of all parameters
+  std::vector<Piece> pieces_;  // of all parameters
   std::vector<double> square_sums_;
   Optimizer optimizer_;
   Arena arena_;

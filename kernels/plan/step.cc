@@ -31,7 +31,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
   images_ = images, targets_ = targets, descent_ = descent;
   step_ = {{images.count}, step, seed};
   weigh_images(sample_weight);
-  on_all_threads([&](const Place& at) { backward_pass(at); });
+  on_all_threads([&](const Share& at) { backward_pass(at); });
   return total_loss();
 }
 
@@ -41,7 +41,7 @@ void Plan<T>::predict(const Images<T>& images, T* out) {
   const std::lock_guard<std::mutex> alone(running_);
   images_ = images, descent_ = nullptr;
   step_ = {{images.count}};
-  on_all_threads([&](const Place& at) {
+  on_all_threads([&](const Share& at) {
     if (at.part == 0)
       for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(values_[layers_.back().value].output(at), b, images_.count, out);
     meet(at);
@@ -59,15 +59,15 @@ void Plan<T>::start_profile() {
   profile_.start(threads_, layers());
 }
 
-// ---- Threads and their places ----
+// ---- Threads and their shares ----
 
 template <class T>
-Place Plan<T>::place_of(int thread, int units, int parts) {
+Share Plan<T>::share_of(int thread, int units, int parts) {
   const int unit = thread / parts;
   return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups.count(), unit, units), {0, 0}};
 }
 
-// On every thread that has a place: the forward pass, then rest(place), for the blocks that are
+// On every thread that has a share: the forward pass, then rest(share), for the blocks that are
 // carried at once; then, all having ended it, finish(thread) on all.
 template <class T>
 template <class Rest>
@@ -80,7 +80,7 @@ void Plan<T>::on_all_threads(const Rest& rest) {
   const auto work = [&](int thread) {
     prepare(thread, threads);
     if (thread < units * parts) {
-      Place at = place_of(thread, units, parts);
+      Share at = share_of(thread, units, parts);
       const int end = group_blocks(at.groups.end - 1).end;
       for (int b = group_blocks(at.groups.begin).begin; b < end; b += at_once_) {
         at.blocks = {b, std::min(b + at_once_, end)};
@@ -98,7 +98,7 @@ void Plan<T>::on_all_threads(const Rest& rest) {
 template <class T>
 void Plan<T>::prepare(int thread, int threads) {
   bool prepared = false;
-  const Place at{&step_, nullptr, thread, 0, 0, 1, {0, 0}, {0, 0}};
+  const Share at{&step_, nullptr, thread, 0, 0, 1, {0, 0}, {0, 0}};
   for (Operation& operation : operations_)
     std::visit([&](const auto& op) {
       if constexpr (requires { op.prepare(operands(operation, at), thread, threads); }) {
@@ -110,7 +110,7 @@ void Plan<T>::prepare(int thread, int threads) {
 }
 
 template <class T>
-void Plan<T>::meet(const Place& at) {
+void Plan<T>::meet(const Share& at) {
   if (at.parts > 1) timed(at.thread, -1, Pass::wait, [&] { at.barrier->arrive_and_wait(); });
 }
 
@@ -146,7 +146,7 @@ StepResult<T> Plan<T>::total_loss() const {
 }
 
 template <class T>
-void Plan<T>::loss(const Place& at) {
+void Plan<T>::loss(const Share& at) {
   const Value<T>& last = values_[layers_.back().value];
   const Maps<T> y = last.output(at), delta = last.error(at);
   const LossLayer<T> layer{loss_, int(y.features())};
@@ -165,7 +165,7 @@ void Plan<T>::read_images(const To& to) const {
 }
 
 template <class T>
-void Plan<T>::forward_pass(const Place& at) {
+void Plan<T>::forward_pass(const Share& at) {
   const Maps<T> input = values_[0].output(at);
   if (by_image_) {
     // Of several images each has its thread; a single one's maps are divided among all.
@@ -192,7 +192,7 @@ void Plan<T>::forward_pass(const Place& at) {
 }
 
 template <class T>
-void Plan<T>::forward(Operation& operation, Range blocks, const Place& at) {
+void Plan<T>::forward(Operation& operation, Range blocks, const Share& at) {
   const Operands<T> v = operands(operation, at);
   std::visit([&](const auto& op) {
     if constexpr (requires { op.forward(v, blocks, at); })
@@ -202,7 +202,7 @@ void Plan<T>::forward(Operation& operation, Range blocks, const Place& at) {
 }
 
 template <class T>
-void Plan<T>::forward_image(Operation& operation, int n, Range maps, const Place& at) {
+void Plan<T>::forward_image(Operation& operation, int n, Range maps, const Share& at) {
   const Operands<T> v = operands(operation, at);
   std::visit([&](const auto& op) {
     if constexpr (requires { op.forward_image(v, n, maps, at); })
@@ -214,7 +214,7 @@ void Plan<T>::forward_image(Operation& operation, int n, Range maps, const Place
 // ---- Backward ----
 
 template <class T>
-void Plan<T>::backward_pass(const Place& at) {
+void Plan<T>::backward_pass(const Share& at) {
   if (at.part == 0) timed(at.thread, -1, Pass::loss, [&] { loss(at); });
   meet(at);
   for (int i = int(operations_.size()) - 1; i >= head_; i--) backward(operations_[i], at.blocks, at);
@@ -224,7 +224,7 @@ void Plan<T>::backward_pass(const Place& at) {
       for (int i = head_ - 1; i >= 0; i--) backward_image(operations_[i], n, at);
     return;
   }
-  Place here = at;
+  Share here = at;
   for (here.group = at.groups.begin; here.group < at.groups.end; here.group++) {
     const Range group = group_blocks(here.group);
     for (int b = std::max(group.begin, at.blocks.begin); b < std::min(group.end, at.blocks.end); b++) {
@@ -235,7 +235,7 @@ void Plan<T>::backward_pass(const Place& at) {
 }
 
 template <class T>
-void Plan<T>::backward(Operation& operation, Range blocks, const Place& at) {
+void Plan<T>::backward(Operation& operation, Range blocks, const Share& at) {
   if (!operation.backward) return;
   const Operands<T> v = operands(operation, at);
   const auto gradients = [&](const auto& body) { timed(at.thread, operation.layer, Pass::weight_gradient, body); };
@@ -258,7 +258,7 @@ void Plan<T>::backward(Operation& operation, Range blocks, const Place& at) {
 }
 
 template <class T>
-void Plan<T>::backward_image(Operation& operation, int n, const Place& at) {
+void Plan<T>::backward_image(Operation& operation, int n, const Share& at) {
   if (!operation.backward) return;
   const Operands<T> v = operands(operation, at);
   std::visit([&](const auto& op) {

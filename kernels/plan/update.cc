@@ -35,10 +35,10 @@ void Plan<T>::finish(int thread) {
 template <class T>
 void Plan<T>::clip_and_update(int thread) {
   meet_all(thread);
-  const Range mine = share(int(runs_.size()), thread, threads_);
+  const Range mine = share(int(pieces_.size()), thread, threads_);
   timed(thread, -1, Pass::update, [&] {
     for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = runs_[r];
+      const auto [parameter, begin, end] = pieces_[r];
       const T* g = gradients_[parameter];
       Lanes<T> sum = T(0);
       ptrdiff_t i = begin;
@@ -54,7 +54,7 @@ void Plan<T>::clip_and_update(int thread) {
     for (double sum : square_sums_) squares += sum;
     const double norm = __builtin_sqrt(squares);
     for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = runs_[r];
+      const auto [parameter, begin, end] = pieces_[r];
       if (norm > descent_->clip_norm) {
         const T scale = T(descent_->clip_norm / norm);
         for (ptrdiff_t i = begin; i < end; i++) gradients_[parameter][i] *= scale;
