@@ -312,13 +312,16 @@ def test_explanations_sum_to_the_bit(network, dtype):
                 assert found.exact or winograd
 
 
-@pytest.mark.parametrize("network", [residual, branches, named])
+@pytest.mark.parametrize("network", NETWORKS)
 def test_what_readers_send_adds_up_to_the_delta(network):
     net = network()
     images = np.random.default_rng(1).standard_normal((5, 2, 8, 8)).astype(np.float32)
     asked = Explainer(net, images, np.arange(5) % 3)
     deltas = [asked.done.input_delta, *(layer.delta for layer in asked.done.layers)]
     for value, whole in enumerate(deltas[:-1]):
+        readers = [net.graph.nodes[n] for n in net.graph.readers(value)]
+        if any(node.native.get("algorithm") == "winograd" for node in readers):
+            continue  # whose sums are others than the products' that are shown
         first, *others = asked.sent(value).values()
         total = sum(others, start=first)
         np.testing.assert_array_equal(total.reshape(whole.shape), whole)
