@@ -4,6 +4,7 @@
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
+#include "ops/join.h"
 #include "ops/pool.h"
 
 namespace convprop {
@@ -167,6 +168,59 @@ NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& desc
     run.layer.input_delta(error.maps, run.o.maps, run.x.maps, run.winner.maps, input.maps, block, {0, run.layer.C});
   });
   return input.array();
+}
+
+template <class T>
+struct JoinRun {
+  std::vector<LaneArray<T>> in;
+  Join<T> join;
+
+  JoinRun(const std::vector<Array<T>>& arrays, const std::string& description) : in(lanes_of(arrays)), join(Description(description), shapes_of(arrays)) {}
+
+  static std::vector<LaneArray<T>> lanes_of(const std::vector<Array<T>>& arrays) {
+    std::vector<LaneArray<T>> all;
+    all.reserve(arrays.size());
+    for (const auto& array : arrays) {
+      require(array.ndim() == arrays[0].ndim() && array.shape(0) == arrays[0].shape(0), "what is joined must have as many axes and images");
+      all.emplace_back(array);
+    }
+    return all;
+  }
+  static std::vector<Shape> shapes_of(const std::vector<Array<T>>& arrays) {
+    std::vector<Shape> all;
+    for (const auto& array : arrays) all.push_back(LaneArray<T>::shape_of(array));
+    return all;
+  }
+  static std::vector<Maps<T>> maps_of(const std::vector<LaneArray<T>>& arrays) {
+    std::vector<Maps<T>> all;
+    for (const auto& array : arrays) all.push_back(array.maps);
+    return all;
+  }
+};
+
+template <class T>
+NewArray<T> join_forward(const std::vector<Array<T>>& inputs, const std::string& description) {
+  const JoinRun<T> run(inputs, description);
+  const LaneArray<T> x(run.in[0].images, run.join.shape());
+  const auto in = run.maps_of(run.in);
+  x.for_blocks([&](int block) { run.join.forward(in, x.maps, {block, block + 1}); });
+  return x.array(inputs[0].ndim() == 2);
+}
+
+template <class T>
+nb::list join_input_delta(Array<T> delta, const std::vector<Array<T>>& inputs, const std::string& description) {
+  const JoinRun<T> run(inputs, description);
+  require(delta.ndim() == inputs[0].ndim() && delta.shape(0) == inputs[0].shape(0) && LaneArray<T>::shape_of(delta) == run.join.shape(),
+          "delta must have the shape of the output");
+  const LaneArray<T> error(delta);
+  std::vector<LaneArray<T>> back;
+  back.reserve(run.in.size());
+  for (const auto& one : run.in) back.emplace_back(one.images, Shape{one.maps.C, one.maps.H, one.maps.W});
+  const auto in = run.maps_of(run.in), to = run.maps_of(back);
+  error.for_blocks([&](int block) { run.join.input_delta(in, error.maps, to, {block, block + 1}); });
+  nb::list arrays;
+  for (const auto& one : back) arrays.append(one.array(delta.ndim() == 2));
+  return arrays;
 }
 
 template <class T>
@@ -344,6 +398,8 @@ void define(nb::module_& m) {
   m.def("conv_bias_gradient", &conv_bias_gradient<T>, nb::arg("delta").noconvert());
   m.def("pool_forward", &pool_forward<T>, nb::arg("o").noconvert(), "description"_a);
   m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
+  m.def("join_forward", &join_forward<T>, nb::arg("inputs").noconvert(), "description"_a);
+  m.def("join_input_delta", &join_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("inputs").noconvert(), "description"_a);
   m.def("dense_forward", &dense_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none());
   m.def("dense_weight_gradient", &dense_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert());
   m.def("dense_bias_gradient", &dense_bias_gradient<T>, nb::arg("delta").noconvert());

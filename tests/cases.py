@@ -192,6 +192,39 @@ class DenseCase:
         )
 
 
+class JoinArrays(NamedTuple):
+    """inputs, each (N, C, H, W), and delta in the shape of what they become."""
+
+    inputs: list[np.ndarray]
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class JoinCase:
+    """A join of as many values as there are numbers of channels."""
+
+    name: str
+    kind: Literal["add", "multiply", "concat"]
+    channels: tuple[int, ...]
+    size: Pair
+    images: int = 3
+    by_channel: bool = False
+    """Whether the second value has one number a channel."""
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """(C, H, W) of each value."""
+        last = (1, 1) if self.by_channel else self.size
+        return [(c, *(last if n else self.size)) for n, c in enumerate(self.channels)]
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> JoinArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        inputs = [_normal(random, (self.images, *shape), dtype) for shape in self.shapes]
+        channels = sum(self.channels) if self.kind == "concat" else self.channels[0]
+        return JoinArrays(inputs, _normal(random, (self.images, channels, *self.size), dtype))
+
+
 class LossArrays(NamedTuple):
     """y, targets (shares of one that sum to 1) and labels of N images with K outputs."""
 
@@ -322,6 +355,23 @@ DENSES: tuple[DenseCase, ...] = (
     DenseCase("keras-128", 9216, 128, images=64, benchmark=True),
 )
 
+JOINS: tuple[JoinCase, ...] = (
+    JoinCase("add-2", "add", (3, 3), (5, 4)),
+    JoinCase("add-one-number", "add", (1, 1), (1, 1), images=1),
+    JoinCase("add-5", "add", (2, 2, 2, 2, 2), (3, 7), images=17),
+    JoinCase("add-images-16", "add", (4, 4, 4), (4, 3), images=16),
+    JoinCase("multiply", "multiply", (3, 3), (5, 4)),
+    JoinCase("multiply-one-number", "multiply", (1, 1), (1, 1), images=1),
+    JoinCase("multiply-images-33", "multiply", (2, 2), (3, 7), images=33),
+    JoinCase("multiply-by-channel", "multiply", (3, 3), (5, 4), by_channel=True),
+    JoinCase("multiply-by-channel-wide", "multiply", (1, 1), (9, 35), images=17, by_channel=True),
+    JoinCase("multiply-by-channel-15", "multiply", (19, 19), (2, 1), images=15, by_channel=True),
+    JoinCase("concat-2", "concat", (3, 2), (5, 4)),
+    JoinCase("concat-one-pixel", "concat", (1, 1), (1, 1), images=1),
+    JoinCase("concat-4", "concat", (1, 4, 2, 3), (3, 7), images=17),
+    JoinCase("concat-images-16", "concat", (5, 1, 5), (2, 6), images=16),
+)
+
 LOSSES: tuple[LossCase, ...] = (
     LossCase("one-output", 1),
     LossCase("10", 10),
@@ -336,6 +386,7 @@ POOL_CASES = tuple(case for case in POOLINGS if not case.benchmark)
 POOL_BENCHMARKS = tuple(case for case in POOLINGS if case.benchmark)
 DENSE_CASES = tuple(case for case in DENSES if not case.benchmark)
 DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
+JOIN_CASES = JOINS
 LOSS_CASES = LOSSES
 
 
@@ -385,6 +436,10 @@ def bit_lines() -> list[str]:
     for dense in DENSE_CASES:
         given = {"name": dense.name, "images": dense.images, "input": (dense.features, 1, 1)}
         lines.append(description("dense", **given, units=dense.units, bias=False))
+    for join in JOIN_CASES:
+        given = {"name": join.name, "images": join.images, "join": join.kind}
+        shapes = {"channels": join.channels, "size": join.size, "by_channel": join.by_channel}
+        lines.append(description("join", **given, **shapes))
     for kind in ops.activation.KINDS:
         if kind != "identity":
             given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}

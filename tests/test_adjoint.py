@@ -1,7 +1,7 @@
-"""What holds for every convolution, whatever its shape: found by hypothesis, not listed.
+"""What holds for every convolution, pooling and join: found by hypothesis, not listed.
 
-The forward pass is linear in the input and in the weights, and the two gradients are its
-adjoints: <conv(o), d> = <o, input_delta(d)> = <w, weight_gradient(o, d)>.
+The forward pass of a convolution is linear in the input and in the weights, and the two gradients
+are its adjoints: <conv(o), d> = <o, input_delta(d)> = <w, weight_gradient(o, d)>.
 """
 
 from __future__ import annotations
@@ -181,3 +181,49 @@ def test_pooling_is_homogeneous(case: cases.PoolCase, seed: int):
     back = ops.pool.input_delta(d, o, case.kind, **case.options)
     scale = float(np.linalg.norm(o) * np.linalg.norm(back) + np.linalg.norm(x) * np.linalg.norm(d))
     assert abs(inner(o, back) - inner(x, d)) <= CLOSE * scale
+
+
+@st.composite
+def joins(draw: st.DrawFn) -> cases.JoinCase:
+    """A join of any kind and shape; a product of two values, maybe of one number a channel."""
+    kind = draw(st.sampled_from(["add", "multiply", "concat"]))
+    count = 2 if kind == "multiply" else draw(st.integers(2, 5))
+    one = draw(st.integers(1, 4))
+    several = st.lists(st.integers(1, 4), min_size=count, max_size=count)
+    return cases.JoinCase(
+        name="any",
+        kind=kind,
+        channels=tuple(draw(several)) if kind == "concat" else (one,) * count,
+        size=(draw(st.integers(1, 9)), draw(st.integers(1, 9))),
+        images=draw(st.sampled_from([1, 2, 15, 16, 17, 33])),
+        by_channel=kind == "multiply" and draw(st.booleans()),
+    )
+
+
+@some
+@given(joins(), st.integers(0, 2**32))
+def test_what_a_join_sends_back_is_its_adjoint(case: cases.JoinCase, seed: int):
+    """A product is linear in each of its factors, the others in all values together."""
+    inputs, d = case.arrays(seed=seed)
+    x = ops.join.forward(inputs, case.kind)
+    parts = [
+        inner(o, back)
+        for o, back in zip(inputs, ops.join.input_delta(d, inputs, case.kind), strict=True)
+    ]
+    norms = [float(np.linalg.norm(o)) for o in inputs]
+    scale = float(np.linalg.norm(d)) * (np.prod(norms) if case.kind == "multiply" else sum(norms))
+    for found in parts if case.kind == "multiply" else [sum(parts)]:
+        assert abs(found - inner(x, d)) <= CLOSE * scale
+
+
+@some
+@given(joins(), st.integers(0, 2**32))
+def test_images_of_a_join_do_not_touch_one_another(case: cases.JoinCase, seed: int):
+    inputs, d = case.arrays(seed=seed)
+    one = seed % case.images
+    alone = [o[one : one + 1] for o in inputs]
+    x = ops.join.forward(inputs, case.kind)
+    assert np.array_equal(ops.join.forward(alone, case.kind)[0], x[one])
+    back = ops.join.input_delta(d[one : one + 1], alone, case.kind)
+    for got, whole in zip(back, ops.join.input_delta(d, inputs, case.kind), strict=True):
+        assert np.array_equal(got[0], whole[one])

@@ -63,7 +63,7 @@ def test_the_recorded_cases_are_those_of_the_table():
 
 
 def test_every_case_has_its_hashes():
-    parts = {"conv": 3, "pool": 2, "dense": 3, "activation": 2, "augment": 1}
+    parts = {"conv": 3, "pool": 2, "dense": 3, "join": 2, "activation": 2, "augment": 1}
     for case in bits.recorded():
         count = 2 if case.kind == "network" else 2 * parts[case.kind]
         assert len(case.hashes) == count
@@ -75,7 +75,7 @@ def test_every_case_has_its_hashes():
 def test_every_engine_finds_the_recorded_bits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CONVPROP_ISA", raising=False)
     rows = bits.check_every_engine(2)
-    names = ["conv", "pool", "dense", "activation", "augment", *NETWORKS]
+    names = ["conv", "pool", "dense", "join", "activation", "augment", *NETWORKS]
     assert [(row.engine, row.name) for row in rows] == [(a, b) for a in ISAS for b in names]
     for row in rows:
         assert (row.threads, row.found, row.differing) == ([1, 2, 3, 7], row.recorded, [])
@@ -152,7 +152,7 @@ def test_an_engine_that_ends_is_told(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_is_recorded_again_is_what_was_recorded():
-    kept = [case for case in bits.recorded() if case.kind in ("pool", "activation")]
+    kept = [case for case in bits.recorded() if case.kind in ("pool", "join", "activation")]
     lines = bits.text_of(case.line for case in kept).splitlines()
     recorded = bits.RECORDED.read_text(encoding="ascii").splitlines()
     assert len(lines) == 1 + len(kept) + 2 * 2 * len(kept)

@@ -249,6 +249,21 @@ def test_pooling_against_complex_steps(case: cases.PoolCase):
     assert difference(routed, steps) <= AGREE
 
 
+@pytest.mark.parametrize("case", cases.JOIN_CASES, ids=lambda case: case.name)
+def test_joins_against_complex_steps(case: cases.JoinCase):
+    inputs, delta = case.arrays()
+    inputs, delta = [o[:2] for o in inputs], delta[:2]
+    forward = eq.joins.FORWARD[case.kind]
+    assert forward(*inputs).shape == delta.shape
+    for read, found in enumerate(eq.joins.DELTAS[case.kind](delta, *inputs)):
+
+        def error(v: np.ndarray, read: int = read) -> np.ndarray:
+            return (delta * forward(*inputs[:read], v, *inputs[read + 1 :])).sum()
+
+        steps = eq.delta_by_definition(error, inputs[read])
+        assert difference(found, steps) <= AGREE
+
+
 def test_article_pooling_by_hand():
     o = np.array([[1.0, 7, 3, 3], [5, 2, 3, 3], [0, 0, -1, -4], [0, 0, -2, -3]])
     values, winner = eq.max_pooling(o, (2, 2))

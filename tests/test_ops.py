@@ -245,6 +245,61 @@ def test_pool_input_delta(case: cases.PoolCase, dtype: cases.Dtype):
     agrees(dtype, run)
 
 
+# Joins
+
+
+def naive_join_delta(case: cases.JoinCase, arrays: cases.JoinArrays) -> list[np.ndarray]:
+    """Of what has one number a channel the pixels in order, product and sum rounded."""
+    inputs, delta = arrays
+    found = eq.joins.DELTAS[case.kind](delta, *inputs)
+    if case.by_channel:
+        products = (delta * inputs[0]).reshape(*delta.shape[:2], -1)
+        found[1] = naive_sum(np.moveaxis(products, 2, 0)).reshape(inputs[1].shape)
+    return found
+
+
+@both_dtypes
+@over(cases.JOIN_CASES)
+def test_join_forward(case: cases.JoinCase, dtype: cases.Dtype):
+    inputs, _ = case.arrays(dtype)
+    x = ops.join.forward(inputs, case.kind)
+    assert x.dtype == dtype
+    # One product, or sums in the order of the equation: each is rounded once.
+    assert np.array_equal(x, eq.joins.FORWARD[case.kind](*inputs))
+
+
+@both_dtypes
+@over(cases.JOIN_CASES)
+def test_join_input_delta(case: cases.JoinCase, dtype: cases.Dtype):
+    for read in range(len(case.channels)):
+
+        def run(seed: int, read: int = read) -> Compared:
+            arrays = case.arrays(dtype, seed)
+            wide = [exact(o) for o in arrays.inputs]
+            right = eq.joins.DELTAS[case.kind](exact(arrays.delta), *wide)
+            back = ops.join.input_delta(arrays.delta, arrays.inputs, case.kind)
+            assert len(back) == len(arrays.inputs)
+            return back[read], right[read], naive_join_delta(case, arrays)[read]
+
+        agrees(dtype, run)
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", ops.join.KINDS)
+def test_joins_of_rows_are_those_of_maps_of_one_pixel(kind: Any, dtype: cases.Dtype):
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((17, 5)).astype(dtype) for _ in range(2))
+    maps = [o.reshape(17, 5, 1, 1) for o in (a, b)]
+    x = ops.join.forward([a, b], kind)
+    assert x.shape == (17, 10 if kind == "concat" else 5)
+    assert np.array_equal(x, ops.join.forward(maps, kind)[..., 0, 0])
+    back = ops.join.input_delta(x, [a, b], kind)
+    wanted = ops.join.input_delta(x[..., np.newaxis, np.newaxis], maps, kind)
+    for got, right in zip(back, wanted, strict=True):
+        assert got.dtype == dtype
+        assert np.array_equal(got, right[..., 0, 0])
+
+
 # Dense
 
 

@@ -44,6 +44,14 @@ def dropout(o: Any = Y, rate: Any = 0.5, seed: Any = 0, **keys: Any) -> Any:
     return ops.dropout.forward(o, rate, seed=seed, **keys)
 
 
+def join(inputs: Any = (O, O), kind: Any = "add") -> Any:
+    return ops.join.forward(inputs, kind)
+
+
+def join_delta(delta: Any = O, inputs: Any = (O, O), kind: Any = "add") -> Any:
+    return ops.join.input_delta(delta, inputs, kind)
+
+
 CASES: list[tuple[Callable[[], Any], str]] = [
     # arrays
     (lambda: conv_forward(o=[[1.0]]), "o must be a NumPy array, got list"),
@@ -231,6 +239,45 @@ CASES: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: loss(sample_weight=np.zeros(3)),
         "sample_weight must be above 0 for some image, got 0 for all",
+    ),
+    # joins
+    (lambda: join(kind="sum"), "kind must be 'add', 'multiply' or 'concat', got 'sum'"),
+    (lambda: join(kind=["add"]), "kind must be 'add', 'multiply' or 'concat', got ['add']"),
+    (lambda: join([O]), "inputs must be a list of two arrays or more, got 1"),
+    (lambda: join(O), "inputs must be a list of two arrays or more, got ndarray"),
+    (lambda: join([O, None]), "inputs[1] must be a NumPy array, got NoneType"),
+    (
+        lambda: join([O, O.astype(np.float32)]),
+        "inputs[1] must have the dtype of inputs[0], float64, got float32",
+    ),
+    (
+        lambda: join([O[0], O[0]]),
+        "inputs[0] must have the axes (N, C, H, W) or (N, F), got shape (4, 6, 6)",
+    ),
+    (lambda: join([O, Y]), "inputs[1] must have the axes (N, C, H, W), got shape (3, 5)"),
+    (lambda: join([O, O[:1]]), "inputs[1] must have as many images as inputs[0], 2, got 1"),
+    (
+        lambda: join([O, O[:, :3]]),
+        "inputs must have one shape to be added, got 4x6x6 and 3x6x6",
+    ),
+    (lambda: join([O] * 3, "multiply"), "inputs must be two to be multiplied, got 3"),
+    (
+        lambda: join([O, O[..., :1]], "multiply"),
+        "inputs must have one shape, or the second one number a channel, to be multiplied,"
+        " got 4x6x6 and 4x6x1",
+    ),
+    (
+        lambda: join([O, O[..., :1]], "concat"),
+        "inputs must have as many rows and columns to be joined, got 4x6x6 and 4x6x1",
+    ),
+    (lambda: join_delta(O[:, :3]), "delta must have shape (2, 4, 6, 6), got (2, 3, 6, 6)"),
+    (
+        lambda: join_delta(O, kind="concat"),
+        "delta must have shape (2, 8, 6, 6), got (2, 4, 6, 6)",
+    ),
+    (
+        lambda: join_delta(O.astype(np.float32)),
+        "delta must have the dtype of inputs[0], float64, got float32",
     ),
     # dropout
     (lambda: dropout(rate=1.0), "rate must be a number with 0 <= value < 1, got 1.0"),

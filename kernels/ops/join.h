@@ -1,6 +1,8 @@
 // Joins of branches: what several operations give becomes one value, and its delta goes back to each.
 #pragma once
 
+#include <variant>
+
 #include "ops/activation.h"
 #include "ops/operands.h"
 
@@ -175,6 +177,55 @@ struct ConcatOp {
         put(Lanes<T>::load(delta.at(b, first[r] + c, i, j)), to.at(b, c, i, j), v.added(r));
       });
     }
+  }
+};
+
+// A join by itself, outside of a plan, over all the blocks of what it reads and gives.
+template <class T>
+class Join {
+ public:
+  Join(const Description& description, std::vector<Shape> in) : op_(named(description, in)), in_(std::move(in)) {}
+
+  Shape shape() const {
+    return std::visit([](const auto& op) { return op.shape; }, op_);
+  }
+  void forward(const std::vector<Maps<T>>& in, const Maps<T>& x, Range blocks) const { run(in, {}, x, {}, blocks, true); }
+  // Sets the deltas of what it reads.
+  void input_delta(const std::vector<Maps<T>>& in, const Maps<T>& delta, const std::vector<Maps<T>>& to, Range blocks) const {
+    // Of what a join without an activation gives, its delta needs no more than the shape.
+    run(in, to, delta, delta, blocks, false);
+  }
+
+ private:
+  std::variant<AddOp<T>, MultiplyOp<T>, ConcatOp<T>> op_;
+  std::vector<Shape> in_;
+
+  static decltype(op_) named(const Description& description, const std::vector<Shape>& in) {
+    const Way way{Mode::inspect, false};
+    if (in.size() < 2) description.refuse("it reads several values");
+    if (AddOp<T>::takes(description, way)) return AddOp<T>(description, in, way);
+    if (MultiplyOp<T>::takes(description, way)) return MultiplyOp<T>(description, in, way);
+    if (ConcatOp<T>::takes(description, way)) return ConcatOp<T>(description, in, way);
+    description.refuse("there is no such join");
+  }
+
+  void run(const std::vector<Maps<T>>& in, const std::vector<Maps<T>>& to, const Maps<T>& x, const Maps<T>& delta, Range blocks,
+           bool forwards) const {
+    const auto value = [](const Shape& shape, const Maps<T>& o, const Maps<T>& error) {
+      Value<T> whole{shape};
+      whole.whole_batch = true;
+      whole.o = {o};
+      whole.delta = {error};
+      return whole;
+    };
+    std::vector<Value<T>> read;
+    for (size_t r = 0; r < in.size(); r++) read.push_back(value(in_[r], in[r], to.empty() ? Maps<T>{} : to[r]));
+    std::vector<Reading<T>> reads;
+    for (const Value<T>& one : read) reads.push_back({&one});
+    const Value<T> gives = value(shape(), x, delta);
+    const Place at{nullptr, nullptr, 0, 0, 0, 1, {}, blocks};
+    const Operands<T> operands{at, reads, gives, nullptr, nullptr, 0};
+    std::visit([&](const auto& op) { forwards ? op.forward(operands, blocks, at) : op.input_delta(operands, blocks, at); }, op_);
   }
 };
 

@@ -289,6 +289,62 @@ void test_dense(const Description& of, const std::string& name) {
   report(name, "input_delta", back.array(), din);
 }
 
+template <class T>
+void test_join(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), by_channel = of.integer("by_channel");
+  const auto [H, W] = of.integers<2>("size");
+  const std::string kind = of.word("join");
+  std::vector<Shape> shapes;
+  for (int C : of.integers("channels")) shapes.push_back(by_channel && !shapes.empty() ? Shape{C, 1, 1} : Shape{C, H, W});
+  const Join<T> join(Description(kind), shapes);
+  const Shape shape = join.shape();
+  const size_t pixels = size_t(H) * W, features = shape.C * pixels;
+  const auto d = values(N * features, 3);
+  std::vector<std::vector<double>> o, din;
+  std::vector<InLanes<T>> inputs, back;
+  for (size_t r = 0; r < shapes.size(); r++) {
+    const auto [C, rows, columns] = shapes[r];
+    o.push_back(values(size_t(N) * C * rows * columns, 60 + r));
+    din.emplace_back(o[r].size());
+    inputs.emplace_back(N, shapes[r]).fill(o[r]);
+    back.emplace_back(N, shapes[r]);
+  }
+  std::vector<double> x(d.size(), kind == "multiply" ? 1 : 0);
+  for (int n = 0; n < N; n++) {
+    size_t first = 0;  // of a concatenation's numbers
+    for (size_t r = 0; r < shapes.size(); r++) {
+      const size_t own = o[r].size() / N, part = kind == "concat" ? own : features;
+      for (size_t e = 0; e < part; e++) {
+        const size_t to = n * features + e + (kind == "concat" ? first : 0), in = n * own + (own == part ? e : e / pixels);
+        if (kind == "multiply") {
+          x[to] *= o[r][in];
+          const size_t other = o[1 - r].size() / N;
+          din[r][in] += d[to] * o[1 - r][n * other + (other == features ? e : e / pixels)];
+        } else {
+          x[to] += o[r][in];
+          din[r][in] += d[to];
+        }
+      }
+      first += own;
+    }
+  }
+  InLanes<T> output(N, shape), delta(N, shape);
+  delta.fill(d);
+  std::vector<Maps<T>> in, to;
+  for (size_t r = 0; r < shapes.size(); r++) in.push_back(inputs[r].maps), to.push_back(back[r].maps);
+  join.forward(in, output.maps, {0, blocks_of(N)});
+  join.input_delta(in, delta.maps, to, {0, blocks_of(N)});
+  std::vector<T> got;
+  std::vector<double> expected;
+  for (size_t r = 0; r < shapes.size(); r++) {
+    const auto of_one = back[r].array();
+    got.insert(got.end(), of_one.begin(), of_one.end());
+    expected.insert(expected.end(), din[r].begin(), din[r].end());
+  }
+  report(name, "forward", output.array(), x);
+  report(name, "input_delta", got, expected);
+}
+
 // f(x) and f'(x) in double precision.
 const std::map<std::string, std::pair<double, double> (*)(double)> exactly{
     {"relu", [](double v) { return std::pair{v > 0 ? v : 0.0, v > 0 ? 1.0 : 0.0}; }},
@@ -498,6 +554,7 @@ void test_case(const std::string& text, int steps, const std::vector<int>& threa
   if (of.kind() == "conv") test_conv<T>(of, name);
   else if (of.kind() == "pool") test_pool<T>(of, name);
   else if (of.kind() == "dense") test_dense<T>(of, name);
+  else if (of.kind() == "join") test_join<T>(of, name);
   else if (of.kind() == "activation") test_activation<T>(of, name);
   else if (of.kind() == "augment") test_augment<T>(of, name);
   else if (of.kind() != "network") failed++, std::printf("WRONG   unknown operation %s\n", of.kind().c_str());

@@ -7,7 +7,7 @@ import pytest
 
 import convprop as cp
 from by_hand import add, fma, sum_of_images
-from cases import CONVOLUTIONS, DENSES, LOSSES, POOLINGS
+from cases import CONVOLUTIONS, DENSES, JOINS, LOSSES, POOLINGS
 from convprop.explain import Explainer, Explanation
 
 DTYPES = (np.float32, np.float64)
@@ -179,6 +179,42 @@ def test_poolings(case, dtype):
         assert same(found.total + 0, total + 0)
         if case.kind == "max":
             assert set(found.terms["share"]) <= {0, 1}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", JOINS, ids=lambda case: case.name)
+def test_joins(case, dtype):
+    """Each value is the image's, through an activation and what gives it its shape."""
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    nodes, count = {}, len(case.channels)
+    for n, (channels, _, _) in enumerate(case.shapes):
+        nodes[f"conv{n}"] = (cp.Conv(channels, 1), "input")
+        nodes[f"o{n}"] = (cp.Tanh(), f"conv{n}")
+        if case.by_channel and n:
+            nodes[f"pool{n}"] = (cp.AveragePool("global"), f"o{n}")
+    read = [f"pool{n}" if f"pool{n}" in nodes else f"o{n}" for n in range(count)]
+    kinds = {"add": cp.Add, "multiply": cp.Multiply, "concat": cp.Concat}
+    nodes |= {"join": (kinds[case.kind](), *read), "rows": (cp.Flatten(), "join")}
+    net = cp.Network(nodes, (2, *case.size), cp.SquaredError("sum"), seed=1, dtype=dtype)
+    images = random.standard_normal((case.images, 2, *case.size)).astype(dtype)
+    asked = Explainer(net, images, arrays.delta.reshape(case.images, -1))
+    place = net.names.index("join")
+    done = asked.done.layers[place]
+    assert [o.shape[1:] for o in done.inputs] == case.shapes
+
+    for n, k, i, j in corners_and_more(done.output.shape, random):
+        found = asked.output("join", k, i, j, image=n)
+        assert holds(found, done.output[n, k, i, j])
+        assert len(found.terms) == (count if case.kind == "add" else 1)
+    sent = cp.ops.join.input_delta(done.delta, list(done.inputs), case.kind)
+    for number, name in enumerate(read):
+        for n, c, i, j in corners_and_more(sent[number].shape, random):
+            found = asked.delta("join", c, i, j, image=n, of=number)
+            assert holds(found, sent[number][n, c, i, j])
+            assert asked.delta("join", c, i, j, image=n, of=name).total == found.total
+            summed = case.by_channel and number == 1
+            assert len(found.terms) == (np.prod(case.size) if summed else 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

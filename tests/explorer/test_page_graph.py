@@ -1,16 +1,18 @@
 """The explorer's page of networks that branch."""
 
 import itertools
+import re
 from contextlib import ExitStack
 
 import graphs
 import numpy as np
 import pytest
 from opened import Page
-from server import running
+from server import running, small_data
 
 import convprop as cp
 from browser import assert_fits, chromium
+from convprop.explain import Explainer
 
 pytestmark = pytest.mark.slow
 
@@ -207,6 +209,84 @@ def test_the_parts_of_a_delta_are_shown_with_their_readers_before_the_sum(opened
         page.page.wait_for_selector("#view .terms h3:has-text('through second')")
         assert page.page.locator("#view figcaption:has-text('sends'):visible").count() == 0
         assert page.page.locator("#view .lead b").count() == 0
+
+
+def test_delta_shows_each_value_that_a_join_reads(opened, networks):
+    asked = {
+        name: Explainer(client.net, small_data().images[:1], small_data().labels[:1])
+        for name, client in networks.items()
+    }
+    for name, layer, at in (
+        ("residual", "sum", (1, 2, 3)),
+        ("branches", "both", (2, 4, 5)),
+        ("inception", "all_four", (3, 0, 7)),
+        ("inception", "gate", (3, 4, 4)),
+    ):
+        net = networks[name].net
+        node = net.graph.nodes[net.names.index(layer)]
+        place = ",".join(map(str, at))
+        with opened(name, address=f"#view=delta&layer={layer}&input={place}&index=0") as page:
+            page.page.wait_for_selector(f"#view .terms h3:has-text('through {layer}')")
+            names = page.page.locator("#of option").all_inner_texts()
+            assert names == [net.graph.value_name(value) for value in node.reads]
+            for number, of in enumerate(names):
+                page.page.select_option("#of", str(number))
+                page.page.wait_for_selector(f"#view .terms h3:has-text('] of {of}, through')")
+                said, shown = page.heading()
+                same = node.inputs[number] == node.inputs[0]
+                at = at if same else tuple(map(int, re.findall(r"[cij]=(\d+)", said)))
+                found = asked[name].delta(layer, *at, of=number)
+                assert said == found.name.replace(", image 0", "")
+                assert shown == found.value
+                assert page.page.locator(f"figcaption:has-text('input o: {of}')").count() == 1
+                value = node.reads[number]
+                seen = asked[name].done.layers[value - 1].output[0, at[0]]
+                assert page.picture("input map")["values"] == seen.ravel().tolist()
+                # The map of deltas that it is made of.
+                first = sum(shape[0] for shape in node.inputs[:number])
+                channel = at[0] + (first if layer in ("both", "all_four") else 0)
+                deltas = asked[name].done.layers[net.names.index(layer)].delta[0, channel]
+                assert page.picture("deltas of the output")["values"] == deltas.ravel().tolist()
+
+
+def test_what_is_looked_at_of_a_join_is_in_the_address_and_ends_with_the_layer(opened):
+    with opened("branches", address="#view=delta&layer=both&input=4,0,0&of=1") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('of relu1')")
+        assert page.page.input_value("#of") == "1"
+        # The other one has fewer channels: the pixel is another one, the largest delta's.
+        page.page.select_option("#of", "0")
+        page.page.wait_for_selector("#view .terms h3:has-text('of narrow')")
+        assert "of=" not in page.page.evaluate("location.hash")
+        assert int(page.page.input_value("#c")) < 3
+        page.page.select_option("#of", "1")
+        page.page.wait_for_selector("#view .terms h3:has-text('of relu1')")
+        page.page.select_option("#layer", "wide")
+        page.page.wait_for_selector("#view .terms h3:has-text('through wide')")
+        assert page.page.locator("#of").count() == 0
+        page.page.select_option("#layer", "both")
+        page.page.wait_for_selector("#view .terms h3:has-text('of narrow')")
+    # A number that it does not have is the nearest that it has.
+    with opened("branches", address="#view=delta&layer=both&of=9") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('of relu1')")
+
+
+def test_a_saved_page_shows_each_value_that_a_join_reads(opened, browser, tmp_path):
+    with opened("branches", address="#view=delta&layer=both&input=0,1,1") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('of narrow')")
+        with page.page.expect_download() as waiting:
+            page.page.click("#save-page")
+        waiting.value.save_as(tmp_path / "saved.html")
+        page.page.select_option("#of", "1")
+        page.page.wait_for_selector("#view .terms h3:has-text('of relu1')")
+        shown = page.heading()
+    tab = browser.new_page()
+    tab.goto((tmp_path / "saved.html").as_uri())
+    tab.wait_for_selector("#view .terms h3:has-text('of narrow')")
+    tab.select_option("#of", "1")
+    tab.wait_for_selector("#view .terms h3:has-text('of relu1')")
+    name, value = tab.inner_text("#view .terms h3").rsplit(" = ", 1)
+    assert (name, np.float32(value)) == shown
+    tab.close()
 
 
 def test_a_chain_has_no_edges(browser):

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 
+import graphs
 import numpy as np
 import pytest
 from PIL import Image
@@ -170,6 +171,27 @@ def test_a_page_that_reloads_has_its_session_again(client):
     for unknown in ("nothing", 3, None, ["a"]):
         assert len(client.post("/open", {"session": unknown}).json()["session"]) == len(name)
     assert client.ask("POST", "/open", b"[1]").status == 400
+
+
+def test_a_delta_is_of_the_value_of_a_join_that_is_asked_for():
+    net = cp.Network(graphs.residual(), (1, 8, 8), seed=3)
+    with running(net, stays=True) as client:
+        client.enter()
+        session = client.open()
+        data = small_data()
+        asked = Explainer(net, data.images[:1], data.labels[:1])
+        question = {"number": "delta", "layer": "sum", "at": [1, 2, 3]}
+        for of, name in ((0, "second"), (1, "relu1"), ("relu1", "relu1")):
+            answer = client.post(f"{session}/explain", question | {"of": of}).json()
+            found = asked.delta("sum", 1, 2, 3, of=name)
+            assert answer["name"] == found.name.replace(", image 0", "")
+            assert f" of {name}, through sum" in answer["name"]
+            assert np.float32(answer["value"]) == found.value
+        for wrong in (2, "stem", [0], None):
+            answer = client.post(f"{session}/explain", question | {"of": wrong})
+            assert answer.status == 400
+            rule = f"of (second, relu1) must be an integer in 0 .. 1, got {wrong!r}"
+            assert answer.json()["error"] == rule
 
 
 def test_fields_are_those_of_explain(client):

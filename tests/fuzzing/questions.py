@@ -29,6 +29,7 @@ GOOD: tuple[tuple[str, dict[str, Any]], ...] = (
     ("explain", {"number": "weight_gradient", "layer": "conv1", "at": [1, 0, 2, 1]}),
     ("explain", {"number": "bias_gradient", "layer": "dense1", "at": [1]}),
     ("explain", {"number": "delta", "layer": "max_pool1", "at": [1, 1, 2]}),
+    ("explain", {"number": "delta", "layer": "add1", "at": [1, 2, 2], "of": "conv1"}),
     ("explain", {"number": "loss", "at": []}),
     ("routing", {"layer": "max_pool1", "channel": 1}),
     ("fields", {"map": 1, "pixel": [2, 3]}),
@@ -51,7 +52,10 @@ class Questions:
 
     def __init__(self) -> None:
         chance = np.random.default_rng(0)
-        layers = [cp.Conv(2, 3), cp.ReLU(), cp.MaxPool(2), cp.Dropout(0.2), cp.Dense(3)]
+        layers = [
+            *(cp.Conv(2, 3), cp.Residual(cp.ReLU(), cp.Conv(2, 1)), cp.ReLU()),
+            *(cp.MaxPool(2), cp.Dropout(0.2), cp.Dense(3)),
+        ]
         net = cp.Network(layers, (1, 8, 8))
         images = chance.integers(0, 256, (9, 1, 8, 8)).astype(np.uint8)
         data = Dataset(images, np.arange(9, dtype=np.int32) % 3, ["a", "\x1b", "c"], "\udcff\x1b")

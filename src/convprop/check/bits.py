@@ -332,6 +332,16 @@ def _dense(of: Properties, dtype: np.dtype[Any]) -> Parts:
     yield "input_delta", ops.dense.input_delta(delta, w)
 
 
+def _join(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    sizes = [of["size"], *[(1, 1) if of["by_channel"] else of["size"]] * len(of["channels"][1:])]
+    shapes = [(c, *size) for c, size in zip(of["channels"], sizes, strict=True)]
+    inputs = [_drawn(60 + n, dtype, of["images"], *shape) for n, shape in enumerate(shapes)]
+    x = ops.join.forward(inputs, of["join"])
+    deltas = ops.join.input_delta(_drawn(3, dtype, *x.shape), inputs, of["join"])
+    yield "forward", x
+    yield "input_delta", np.concatenate([delta.ravel() for delta in deltas])
+
+
 def _activation(of: Properties, dtype: np.dtype[Any]) -> Parts:
     x, delta = 8 * _drawn(1, dtype, of["size"]), _drawn(3, dtype, of["size"])
     o = ops.activation.forward(x, of["activation"], of["slope"])
@@ -356,6 +366,7 @@ _OPERATIONS: dict[str, Callable[[Properties, np.dtype[Any]], Parts]] = {
     "conv": _conv,
     "pool": _pool,
     "dense": _dense,
+    "join": _join,
     "activation": _activation,
     "augment": _augment,
 }

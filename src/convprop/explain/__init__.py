@@ -97,10 +97,11 @@ def delta(
     j: int | None = None,
     *,
     image: int = 0,
+    of: str | int = 0,
     sample_weight: ArrayLike | None = None,
 ) -> Explanation:
     """Explain the delta of a layer's input; see ``Explainer.delta``."""
-    return Explainer(net, images, targets, sample_weight).delta(layer, c, i, j, image=image)
+    return Explainer(net, images, targets, sample_weight).delta(layer, c, i, j, image=image, of=of)
 
 
 @checks_names

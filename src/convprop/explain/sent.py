@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from convprop import ops
-from convprop.equations import joins
 from convprop.explain.place import Place
 
 Array = NDArray[Any]
@@ -35,8 +33,7 @@ def sent(place: Place) -> Array:
             return ops.activation.input_delta(delta, place.x, native["activation"], slope)
         case "add" | "multiply" | "concat":
             inputs = place.done.layers[place.index].inputs
-            part: Array = joins.DELTAS[layer.family](delta, *inputs)[place.read]
-            return np.ascontiguousarray(part)
+            return ops.join.input_delta(delta, inputs, layer.family)[place.read]
         case _:
             return delta.reshape(place.o.shape)
 

@@ -81,7 +81,8 @@ def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(at, list) or not least <= len(at) <= most:
         raise invalid("at", f"be a list of {least} to {most} indices", f"{at!r:.80}")
     layer = [] if number == "loss" else [body.get("layer")]
-    return answers.explanation(questions[number](*layer, *at))
+    which = {"of": body.get("of", 0)} if number == "delta" else {}
+    return answers.explanation(questions[number](*layer, *at, **which))
 
 
 def _routing(session: Session, body: dict[str, Any]) -> dict[str, Any]:

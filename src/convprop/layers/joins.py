@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convprop.errors import invalid
-from convprop.layers.layer import Layer, Shape, checked_name, shape_text
+from convprop.layers.layer import Layer, Shape, checked_name
+from convprop.ops import join
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,9 +42,7 @@ class Add(Join):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the inputs; raise InvalidInput unless all have one."""
-        if any(shape != inputs[0] for shape in inputs):
-            raise invalid("inputs", "have one shape to be added", _texts(inputs))
-        return inputs[0]
+        return join.output_shape("add", inputs)
 
 
 class Multiply(Join):
@@ -59,13 +57,7 @@ class Multiply(Join):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the first input; raise InvalidInput unless the second one fits."""
-        if len(inputs) != 2:
-            raise invalid("inputs", "be two to be multiplied", len(inputs))
-        first, second = inputs
-        if second != first and second != (first[0], *(1,) * (len(first) - 1)):
-            rule = "have one shape, or the second one number a channel, to be multiplied"
-            raise invalid("inputs", rule, _texts(inputs))
-        return first
+        return join.output_shape("multiply", inputs)
 
 
 class Concat(Join):
@@ -79,10 +71,4 @@ class Concat(Join):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (sum of C, H, W); raise InvalidInput unless rows and columns are as many."""
-        if any(shape[1:] != inputs[0][1:] for shape in inputs):
-            raise invalid("inputs", "have as many rows and columns to be joined", _texts(inputs))
-        return sum(shape[0] for shape in inputs), *inputs[0][1:]
-
-
-def _texts(shapes: tuple[Shape, ...]) -> str:
-    return " and ".join(map(shape_text, shapes))
+        return join.output_shape("concat", inputs)

@@ -2,16 +2,18 @@
 
 import { extent } from "./numbers.js";
 import { following } from "./player.js";
-import { layerOf, shapeOf, state } from "./state.js";
+import { JOINS, layerOf, readOf, shapeOf, state } from "./state.js";
 import { windowOf } from "./window.js";
 
-// Arrays of what a layer reads (first, if it reads several values) and gives: outputs[0] is the
+// Arrays of what a layer reads (of a join the value that is looked at) and gives: outputs[0] is the
 // image as the network sees it.
-export const inputOf = (layer) => state.maps.outputs[layer.reads[0]];
+export const inputOf = (layer) => state.maps.outputs[readOf(layer)];
 export const outputOf = (layer) => state.maps.outputs[layer.gives];
 export const deltaOf = (layer) => state.maps.deltas[layer.gives];
-export const inputDeltaOf = (layer) => state.maps.deltas[layer.reads[0]];
+export const inputDeltaOf = (layer) => state.maps.deltas[readOf(layer)];
 
+// Which of a join's values an explanation of a delta is of.
+export const ofRead = (layer) => (JOINS[layer.kind] ? { of: state.of } : {});
 
 // What each reader of a value sends back, { reader, delta }, the last reader first: together they
 // are the value's delta. Nothing where one layer reads it, or the server does not tell.
@@ -41,6 +43,12 @@ export const turns = (layer) => state.flipped !== layer.settings.flip_kernel;
 export function channelOf(layer, k, c) {
   const [kernels, channels] = layer.parameters.weight;
   return Math.floor(k / (kernels / layer.settings.groups)) * channels + c;
+}
+
+// The channel of a layer's output into which channel c of what it reads has gone.
+export function channelIn(layer, c) {
+  if (layer.kind !== "concat") return c;
+  return layer.reads.slice(0, state.of).reduce((first, value) => first + shapeOf(value)[0], c);
 }
 
 // What channel k of a layer's output is made of, if it joins values: they, and their channels.

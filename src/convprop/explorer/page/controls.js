@@ -1,12 +1,21 @@
 // Controls that several views have.
 
 import { choice, el, labelled } from "./dom.js";
-import { layersOf, set, state } from "./state.js";
+import { layersOf, nameOf, set, state, turnedTo } from "./state.js";
 
 export function layerChoice(layer, ...kinds) {
   const options = layersOf(...kinds).map((one) => [one.name, one.name]);
   const choose = (name) => set({ layer: name });
   return labelled("Layer", choice(options, layer.name, choose, { id: "layer" }));
+}
+
+// Of a join: which of the values that it reads; one that is read twice has a number.
+export function readChoice(layer) {
+  if (layer.reads.length < 2) return null;
+  const again = (value) => layer.reads.filter((other) => other === value).length > 1;
+  const options = layer.reads.map((value, of) =>
+    [of, again(value) ? `${nameOf(value)} (${of})` : nameOf(value)]);
+  return labelled("of", choice(options, state.of, (of) => set(turnedTo(Number(of))), { id: "of" }));
 }
 
 export function integer(id, value, count, onchange) {

@@ -1,8 +1,10 @@
 // The delta of an input pixel (Eq. 16-22): the region Q that saw it, and the rotated kernel.
 
 import { ask } from "./api.js";
-import { deltaOf, inputDeltaOf, inputOf, rangeOf, turns, weightsOf } from "./arrays.js";
-import { integer } from "./controls.js";
+import {
+  channelIn, deltaOf, inputDeltaOf, inputOf, ofRead, rangeOf, turns, weightsOf,
+} from "./arrays.js";
+import { integer, readChoice } from "./controls.js";
 import { labelled, tick } from "./dom.js";
 import { captioned, stacked } from "./figures.js";
 import { framed, pixel, place } from "./frames.js";
@@ -11,7 +13,7 @@ import { Picture, cellOf } from "./picture.js";
 import { following } from "./player.js";
 import { DELTA as SAID } from "./prose.js";
 import { sent, told } from "./sent.js";
-import { layerOf, set, state } from "./state.js";
+import { layerOf, nameOf, readOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
 const convolves = (layer) => layer.kind === "conv";
@@ -134,14 +136,14 @@ export const delta = (root) => view(root, (here) => {
 
   function drawOther(layer) {
     const after = deltaOf(layer);
-    deltas.show(mapOf(after, isRow(after) ? 0 : state.input[0]));
+    deltas.show(mapOf(after, isRow(after) ? 0 : channelIn(layer, state.input[0])));
     deltas.caption = "deltas δ";
   }
 
   return {
     player: ["pixel", () => set({ input: following(state.input, inputOf(layerOf()).shape) })],
     figures: [
-      captioned(input, "input o"), captioned(deltas, ""),
+      captioned(input, ""), captioned(deltas, ""),
       stacked(captioned(kernel, ""), captioned(products, "products δ·w")),
       parts.holder, captioned(result, ""),
     ],
@@ -153,6 +155,7 @@ export const delta = (root) => view(root, (here) => {
       const before = inputOf(layer);
       const choose = (value) => set({ input: [value, i, j] });
       return [
+        readChoice(layer),
         labelled(isRow(before) ? "feature" : "channel c",
           integer("c", c, before.shape[0], choose)),
         convolves(layer) && labelled("output k",
@@ -169,7 +172,7 @@ export const delta = (root) => view(root, (here) => {
     questions: (layer) => [
       ask("explain", {
         number: "delta", layer: layer.name,
-        at: isRow(inputOf(layer)) ? state.input.slice(0, 1) : state.input,
+        at: isRow(inputOf(layer)) ? state.input.slice(0, 1) : state.input, ...ofRead(layer),
       }),
     ],
 
@@ -179,8 +182,9 @@ export const delta = (root) => view(root, (here) => {
       else drawOther(layer);
       const [c, ...at] = state.input;
       const before = inputOf(layer);
+      input.caption = layer.reads.length > 1 ? `input o: ${nameOf(readOf(layer))}` : "input o";
       const chosen = isRow(before) ? { frames: place(c, before) } : { at };
-      input.show(mapOf(before, c), { ...chosen, range: rangeOf(layer.reads[0]) });
+      input.show(mapOf(before, c), { ...chosen, range: rangeOf(readOf(layer)) });
       const most = parts.draw(layer, c, chosen);
       result.show(mapOf(inputDeltaOf(layer), c), { ...chosen, most });
       const { name, steps } = here.found;

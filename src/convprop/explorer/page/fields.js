@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { framed } from "./frames.js";
-import { layerOf, shapeOf, state } from "./state.js";
+import { layerOf, readOf, shapeOf, state } from "./state.js";
 
 // Which pixels of every map the pixel that a view looks at depends on, or goes into; null where it
 // looks at none.
@@ -10,7 +10,7 @@ export async function fields(view) {
   const layer = layerOf();
   if (!["forward", "delta"].includes(view)) return null;
   const back = view === "delta";
-  const value = back ? layer.reads[0] : layer.gives;
+  const value = back ? readOf(layer) : layer.gives;
   const at = back ? state.input : state.out;
   const pixel = shapeOf(value).length < 3 ? [] : at.slice(1, 3);
   return (await ask("fields", { map: value, pixel })).regions;

@@ -1,12 +1,12 @@
 // A view as one file: a page that needs no server, or a picture. And the link that restores it.
 
 import { ask, base64, offline, packedAnswers } from "./api.js";
-import { inputOf } from "./arrays.js";
+import { inputOf, ofRead } from "./arrays.js";
 import { COUNT, settingsOf } from "./article.js";
 import { button, failed, say } from "./dom.js";
 import { painted } from "./paint.js";
 import { SAVE as SAID } from "./prose.js";
-import { address, layerOf, layersOf, movedTo, set, state } from "./state.js";
+import { address, layerOf, layersOf, movedTo, set, state, turnedTo } from "./state.js";
 
 // views: the names of all of them.
 export function save(root, views) {
@@ -34,7 +34,7 @@ function unsaid() {
 
 // What a view is about; and which layers it shows, if not only the one that is looked at.
 const LOOKED_AT = [
-  "view", "layer", "out", "weight", "input", "map", "flipped", "back", "section",
+  "view", "layer", "out", "weight", "input", "map", "of", "flipped", "back", "section",
 ];
 const KINDS = {
   forward: [], delta: [], sharing: ["conv"], gradient: ["conv"], pooling: ["pool"],
@@ -52,6 +52,11 @@ async function lookAround(views) {
     const ways = view === "sharing" ? [false, true] : [here.back];
     for (const move of moves.filter((one) => layers.some(({ name }) => name === one.layer))) {
       for (const back of ways) await go(move, { view, back });
+      // Every value that a join reads, from the first one.
+      for (let of = 1; view === "delta" && of < layerOf().reads.length; of++) {
+        await go(move, { view, of: 0 });
+        await set(turnedTo(of), false);
+      }
     }
   }
   for (let section = 0; section < COUNT; section++) {
@@ -75,7 +80,9 @@ async function askPixels(layer) {
     delta: ["delta", inputOf(layer).shape.slice(1), state.input.slice(0, 1)],
   }[state.view] ?? [null, [], []];
   await Promise.all(every(...pixels).map((pixel) =>
-    ask("explain", { number, layer: layer.name, at: [...first, ...pixel] })));
+    ask("explain", {
+      number, layer: layer.name, at: [...first, ...pixel], ...(number === "delta" && ofRead(layer)),
+    })));
 }
 
 function download(blob, name) {

@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 import { several } from "./figures.js";
 import { full, largest, mapOf, short } from "./numbers.js";
 import { DELTA as SAID } from "./prose.js";
-import { state } from "./state.js";
+import { readOf, state } from "./state.js";
 
 export function sent(onpoint) {
   const parts = several("deltas sent to the input", { name: "∂E/∂o", onpoint });
@@ -13,10 +13,10 @@ export function sent(onpoint) {
   // Draws the parts for a channel of what a layer reads, in the scale of the largest of them and of
   // their sum, which it returns; null where one layer alone reads it.
   function draw(layer, c, chosen) {
-    const maps = sentTo(layer.reads[0]).map(({ delta }) => mapOf(delta, c));
+    const maps = sentTo(readOf(layer)).map(({ delta }) => mapOf(delta, c));
     const sum = mapOf(inputDeltaOf(layer), c);
     const most = Math.max(...[sum, ...maps].map(({ values }) => largest(values)));
-    parts.show(sentTo(layer.reads[0]).map(({ reader }, at) =>
+    parts.show(sentTo(readOf(layer)).map(({ reader }, at) =>
       [`${at ? "+ " : ""}what ${reader} sends`, maps[at], { ...chosen, most }]));
     return maps.length ? most : null;
   }
@@ -27,7 +27,7 @@ export function sent(onpoint) {
 // The parts of the chosen pixel's delta, in numbers.
 export function told(layer) {
   const [c, i, j] = state.input;
-  const all = sentTo(layer.reads[0]);
+  const all = sentTo(readOf(layer));
   if (!all.length) return [];
   const numbers = all.flatMap(({ reader, delta }, at) => {
     const map = mapOf(delta, c);

@@ -5,21 +5,22 @@ import { Window } from "./window.js";
 
 // out: an output's k, i, j. weight: k, c, m, n. input: an input's c, i, j. Where none is named it
 // is the one with the largest output, gradient or delta. channel: the input channel that Forward
-// shows; map: the output map that Delta shows, by default the one that matters most. index: of the
-// data's images; target: of the image's loss, -1 for its own label. geometry: of Arithmetic, in the
-// order of its fields; place: its pixel.
+// shows; map: the output map that Delta shows, by default the one that matters most; of: which of
+// the values that a join reads Delta shows. index: of the data's images; target: of the image's
+// loss, -1 for its own label. geometry: of Arithmetic, in the order of its fields; place: its
+// pixel.
 const DEFAULTS = {
   view: "forward", layer: "", mode: "output", index: null, target: -1,
-  out: null, weight: null, input: null, channel: 0, map: null, flipped: false, back: false,
-  geometry: [7, 3, 1, 0, 1], transposed: false, place: [0, 0], section: -1,
+  out: null, weight: null, input: null, channel: 0, map: null, of: 0, flipped: false,
+  back: false, geometry: [7, 3, 1, 0, 1], transposed: false, place: [0, 0], section: -1,
 };
 const number = (text) => Number.parseInt(text, 10) || 0;
 const yes = (text) => text === "true";
 const list = (text) => text.split(",").map(number);
 const READ = {
   view: String, layer: String, mode: String, index: number, target: number,
-  out: list, weight: list, input: list, channel: number, map: number, flipped: yes, back: yes,
-  geometry: list, transposed: yes, place: list, section: number,
+  out: list, weight: list, input: list, channel: number, map: number, of: number, flipped: yes,
+  back: yes, geometry: list, transposed: yes, place: list, section: number,
 };
 
 export const state = { ...DEFAULTS, network: null, maps: null };
@@ -43,9 +44,12 @@ export const readersOf = (value) =>
 export const shapeOf = (value) => giverOf(value)?.shape ?? state.network.input;
 export const nameOf = (value) => giverOf(value)?.name ?? "input";
 
+// What a layer reads: the only value, or the one of a join's that is looked at.
+export const readOf = (layer, of = state.of) => layer.reads[of] ?? layer.reads[0];
+
 // The activation whose output a layer reads, if it does.
 export function activationBefore(layer) {
-  const giver = giverOf(layer.reads[0]);
+  const giver = giverOf(readOf(layer));
   return giver?.kind === "activation" ? giver : null;
 }
 
@@ -71,18 +75,25 @@ export async function set(changes, visit = true) {
 // What else changes with the layer: indices stay where its arrays have the same shape, and begin
 // anew elsewhere.
 export function movedTo(layer) {
-  const [from, to] = [state.layer, layer].map(shapesOf);
+  const [from, to] = [shapesOf(state.layer, state.of), shapesOf(layer, 0)];
   const kept = (name, at) => (String(from?.[at]) === String(to?.[at]) ? state[name] : null);
   return {
     layer, out: kept("out", 0), input: kept("input", 1), weight: kept("weight", 2),
-    map: kept("map", 0),
+    map: kept("map", 0), of: 0,
   };
 }
 
-// The shapes of a layer's output, input and weights.
-function shapesOf(name) {
+// What else changes with the value of a join's that is looked at.
+export function turnedTo(of) {
+  const layer = layerOf();
+  const [from, to] = [readOf(layer), readOf(layer, of)].map(shapeOf);
+  return { of, input: String(from) === String(to) ? state.input : null };
+}
+
+// The shapes of a layer's output, of the value number `of` that it reads, and of its weights.
+function shapesOf(name, of) {
   const layer = state.network?.layers.find((one) => one.name === name);
-  return layer ? [layer.shape, shapeOf(layer.reads[0]), layer.parameters.weight] : null;
+  return layer ? [layer.shape, shapeOf(readOf(layer, of)), layer.parameters.weight] : null;
 }
 
 export function address() {
@@ -122,6 +133,7 @@ function clamp() {
   if (!network || !state.maps) return;
   const layer = network.layers.find((one) => one.name === state.layer) ?? network.layers[0];
   state.layer = layer.name;
+  state.of = inside(state.of, layer.reads.length);
   state.channel = Math.max(state.channel, 0);
   if (state.geometry.length !== DEFAULTS.geometry.length) state.geometry = DEFAULTS.geometry;
   if (state.target >= network.classes.length) state.target = -1;
@@ -130,7 +142,7 @@ function clamp() {
   state.out = fitted(state.out, outputs[layer.gives], 3);
   // Behind an activation the explained delta is the one before it, with its slope.
   const before = activationBefore(layer);
-  state.input = fitted(state.input, deltas[(before ?? layer).reads[0]], 3);
+  state.input = fitted(state.input, deltas[before ? before.reads[0] : readOf(layer)], 3);
   state.weight = fitted(state.weight, gradient, 4);
 }
 
