@@ -223,7 +223,7 @@ class Join {
     std::vector<Reading<T>> reads;
     for (const Value<T>& one : read) reads.push_back({&one});
     const Value<T> gives = value(shape(), x, delta);
-    const Place at{nullptr, nullptr, 0, 0, 0, 1, {}, blocks};
+    const Share at{nullptr, nullptr, 0, 0, 0, 1, {}, blocks};
     const Operands<T> operands{at, reads, gives, nullptr, nullptr, 0};
     std::visit([&](const auto& op) { forwards ? op.forward(operands, blocks, at) : op.input_delta(operands, blocks, at); }, op_);
   }

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from convprop._native import description, engine
+from convprop.checks import check_values
 from convprop.errors import invalid
-from convprop.geometry import check_values
+from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
 Kind = Literal["add", "multiply", "concat"]
