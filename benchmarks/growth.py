@@ -30,7 +30,7 @@ import numpy as np
 
 import convprop as cp
 import scaling
-from convprop.machine.memory import training_memory
+from convprop.about.memory import training_memory
 from machine import Limit, commit, describe, usable_processors
 from report import RESULTS
 

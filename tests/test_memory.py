@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import convprop as cp
+from convprop.about.memory import training_memory
 from convprop.errors import InvalidInput
-from convprop.machine.memory import peak_memory, resident_memory, training_memory
+from convprop.machine.memory import peak_memory, resident_memory
 from refusal import refuses
 
 STATUS = Path("/proc/self/status")
@@ -32,7 +33,8 @@ TRAIN = """
 import sys
 import numpy as np
 import convprop as cp
-from convprop.machine.memory import peak_memory, training_memory
+from convprop.machine.memory import peak_memory
+from convprop.about.memory import training_memory
 
 preset = cp.presets.PRESETS[sys.argv[1]]
 batch_size, count, threads = map(int, sys.argv[2:])

@@ -8,12 +8,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from convprop.about.memory import training_memory
 from convprop.arguments import checks_names
 from convprop.checks import positive_integer
 from convprop.errors import invalid
 from convprop.graph import Graph
 from convprop.layers import shape_text
-from convprop.machine.memory import training_memory
 from convprop.machine.threads import get_num_threads
 from convprop.optimizers import Adam, Optimizer
 

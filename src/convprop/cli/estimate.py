@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convprop.about.memory import training_memory
 from convprop.data import Dataset
 from convprop.data.stream import prefetched_bytes
 from convprop.errors import TrainingDiverged
-from convprop.machine.memory import peak_memory, training_memory
+from convprop.machine.memory import peak_memory
 from convprop.network import PREDICT_BATCH, Network
 from convprop.training import BatchRecord, EpochRecord, History
 from convprop.training import train as train_network
