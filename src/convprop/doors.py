@@ -11,7 +11,8 @@ from convprop.about.summary import summary
 from convprop.arguments import checks_names
 from convprop.data.dataset import Dataset, Split
 from convprop.files import model
-from convprop.network import Backpropagation, Network
+from convprop.network import Network
+from convprop.passes import Backpropagation
 from convprop.training.records import History
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -18,7 +17,6 @@ from convprop.attributes import (
     checked_normalisation,
     checked_target_scaling,
 )
-from convprop.brief import Brief
 from convprop.checks import seed_number
 from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
@@ -31,6 +29,7 @@ from convprop.machine.memory import free_memory
 from convprop.machine.native import engine
 from convprop.ops.loss import as_weights, taking_part
 from convprop.parameters import Parameters, first_values
+from convprop.passes import Backpropagation, Evaluation, LayerPass
 from convprop.targets import as_targets
 
 if TYPE_CHECKING:
@@ -50,51 +49,6 @@ CHECKED_BYTES = 1 << 26
 MOST_SHOWN = 16
 # Up to so many have a plan of their own; the engine (kernels/plan/plan.cc) takes them one by one.
 FEW_IMAGES = 8
-
-
-class Evaluation(NamedTuple):
-    """What ``Network.evaluate`` measures; accuracy is None for targets that are no labels."""
-
-    loss: float
-    accuracy: float | None
-
-
-@dataclass(frozen=True, repr=False)
-class LayerPass(Brief):
-    """What went through one layer, forward and back.
-
-    Attributes
-    ----------
-    name : str
-    inputs : tuple of ndarray
-        What the layer reads, (N, C, H, W) or (N, F); several of a join.
-    output : ndarray
-    delta : ndarray
-        dE/d(output), the shape of output: the article's delta where the layer is a Conv.
-    gradients : dict
-        dE/d(parameter), by "weight" and "bias".
-    """
-
-    name: str
-    inputs: tuple[Array, ...]
-    output: Array
-    delta: Array
-    gradients: dict[str, Array]
-
-    @property
-    def input(self) -> Array:
-        """The first of the inputs; all but joins have one."""
-        return self.inputs[0]
-
-
-@dataclass(frozen=True, repr=False)
-class Backpropagation(Brief):
-    """The loss, every layer's pass, dE/d(normalised images), and all gradients by name."""
-
-    loss: float
-    layers: tuple[LayerPass, ...]
-    input_delta: Array
-    gradients: dict[str, Array]
 
 
 class Network:

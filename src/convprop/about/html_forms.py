@@ -17,7 +17,8 @@ from convprop.shown import escape
 
 if TYPE_CHECKING:
     from convprop.data.dataset import Dataset, Split
-    from convprop.network import Backpropagation, Network
+    from convprop.network import Network
+    from convprop.passes import Backpropagation
     from convprop.training.records import History
 
 HEAD, TAIL = 6, 6

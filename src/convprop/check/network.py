@@ -13,7 +13,8 @@ from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio
 from convprop.graph import Node
 from convprop.losses import SquaredError
-from convprop.network import Backpropagation, Network
+from convprop.network import Network
+from convprop.passes import Backpropagation
 
 IMAGES = 3
 

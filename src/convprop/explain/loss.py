@@ -16,7 +16,8 @@ from convprop.explain.explanation import Explanation, Part, Step
 from convprop.explain.tables import table
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
 from convprop.machine.native import engine
-from convprop.network import Backpropagation, Network
+from convprop.network import Network
+from convprop.passes import Backpropagation
 
 Array = NDArray[Any]
 

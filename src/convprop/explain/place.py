@@ -12,7 +12,8 @@ from convprop.checks import is_integer
 from convprop.errors import invalid
 from convprop.geometry import Window
 from convprop.graph import Node
-from convprop.network import Backpropagation, LayerPass, Network
+from convprop.network import Network
+from convprop.passes import Backpropagation, LayerPass
 
 Array = NDArray[Any]
 
