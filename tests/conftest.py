@@ -13,7 +13,7 @@ from convprop.about import profile
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 
-BESIDE = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_finish() -> None:
@@ -36,10 +36,22 @@ def mnist_folder() -> Path:
 
     It lies beside the repository unless CONVPROP_MNIST names another.
     """
-    folder = Path(os.environ.get("CONVPROP_MNIST", BESIDE))
+    folder = Path(os.environ.get("CONVPROP_MNIST", BESIDE / "mnist"))
     if folder.is_dir():
         return folder
     missing = f"the idx files of MNIST are not in {folder}; CONVPROP_MNIST may name their folder"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def photographs_folder() -> Path:
+    """Return a folder of photographs, one subfolder a class, such as the tutorials' ants and bees.
+
+    It lies beside the repository unless CONVPROP_PHOTOGRAPHS names another.
+    """
+    folder = Path(os.environ.get("CONVPROP_PHOTOGRAPHS", BESIDE / "hymenoptera" / "train"))
+    if not folder.is_dir():
+        pytest.skip(f"no photographs are in {folder}; CONVPROP_PHOTOGRAPHS may name their folder")
+    return folder

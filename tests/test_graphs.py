@@ -279,6 +279,17 @@ def test_branches_may_be_nested_as_deep_as_anybody_needs():
         graph([nested], (1, 4, 4))
 
 
+def test_what_does_not_fit_at_the_end_of_many_layers_is_traced_in_few_words():
+    layers = [*[cp.Residual(cp.Conv(1, 1)) for _ in range(400)], cp.MaxPool(9)]
+    with pytest.raises(InvalidInput) as refused:
+        cp.Network(layers, (1, 8, 8))
+    message = str(refused.value)
+    assert len(message) < 4300
+    assert ", at max_pool1 = MaxPool(9): input 1x8x8 -> conv1 1x8x8 -> add1(" in message
+    assert " more characters) ..." in message
+    assert message.endswith(" -> add400(conv400, add399) 1x8x8 -> max_pool1")
+
+
 def everywhere(shape):
     return itertools.product(*(range(length) for length in shape))
 

@@ -5,6 +5,7 @@ import pytest
 
 import convprop as cp
 from convprop import data, presets
+from convprop.check.network import check_network, without_zeros
 from convprop.cli.train_settings import usual_preset
 from convprop.errors import InvalidInput
 from refusal import refuses
@@ -17,6 +18,9 @@ PARAMETERS = {
     "pytorch-mnist": 320 + 18_496 + 1_179_776 + 1_290,
     "cifar-tutorial": 456 + 2_416 + 48_120 + 10_164 + 850,
     "vgg-small": 896 + 9_248 + 18_496 + 36_928 + 73_856 + 147_584 + 262_272 + 1_290,
+    # Of each of a stage's blocks two convolutions, the first one from the stage before's kernels.
+    "resnet-plain": 448 + (6 * 2_320) + (4_640 + 5 * 9_248) + (18_496 + 5 * 36_928) + 650,
+    "inception-small": 160 + 416 + 9_248 + 25_632 + 10_250,
     "mlp": 401_920 + 262_656 + 5_130,
 }
 
@@ -40,6 +44,8 @@ def test_names():
         "pytorch-mnist",
         "cifar-tutorial",
         "vgg-small",
+        "resnet-plain",
+        "inception-small",
         "mlp",
     )
 
@@ -51,6 +57,34 @@ def test_pytorch_mnist_decays_after_each_epoch():
         for step in (1, steps):
             factor = entry.schedule.factor(epoch * steps + step, entry.epochs * steps)
             assert factor == pytest.approx(0.7**epoch, rel=1e-12)
+
+
+def test_resnet_plain_has_twenty_layers_with_parameters_and_adds_nothing_at_first():
+    net = cp.preset("resnet-plain", (3, 32, 32), 10)
+    nodes = net.graph.nodes
+    assert sum(bool(node.parameters) for node in nodes) == 20
+    assert sum(node.layer.kind == "add" for node in nodes) == 9
+    images = np.random.default_rng(0).random((5, 3, 32, 32)).astype(np.float32)
+    went = net.backpropagate(images, np.arange(5)).layers
+    for node, layer in zip(nodes, went, strict=True):
+        if node.layer.kind == "add":
+            np.testing.assert_array_equal(layer.output, layer.inputs[1])
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("resnet-plain", marks=pytest.mark.slow), "inception-small"]
+)
+def test_networks_with_branches_are_proved_wholly(name):
+    """No gradient is 0 for all weights, as they would be behind weights of 0: it proves nothing."""
+    entry = presets.PRESETS[name]
+    net = cp.preset(name, entry.input_shape, entry.classes)
+    rows = check_network(net)
+    assert [row for row in rows if not row.passed] == []
+    names = {row.name for row in rows if row.group == "engine and complex steps, float64"}
+    assert names == {f"{n.replace('.', ': ')} gradient" for n in net.parameters}
+    checked = without_zeros(net)
+    went = checked.backpropagate(np.ones((1, *net.input_shape), np.float32), [0])
+    assert [name for name, gradient in went.gradients.items() if not gradient.any()] == []
 
 
 @pytest.mark.parametrize("name", presets.NAMES)
@@ -76,6 +110,7 @@ def test_lenet5_sets_small_images_in_a_margin():
         ("pytorch-mnist", 6),
         ("cifar-tutorial", 16),
         ("vgg-small", 8),
+        ("inception-small", 2),
     ],
 )
 def test_smallest_images(name, smallest):
@@ -105,7 +140,7 @@ def test_images_too_small_get_the_trace():
         (
             ("alexnet", (1, 28, 28), 10),
             "preset must be one of digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist,"
-            " cifar-tutorial, vgg-small, mlp, got 'alexnet'",
+            " cifar-tutorial, vgg-small, resnet-plain, inception-small, mlp, got 'alexnet'",
         ),
         (("lenet5", (1, 28, 28), 1), "classes must be an integer of at least 2, got 1"),
         (("lenet5", (1, 28, 28), "ten"), "classes must be an integer of at least 2, got 'ten'"),
@@ -120,11 +155,12 @@ def test_refuses(arguments, message):
         cp.preset(*arguments)
 
 
+@pytest.mark.parametrize("name", ["digits", "inception-small"])
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_digits_are_learnt(seed):
+def test_digits_are_learnt(seed, name):
     split = data.load("digits", seed=seed)
-    entry = presets.PRESETS["digits"]
-    net = cp.preset("digits", split.train.images.shape[1:], 10, seed=seed)
+    entry = presets.PRESETS[name]
+    net = cp.preset(name, split.train.images.shape[1:], 10, seed=seed)
     cp.train(
         net,
         split.train.images,

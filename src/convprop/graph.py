@@ -17,9 +17,12 @@ from convprop.geometry import Window
 from convprop.layers import Add, Concat, Join, Layer, Parameter, Shape, shape_text
 from convprop.layers.layer import checked_name
 from convprop.machine.native import description
+from convprop.shown import shortened
 
 MOST_DEPTH = 100
 """Of branches within branches."""
+MOST_OF_TRACE = 4000
+"""Characters: some hundred layers."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ class Graph:
         return [description(**node.native, reads=node.reads) for node in self.nodes]
 
     def trace(self) -> str:
-        """Return the shapes from layer to layer on one line."""
+        """Return the shapes from layer to layer on one line; of a long one both ends."""
         return _trace(self.input, self.nodes)
 
 
@@ -374,4 +377,6 @@ def _trace(shape: Shape, nodes: Sequence[Node]) -> str:
         names = [nodes[value - 1].name if value else "input" for value in node.reads]
         read = "" if node.reads == (place,) else f"({', '.join(names)})"
         words.append(f"{node.name}{read} {shape_text(node.output)}")
-    return " -> ".join(words)
+    whole = " -> ".join(words)
+    # A layer that does not fit is at the end.
+    return shortened(whole, MOST_OF_TRACE, MOST_OF_TRACE * 3 // 4)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from convprop.arguments import checks_names
 from convprop.checks import is_integer
 from convprop.errors import InvalidInput, invalid
-from convprop.graph import graph, image_shape
+from convprop.graph import Parallel, Residual, graph, image_shape
+from convprop.initializers import Zeros
 from convprop.layers import (
     AveragePool,
     Conv,
     Dense,
     Dropout,
     Flatten,
-    Layer,
     MaxPool,
     ReLU,
     Shape,
@@ -31,7 +31,7 @@ from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer
 from convprop.schedules import Constant, Cosine, OneCycle, Schedule, Step
 
-_Build = Callable[[Shape, int], list[Layer]]
+_Build = Callable[[Shape, int], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Preset:
         return Network(preset_layers(self, shape, classes), shape, loss, seed)
 
 
-def _digits(input_shape: Shape, classes: int) -> list[Layer]:
+def _digits(input_shape: Shape, classes: int) -> list[Any]:
     return [
         Conv(32, 3, padding=1),
         ReLU(),
@@ -86,7 +86,7 @@ def _digits(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _lenet5(input_shape: Shape, classes: int) -> list[Layer]:
+def _lenet5(input_shape: Shape, classes: int) -> list[Any]:
     # The 28 x 28 digits were set in the middle of 32 x 32 ones; larger images need no margin.
     margin = 2 if min(input_shape[1:]) < 32 else 0
     return [
@@ -100,11 +100,11 @@ def _lenet5(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _three_dense(classes: int) -> list[Layer]:
+def _three_dense(classes: int) -> list[Any]:
     return [Dense(120), ReLU(), Dense(84), ReLU(), Dense(classes)]
 
 
-def _lenet_theano(input_shape: Shape, classes: int) -> list[Layer]:
+def _lenet_theano(input_shape: Shape, classes: int) -> list[Any]:
     return [
         Conv(20, 5),
         MaxPool(2),
@@ -118,7 +118,7 @@ def _lenet_theano(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _keras_mnist(input_shape: Shape, classes: int) -> list[Layer]:
+def _keras_mnist(input_shape: Shape, classes: int) -> list[Any]:
     return [
         Conv(32, 3),
         ReLU(),
@@ -132,7 +132,7 @@ def _keras_mnist(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Layer]:
+def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Any]:
     return [
         Conv(32, 3),
         ReLU(),
@@ -148,7 +148,7 @@ def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Layer]:
+def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Any]:
     return [
         Conv(6, 5),
         ReLU(),
@@ -160,8 +160,8 @@ def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Layer]:
     ]
 
 
-def _vgg_small(input_shape: Shape, classes: int) -> list[Layer]:
-    layers: list[Layer] = []
+def _vgg_small(input_shape: Shape, classes: int) -> list[Any]:
+    layers: list[Any] = []
     for kernels in (32, 64, 128):
         for _ in range(2):
             # Of three channels the direct sums are the faster ones.
@@ -171,7 +171,52 @@ def _vgg_small(input_shape: Shape, classes: int) -> list[Layer]:
     return [*layers, Dense(128), ReLU(), Dense(classes)]
 
 
-def _mlp(input_shape: Shape, classes: int) -> list[Layer]:
+def _resnet_plain(input_shape: Shape, classes: int) -> list[Any]:
+    layers: list[Any] = [Conv(16, 3, padding=1), ReLU()]
+    for kernels in (16, 32, 64):
+        for block in range(3):
+            smaller = kernels > 16 and block == 0
+            layers += [_residual(kernels, smaller), ReLU()]
+    return [*layers, AveragePool("global"), Dense(classes)]
+
+
+def _residual(kernels: int, smaller: bool) -> Residual:
+    """Return a block that adds nothing at first; a smaller one halves the maps' sides.
+
+    Without normalisation what blocks add up would grow from one to the next, unless the last
+    convolution of each begins at 0: Zhang, Dauphin and Ma, "Fixup initialization: residual learning
+    without normalization", ICLR 2019, Section 3; De and Smith, "Batch normalization biases residual
+    blocks towards the identity function in deep networks", NeurIPS 2020, begin alike with a factor
+    of 0. The shortcut of a smaller one makes twice the channels, means and maxima, and has no
+    parameters either, as option A of He et al. has none.
+    """
+    pools = [AveragePool(2, padding="same")], [MaxPool(2, padding="same")]
+    return Residual(
+        Conv(kernels, 3, stride=2 if smaller else 1, padding=1),
+        ReLU(),
+        Conv(kernels, 3, padding=1, initializer=Zeros()),
+        shortcut=[Parallel(*pools)] if smaller else None,
+    )
+
+
+def _inception_small(input_shape: Shape, classes: int) -> list[Any]:
+    return [
+        _three_and_five(16),
+        ReLU(),
+        AveragePool(2),
+        Dropout(0.25),
+        _three_and_five(32),
+        ReLU(),
+        Dropout(0.5),
+        Dense(classes),
+    ]
+
+
+def _three_and_five(kernels: int) -> Parallel:
+    return Parallel([Conv(kernels, 3, padding=1)], [Conv(kernels, 5, padding=2)])
+
+
+def _mlp(input_shape: Shape, classes: int) -> list[Any]:
     return [Flatten(), Dense(512), ReLU(), Dense(512), ReLU(), Dense(classes)]
 
 
@@ -258,6 +303,29 @@ _ALL = (
         15,
     ),
     Preset(
+        "resnet-plain",
+        "twenty layers in residual blocks, after He et al., 2016, without normalisation",
+        (3, 32, 32),
+        10,
+        _resnet_plain,
+        AdamW(3e-3),
+        OneCycle(),
+        64,
+        15,
+    ),
+    Preset(
+        "inception-small",
+        "3x3 and 5x5 convolutions side by side, twice, after Szegedy et al., 2015",
+        (1, 8, 8),
+        10,
+        _inception_small,
+        AdamW(4e-3),
+        OneCycle(),
+        32,
+        40,
+        0.1,
+    ),
+    Preset(
         "mlp",
         "two hidden layers of 512 units, the perceptron of PyTorch's quickstart tutorial",
         (1, 28, 28),
@@ -292,7 +360,7 @@ def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -
     return entry.network(input_shape, classes, seed)
 
 
-def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Layer]:
+def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Any]:
     """Return a preset's layers for images of (C, H, W) and so many outputs.
 
     Raises

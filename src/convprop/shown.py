@@ -39,11 +39,14 @@ def is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def shortened(text: str, most: int = MOST) -> str:
-    """Return ``printable(text)``; of one longer than ``most`` its ends, and what lies between."""
+def shortened(text: str, most: int = MOST, tail: int | None = None) -> str:
+    """Return ``printable(text)``; of one longer than ``most`` its ends, and what lies between.
+
+    Of its end so many characters as ``tail`` says, fewer than ``most``.
+    """
     if len(text) <= most and len(shown := printable(text)) <= most:
         return shown
-    tail = min(_TAIL, most // 4)
+    tail = min(_TAIL, most // 4) if tail is None else tail
     begin, end = _fitting(text, most - tail), _fitting(text[::-1], tail)[::-1]
     left_out = len(text) - len(begin) - len(end)
     return f"{printable(begin)}... ({left_out:,} more characters) ...{printable(end)}"

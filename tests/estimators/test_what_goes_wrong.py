@@ -141,7 +141,8 @@ def test_labels_that_are_numbers_on_a_line():
         (
             {"network": "lenet"},
             "network must be a list of layers, or one of auto, digits, lenet5, lenet-theano,"
-            " keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small, mlp, got 'lenet'",
+            " keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small, resnet-plain,"
+            " inception-small, mlp, got 'lenet'",
         ),
         (
             {"network": [cp.Dense(4)]},

@@ -22,6 +22,7 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
+from convprop.shown import shortened
 
 
 def output(place: Place, image: int, k: object, i: object, j: object) -> Explanation:
@@ -160,4 +161,4 @@ def read_of(place: Place, of: object) -> int:
     names = [place.net.graph.value_name(value) for value in place.node.reads]
     if isinstance(of, str) and of in names:
         return names.index(of)
-    return check_index(f"of ({', '.join(names)})", of, len(names))
+    return check_index(f"of ({shortened(', '.join(names))})", of, len(names))
