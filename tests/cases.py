@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from convprop import Augment, geometry, ops
-from convprop._native import description
+from convprop import Augment, geometry
+from convprop._native import description, engine
 from convprop.check import bits
 
 Pair = tuple[int, int]
@@ -116,7 +116,7 @@ class PoolCase:
     """A pooling."""
 
     name: str
-    kind: Literal["max", "average", "l2"]
+    kind: str
     channels: int
     size: int | Pair | Literal["global"]
     input_size: Pair
@@ -286,7 +286,7 @@ CONVOLUTIONS: tuple[ConvCase, ...] = (
 POOLINGS: tuple[PoolCase, ...] = (
     *(
         case
-        for kind in ("max", "average", "l2")
+        for kind in engine.poolings
         for case in (
             PoolCase(f"{kind}-2x2", kind, 3, 2, (6, 8)),
             PoolCase(f"{kind}-rest", kind, 2, (2, 3), (5, 7)),
@@ -385,7 +385,7 @@ def bit_lines() -> list[str]:
     for dense in DENSE_CASES:
         given = {"name": dense.name, "images": dense.images, "input": (dense.features, 1, 1)}
         lines.append(description("dense", **given, units=dense.units, bias=False))
-    for kind in ops.activation.KINDS:
+    for kind in engine.activations:
         if kind != "identity":
             given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}
             lines.append(description("activation", **given))

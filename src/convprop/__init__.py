@@ -28,23 +28,17 @@ from convprop.errors import (
 from convprop.graph import Parallel, Residual
 from convprop.layers import (
     Add,
-    AveragePool,
     Concat,
     Conv,
     Dense,
     Dropout,
     Flatten,
-    Identity,
-    L2Pool,
-    LeakyReLU,
-    MaxPool,
     Multiply,
-    ReLU,
-    ScaledTanh,
-    Sigmoid,
-    Softplus,
-    Tanh,
 )
+from convprop.layers import activations as _activations
+from convprop.layers import pool as _pool
+from convprop.layers.activations import *  # noqa: F403 - a new one is named in its own file alone
+from convprop.layers.pool import *  # noqa: F403 - the same
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from convprop.model_file import load
 from convprop.network import Network
@@ -65,7 +59,6 @@ __all__ = [
     "AdamW",
     "Add",
     "Augment",
-    "AveragePool",
     "BinaryCrossEntropy",
     "CheckpointError",
     "CheckpointWarning",
@@ -81,12 +74,8 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "Flatten",
-    "Identity",
     "ImageFiles",
     "InvalidInput",
-    "L2Pool",
-    "LeakyReLU",
-    "MaxPool",
     "ModelFileError",
     "Multiply",
     "Network",
@@ -94,18 +83,13 @@ __all__ = [
     "Parallel",
     "RMSprop",
     "RangeWarning",
-    "ReLU",
     "Residual",
-    "ScaledTanh",
-    "Sigmoid",
     "SoftmaxCrossEntropy",
-    "Softplus",
     "SquaredError",
-    "Tanh",
     "TooFewThreads",
     "TrainingDiverged",
     "TrainingWarning",
-    "__version__",
+    "__version__",  # noqa: F405 - __getattr__ has it
     "equations",
     "explain",
     "get_num_threads",
@@ -117,6 +101,8 @@ __all__ = [
     "set_num_threads",
     "train",
 ]
+__all__ += _activations.__all__
+__all__ += _pool.__all__
 
 
 def __getattr__(name: str) -> Any:
