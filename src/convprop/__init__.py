@@ -26,19 +26,8 @@ from convprop.errors import (
     TrainingWarning,
 )
 from convprop.graph import Parallel, Residual
-from convprop.layers import (
-    Add,
-    Concat,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Multiply,
-)
-from convprop.layers import activations as _activations
-from convprop.layers import pool as _pool
-from convprop.layers.activations import *  # noqa: F403 - a new one is named in its own file alone
-from convprop.layers.pool import *  # noqa: F403 - the same
+from convprop.layers import *  # noqa: F403 - a new one is named there alone
+from convprop.layers import __all__ as _layers
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from convprop.model_file import load
 from convprop.network import Network
@@ -57,27 +46,20 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
-    "Add",
     "Augment",
     "BinaryCrossEntropy",
     "CheckpointError",
     "CheckpointWarning",
     "Checkpoints",
-    "Concat",
-    "Conv",
     "ConvNetClassifier",
     "ConvNetRegressor",
     "ConvpropError",
     "ConvpropWarning",
     "DataError",
-    "Dense",
-    "Dropout",
     "EarlyStopping",
-    "Flatten",
     "ImageFiles",
     "InvalidInput",
     "ModelFileError",
-    "Multiply",
     "Network",
     "OutOfMemory",
     "Parallel",
@@ -101,8 +83,7 @@ __all__ = [
     "set_num_threads",
     "train",
 ]
-__all__ += _activations.__all__
-__all__ += _pool.__all__
+__all__ += _layers
 
 
 def __getattr__(name: str) -> Any:

@@ -109,15 +109,14 @@ def _terms(run: LayerRun) -> dict[str, int]:
         # What an Add adds, or the product of two and its sum over a map.
         pixels = int(np.prod(run.x.shape[2:]))
         return {"forward": len(run.inputs), "input_delta": pixels + 1}
-    if layer["kind"] == "activation":
-        return {"forward": FUNCTION_TERMS, "input_delta": FUNCTION_TERMS}
     if layer["kind"] == "pool":
         block = layer["size"][0] * layer["size"][1]
         if layer["pool"] == "max":
             return {"forward": 0, "input_delta": block}
         # The norm's own roundings, the division and the product come on top of the sum.
         return {"forward": block + 2, "input_delta": 2 * block + 4}
-    return {"forward": 0, "input_delta": 0}
+    roundings = 0 if layer["kind"] in ("flatten", "dropout") else FUNCTION_TERMS
+    return {"forward": roundings, "input_delta": roundings}
 
 
 def _double(a: Array) -> Array:

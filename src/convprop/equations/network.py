@@ -106,6 +106,7 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
         case "flatten":
             return o.reshape(len(o), -1)
+        # Of any other layer the output is the input.
         case _:
             return o
 
@@ -151,6 +152,7 @@ def layer_input_deltas(
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+        # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
 
