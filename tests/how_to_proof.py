@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import convprop as cp
+from convprop import equations as eq
+from convprop import ops
 from convprop.check.bits import check_bits
 from convprop.check.network import check_network
 from convprop.explain import Explainer
@@ -36,6 +38,16 @@ for name in ("softsign1", "sum_pool1"):
 rows = check_network(net)
 assert all(row.passed for row in rows), [row for row in rows if not row.passed]
 assert any("complex steps" in row.group for row in rows)
+
+o = np.random.default_rng(0).standard_normal((3, 2, 4, 5))
+f = ops.activation.forward(o, "softsign")
+assert np.allclose(f, eq.softsign(o), rtol=1e-15)
+back = ops.activation.input_delta(o, f, "softsign")
+assert np.allclose(back, o * eq.softsign_derivative(o), rtol=1e-14)
+summed = ops.pool.forward(o, "sum", (2, 3), stride=1)[0]
+assert np.allclose(summed, eq.sum_pooling(o, (2, 3), (1, 1)), rtol=1e-14)
+back = ops.pool.input_delta(summed, o, "sum", (2, 3), stride=1)
+assert np.allclose(back, eq.sum_routing(summed, (4, 5), (2, 3), (1, 1)), rtol=1e-14)
 
 asked = Explainer(net, images[:3], labels[:3])
 for at, name in enumerate(net.names):

@@ -79,6 +79,13 @@ def edits(section: str) -> list[Edit]:
     ]
 
 
+def recording() -> list[str]:
+    """Return what Python is told in the step that records bits, which all sections have."""
+    first, *others = map(section_of, MOST)
+    assert all("**Bits.** As an activation's." in other for other in others)
+    return re.search(r"\*\*Bits\.\*\* `python ([^`]+)`", first)[1].split()
+
+
 def _code(block: re.Match[str]) -> str:
     """Return a block without the indentation of the list that it stands in."""
     return re.sub(rf"^{block['indent']}", "", block["code"], flags=re.MULTILINE)
@@ -194,7 +201,7 @@ def test_what_is_added_by_the_steps_of_the_document_is_right(tmp_path: Path) -> 
     assert changed == set().union(*touched.values())
 
     copy.compile()
-    copy.run(copy.python, "tests/cases.py")
+    copy.run(copy.python, *recording())
     old = recorded(before[RECORDED].decode())
     new = recorded((copy.root / RECORDED).read_text("ascii"))
     assert old.items() <= new.items(), "recorded bits have changed"
