@@ -388,6 +388,12 @@ NewArray<uint64_t> random_bits_of(uint64_t seed, uint64_t stream, uint64_t count
   return out;
 }
 
+// The words by which descriptions name the alternatives of a variant.
+template <class... Each>
+nb::tuple names(std::type_identity<std::variant<Each...>>) {
+  return nb::make_tuple(Each::name...);
+}
+
 template <class T>
 void define(nb::module_& m) {
   using namespace nb::literals;
@@ -440,6 +446,8 @@ void define_ops(nb::module_& m) {
   using namespace nb::literals;
   define<float>(m);
   define<double>(m);
+  m.attr("activations") = names(std::type_identity<Activations<float>>{});
+  m.attr("poolings") = names(std::type_identity<Poolings<float>>{});
   m.def("random_bits", &random_bits_of, "seed"_a, "stream"_a, "count"_a);
   m.def("set_num_threads", [](int threads, int processors) {
     require(threads >= 1 && threads <= 1024, "the number of threads must lie in 1 ... 1024");

@@ -18,6 +18,7 @@ extensions = [
     "docstrings",
     "equations",
     "mathml",
+    "public",
 ]
 exclude_patterns = ["_extensions"]
 highlight_language = "none"

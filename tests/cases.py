@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from convprop import Augment, checks, geometry, ops
+from convprop import Augment, checks, geometry
 from convprop.check import bits
-from convprop.machine.native import description
+from convprop.machine.native import description, engine
 
 Pair = tuple[int, int]
 Dtype = type[np.float32] | type[np.float64]
@@ -116,7 +116,7 @@ class PoolCase:
     """A pooling."""
 
     name: str
-    kind: Literal["max", "average", "l2"]
+    kind: str
     channels: int
     size: int | Pair | Literal["global"]
     input_size: Pair
@@ -319,7 +319,7 @@ CONVOLUTIONS: tuple[ConvCase, ...] = (
 POOLINGS: tuple[PoolCase, ...] = (
     *(
         case
-        for kind in ("max", "average", "l2")
+        for kind in engine.poolings
         for case in (
             PoolCase(f"{kind}-2x2", kind, 3, 2, (6, 8)),
             PoolCase(f"{kind}-rest", kind, 2, (2, 3), (5, 7)),
@@ -331,8 +331,11 @@ POOLINGS: tuple[PoolCase, ...] = (
             PoolCase(f"{kind}-global", kind, 4, "global", (5, 3), images=33),
             PoolCase(f"{kind}-one-pixel", kind, 1, 1, (1, 1), images=1),
             PoolCase(f"{kind}-window-over-map", kind, 2, 4, (2, 3), padding=(1, 1, 0, 1)),
-            PoolCase(f"{kind}-benchmark", kind, 32, 2, (32, 32), images=64, benchmark=True),
         )
+    ),
+    *(
+        PoolCase(f"{kind}-benchmark", kind, 32, 2, (32, 32), images=64, benchmark=True)
+        for kind in ("max", "average", "l2")
     ),
     PoolCase("max-ties", "max", 3, 3, (7, 8), images=15, stride=1, padding=1, ties=True),
     PoolCase("average-uncounted", "average", 3, 3, (6, 7), stride=2, padding=1,
@@ -440,7 +443,7 @@ def bit_lines() -> list[str]:
         given = {"name": join.name, "images": join.images, "join": join.kind}
         shapes = {"channels": join.channels, "size": join.size, "by_channel": join.by_channel}
         lines.append(description("join", **given, **shapes))
-    for kind in ops.activation.KINDS:
+    for kind in engine.activations:
         if kind != "identity":
             given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}
             lines.append(description("activation", **given))

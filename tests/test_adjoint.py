@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import cases
 from convprop import equations as eq
 from convprop import ops
+from convprop.machine.native import engine
 
 some = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -156,7 +157,7 @@ def poolings(draw: st.DrawFn) -> cases.PoolCase:
     size = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     case = cases.PoolCase(
         name="any",
-        kind=draw(st.sampled_from(["max", "average", "l2"])),
+        kind=draw(st.sampled_from(engine.poolings)),
         channels=draw(st.integers(1, 3)),
         size=size,
         input_size=(draw(st.integers(1, 9)), draw(st.integers(1, 9))),

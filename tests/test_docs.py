@@ -26,6 +26,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -221,6 +222,8 @@ def draw(picture: Path, written: Path) -> None:
 def test_every_public_name_is_in_the_reference() -> None:
     pages = " ".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
     documented = set(re.findall(r"(?:autoclass|autofunction|py:data|autodata):: (\S+)", pages))
+    for module, place in re.findall(r"^```{public} (\S+) (\S+)$", pages, re.MULTILINE):
+        documented |= {f"{place}.{name}" for name in import_module(module).__all__}
     modules = ("equations", "explain", "initializers", "ops", "schedules")
     names = {f"convprop.{name}" for name in cp.__all__ if name not in (*modules, "__version__")}
     names |= {f"convprop.equations.{name}" for name in cp.equations.__all__}

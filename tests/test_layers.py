@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import convprop as cp
+from convprop import equations as eq
 from convprop.errors import InvalidInput
-from convprop.layers import LAYERS, layer_from_dict
+from convprop.explain import pool as explained
+from convprop.layers import LAYERS, activations, layer_from_dict, pool
+from convprop.machine.native import engine
 from refusal import refuses
 
 
@@ -303,3 +306,22 @@ def test_equal_layers_are_equal_however_they_were_written():
     assert cp.Conv(6, 5, padding=1) == cp.Conv(6, [5, 5], padding=(1, 1, 1, 1))
     assert hash(cp.Conv(6, 5, padding=1)) == hash(cp.Conv(6, [5, 5], padding=(1, 1)))
     assert cp.ReLU() != cp.Tanh()
+
+
+def test_engine_equations_and_layers_have_the_same_activations_and_poolings():
+    kinds = {layer.kind for layer in activations.ACTIVATIONS}
+    assert kinds == set(engine.activations) == set(eq.KINDS)
+    pools = {layer.pool for layer in pool.POOLINGS}
+    assert pools == set(engine.poolings) == set(eq.pooling.POOLINGS) == set(explained.POOLINGS)
+
+
+@pytest.mark.parametrize(
+    ("module", "layers"),
+    [(activations, activations.ACTIVATIONS), (pool, pool.POOLINGS)],
+    ids=["activations", "poolings"],
+)
+def test_what_a_family_exports_is_what_a_model_file_may_name(module, layers):
+    assert {layer.__name__ for layer in layers} == set(module.__all__)
+    for layer in layers:
+        assert getattr(cp, layer.__name__) is LAYERS[layer.kind] is layer
+        assert layer.__name__ in cp.__all__

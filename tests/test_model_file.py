@@ -15,6 +15,7 @@ from convprop import schedules
 from convprop.errors import InvalidInput, ModelFileError
 from convprop.files import model as model_file
 from convprop.files.atomic import check_writable
+from convprop.layers import LAYERS
 from refusal import refuses
 
 
@@ -297,9 +298,7 @@ def layer(index, **values):
         (lambda found: found.update(layers=[]), "layers must hold at least one layer, got none"),
         (
             layer(1, kind="os.system"),
-            "layer 2 must be one of conv, max_pool, average_pool, l2_pool, dense, flatten,"
-            " dropout, relu, leaky_relu, sigmoid, tanh, scaled_tanh, softplus, identity,"
-            " add, multiply, concat, got 'os.system'",
+            f"layer 2 must be one of {', '.join(LAYERS)}, got 'os.system'",
         ),
         (
             lambda found: found["layers"].__setitem__(2, "pool"),

@@ -16,6 +16,7 @@ import pytest
 import cases
 from convprop import equations as eq
 from convprop import ops
+from convprop.machine.native import engine
 
 general = eq.general
 
@@ -341,7 +342,7 @@ def test_dense(case: cases.DenseCase, part: int, dtype: cases.Dtype):
 
 
 @both_dtypes
-@pytest.mark.parametrize("kind", ops.activation.KINDS)
+@pytest.mark.parametrize("kind", engine.activations)
 @pytest.mark.parametrize("shape", [(1,), (16,), (5, 103), (17, 2, 3, 4)], ids=str)
 def test_activation(kind: Any, shape: tuple[int, ...], dtype: cases.Dtype):
     random = np.random.default_rng(0)
@@ -362,7 +363,7 @@ def test_activation(kind: Any, shape: tuple[int, ...], dtype: cases.Dtype):
 def test_activation_at_corners_and_extremes(dtype: cases.Dtype):
     x = np.array([0.0, -0.0, 1e30, -1e30, 200, -200], dtype)
     one = np.ones_like(x)
-    for kind in ops.activation.KINDS:
+    for kind in engine.activations:
         o = ops.activation.forward(x, kind, slope=0.25)
         assert np.allclose(o, eq.activation(x, kind, slope=0.25), rtol=1e-6, atol=1e-30)
         back = ops.activation.input_delta(one, o, kind, slope=0.25)

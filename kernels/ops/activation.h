@@ -11,7 +11,7 @@
 
 namespace convprop {
 
-// Each is a type with its name, f(x) and derivative(o) = f'(x); Activations lists them.
+// Each is a type with its name, f(x) and derivative(o) = f'(x).
 template <class T>
 struct Identity {
   static constexpr const char* name = "identity";
@@ -71,6 +71,7 @@ struct Softplus {
   CONVPROP_INLINE Lanes<T> derivative(const Lanes<T>& o) const { return -expm1(max(-o, Lanes<T>(T(-50)))); }
 };
 
+// The activations that there are.
 template <class T>
 using Activations = std::variant<Identity<T>, ReLU<T>, LeakyReLU<T>, Sigmoid<T>, Tanh<T>, ScaledTanh<T>, Softplus<T>>;
 

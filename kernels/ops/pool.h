@@ -9,9 +9,9 @@
 
 namespace convprop {
 
-// The poolings; Poolings lists them. Each is a type with its name; `Pooled<Value>`, which begins with a
-// window's first pixel, adds the others in row order and stores the output; and `share_of`, which
-// returns what a pixel gets of the window's delta. Value is what a pixel of the maps holds: Lanes<T>, or
+// Each is a type with its name; `Pooled<Value>`, which begins with a window's first pixel, adds the
+// others in row order and stores the output; and `share_of`, which returns what a pixel gets of the
+// window's delta. Value is what a pixel of the maps holds: Lanes<T>, or
 // Single<T>. Places are indices i·W + j in the map. `through(delta, o)` takes an input's delta back
 // through the operation before at once.
 
@@ -107,6 +107,7 @@ struct L2Pooling {
   }
 };
 
+// The poolings that there are.
 template <class T>
 using Poolings = std::variant<MaxPooling<T>, AveragePooling<T>, L2Pooling<T>>;
 

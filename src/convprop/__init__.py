@@ -26,25 +26,8 @@ from convprop.errors import (
 )
 from convprop.files.model import load
 from convprop.graph import Parallel, Residual
-from convprop.layers import (
-    Add,
-    AveragePool,
-    Concat,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Identity,
-    L2Pool,
-    LeakyReLU,
-    MaxPool,
-    Multiply,
-    ReLU,
-    ScaledTanh,
-    Sigmoid,
-    Softplus,
-    Tanh,
-)
+from convprop.layers import *  # noqa: F403 - a new one is named there alone
+from convprop.layers import __all__ as _layers
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from convprop.machine.threads import get_num_threads, set_num_threads
 from convprop.network import Network
@@ -64,49 +47,32 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
-    "Add",
     "Augment",
-    "AveragePool",
     "BinaryCrossEntropy",
     "CheckpointError",
     "CheckpointWarning",
     "Checkpoints",
-    "Concat",
-    "Conv",
     "ConvNetClassifier",
     "ConvNetRegressor",
     "ConvpropError",
     "ConvpropWarning",
     "DataError",
-    "Dense",
-    "Dropout",
     "EarlyStopping",
-    "Flatten",
-    "Identity",
     "ImageFiles",
     "InvalidInput",
-    "L2Pool",
-    "LeakyReLU",
-    "MaxPool",
     "ModelFileError",
-    "Multiply",
     "Network",
     "OutOfMemory",
     "Parallel",
     "RMSprop",
     "RangeWarning",
-    "ReLU",
     "Residual",
-    "ScaledTanh",
-    "Sigmoid",
     "SoftmaxCrossEntropy",
-    "Softplus",
     "SquaredError",
-    "Tanh",
     "TooFewThreads",
     "TrainingDiverged",
     "TrainingWarning",
-    "__version__",
+    "__version__",  # noqa: F405 - __getattr__ has it
     "equations",
     "explain",
     "get_num_threads",
@@ -118,6 +84,7 @@ __all__ = [
     "set_num_threads",
     "train",
 ]
+__all__ += _layers
 
 
 def __getattr__(name: str) -> Any:

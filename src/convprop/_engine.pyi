@@ -15,6 +15,8 @@ Array = NDArray[Any]
 Pair = tuple[int, int]
 
 isa: str
+activations: tuple[str, ...]
+poolings: tuple[str, ...]
 
 def set_num_threads(threads: int, processors: int) -> None: ...
 def get_num_threads() -> int: ...

@@ -21,6 +21,7 @@ from convprop.checks import seed_number
 from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
+from convprop.dtypes import is_float
 from convprop.errors import OutOfMemory, invalid
 from convprop.graph import Graph, Layers, Node, graph
 from convprop.layers import Layer, Shape
@@ -321,7 +322,7 @@ class Network:
         array = np.asarray(targets)
         if self._target_scaling is not None:
             return False
-        numbers = isinstance(self.loss, SquaredError) and array.dtype.kind == "f"
+        numbers = isinstance(self.loss, SquaredError) and is_float(array.dtype)
         return array.ndim == 1 and not numbers
 
     @checks_names

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convprop.data.arrays import Rows, as_labels, of_rows
+from convprop.dtypes import is_float, is_number
 from convprop.errors import InvalidInput, invalid
 from convprop.graph import Graph
 from convprop.losses import Loss, SquaredError
@@ -33,7 +34,7 @@ def as_targets(
     ``rows`` are looked at, if they are given.
     """
     array = np.asarray(targets)
-    numbers = array.dtype.kind == "f" or scaling is not None
+    numbers = is_float(array.dtype) or scaling is not None
     if array.ndim == 2 or (array.ndim == 1 and graph.outputs == 1 and numbers):
         floats = array if array.ndim == 2 else array[:, np.newaxis]
         if floats.shape != (count, graph.outputs):
@@ -57,7 +58,7 @@ def _numbers(
     parameter: str,
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> NDArray[Any]:
-    if array.dtype.kind not in "buif":
+    if not is_number(array.dtype):
         raise invalid(parameter, "be numbers", f"dtype {array.dtype}")
     if not np.isfinite(array).all():
         raise invalid(parameter, "be finite", "NaN or infinity")

@@ -9,6 +9,7 @@ import convprop as cp
 from by_hand import add, fma, sum_of_images
 from cases import CONVOLUTIONS, DENSES, JOINS, LOSSES, POOLINGS
 from convprop.explain import Explainer, Explanation
+from convprop.layers.pool import POOLINGS as POOLS
 
 DTYPES = (np.float32, np.float64)
 FEW = 700  # products that whole-number arithmetic sums in a moment
@@ -151,7 +152,7 @@ def test_convolutions(case, dtype):
 def test_poolings(case, dtype):
     random = np.random.default_rng(7)
     arrays = case.arrays(dtype)
-    kinds = {"max": cp.MaxPool, "average": cp.AveragePool, "l2": cp.L2Pool}
+    kinds = {kind.pool: kind for kind in POOLS}
     counted = {"count_padding": case.count_padding} if case.kind == "average" else {}
     layer = kinds[case.kind](case.size, case.stride, case.padding, **counted)
     net = network([layer], arrays.o.shape[1:], dtype)

@@ -337,3 +337,15 @@ def test_what_is_no_network_is_refused(digits):
         explain.receptive_field("digits", "conv1", 0, 0)
     with refuses(cp.InvalidInput, rule):
         explain.projective_field("digits", "input", 0, 0, on="conv1")
+
+
+def test_a_layer_of_a_family_without_explanations_is_refused():
+    class Turned(cp.Flatten):
+        kind = family = "turned"
+
+    asked = Explainer(cp.Network([Turned(), cp.Dense(2)], (1, 2, 2)), np.ones((1, 1, 2, 2)))
+    families = "activation, flatten, dropout, conv, pool, dense, add, multiply, concat"
+    with refuses(
+        cp.InvalidInput, f"layer must be of a family that is explained: {families}, got turned"
+    ):
+        asked.output("turned1", 0)

@@ -224,6 +224,11 @@ class Case:
         return self.line.split(" ", 1)[0]
 
     @property
+    def is_training(self) -> bool:
+        """Whether it is a network's, with a hash for each of some numbers of steps."""
+        return self.kind == "network"
+
+    @property
     def name(self) -> str:
         """The case's name."""
         return str(self.properties["name"])
@@ -236,7 +241,7 @@ class Case:
 
     def computed(self, steps: int) -> dict[str, str]:
         """Return the hashes that the running engine finds, of networks up to ``steps`` steps."""
-        if self.kind == "network":
+        if self.is_training:
             (training,) = (one for one in TRAININGS if one.line() == self.line)
             return training.hashes(steps)
         return {
@@ -407,7 +412,7 @@ def check_bits(steps: int) -> list[BitRow]:
     _require_fused()
     before = get_num_threads()
     try:
-        groups = groupby(recorded(), lambda one: one.name if one.kind == "network" else one.kind)
+        groups = groupby(recorded(), lambda one: one.name if one.is_training else one.kind)
         return [row for name, cases in groups for row in _rows(name, list(cases), steps)]
     finally:
         set_num_threads(before)
@@ -441,7 +446,7 @@ def _results(cases: list[Case], steps: int, hashes: list[dict[str, str]]) -> dic
         f"{case.name} {what}": digest
         for case, found in zip(cases, hashes, strict=True)
         for what, digest in found.items()
-        if case.kind != "network" or what == str(steps)
+        if not case.is_training or what == str(steps)
     }
 
 

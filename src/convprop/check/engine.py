@@ -12,6 +12,7 @@ from convprop import ops
 from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio, worst
 from convprop.geometry import Window
+from convprop.machine.native import engine
 
 Dtype = type[np.float32] | type[np.float64]
 
@@ -66,12 +67,12 @@ def check_engine() -> list[Row]:
 def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
     for shape, kernels, options in _CONVOLUTIONS:
         yield from check_layer(group, _convolution(shape, kernels, options, dtype), "conv")
-    for pool in ops.pool.KINDS:
+    for pool in engine.poolings:
         for options in _POOLINGS:
             yield from check_layer(group, _pooling(pool, options, dtype), f"{pool} pool")
     for images, features, units in _DENSES:
         yield from check_layer(group, _dense(images, features, units, dtype), "dense")
-    for activation in ops.activation.KINDS:
+    for activation in engine.activations:
         yield from check_layer(group, _activation(activation, dtype), activation)
     for loss in ops.loss.KINDS:
         yield from _loss(group, loss, dtype)
@@ -97,7 +98,7 @@ def _convolution(
     return ComputedLayer(layer, [o], x, delta, [back], {"weight": w, "bias": b}, gradients)
 
 
-def _pooling(kind: ops.pool.Kind, options: dict[str, Any], dtype: Dtype) -> ComputedLayer:
+def _pooling(kind: str, options: dict[str, Any], dtype: Dtype) -> ComputedLayer:
     o = draw(24, 17, 2, 9, 8).astype(dtype)
     size = Window(options["size"], options["stride"], options["padding"]).outputs((9, 8))
     delta = draw(25, 17, 2, *size).astype(dtype)
@@ -120,7 +121,7 @@ def _dense(images: int, features: int, units: int, dtype: Dtype) -> ComputedLaye
     )
 
 
-def _activation(kind: ops.activation.Kind, dtype: Dtype) -> ComputedLayer:
+def _activation(kind: str, dtype: Dtype) -> ComputedLayer:
     x, delta = (6 * draw(30, 5, 103)).astype(dtype), draw(31, 5, 103).astype(dtype)
     o = ops.activation.forward(x, kind)
     back = ops.activation.input_delta(delta, o, kind)

@@ -118,7 +118,7 @@ def _derivatives() -> Iterator[tuple[str, float]]:
 
         delta_y = eq.network.loss_delta(kind, y, targets)
         yield f"dE/dy of {kind}", difference(delta_y, step(loss, y))
-    for pool in ("max", "average", "l2"):
+    for pool in eq.pooling.POOLINGS:
         yield f"routing of {pool} pooling", _pooling(pool)
     yield from _general()
 

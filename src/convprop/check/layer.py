@@ -27,8 +27,6 @@ DOUBLE_BOUND = 1e-12
 UNIT = 2.0**-24
 LUCK = 6
 FUNCTION_TERMS = 16
-# The largest f' of all activations is the scaled tanh's, 1.7159 * 2/3.
-LARGEST_SLOPE = 1.1440
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,18 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     right = network.layer_forward(layer, inputs, parameters)
     sums = parameters or len(inputs) > 1
     largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
-    if layer["kind"] == "pool" and layer["pool"] == "average":
+    if layer["kind"] == "pool":
         largest = network.layer_forward(layer, big_inputs, {})
     yield row("forward", run.x, right, largest)
 
     backs = network.layer_input_deltas(layer, inputs, delta, parameters)
     if layer["kind"] == "activation":
-        bigs: list[Array] = [LARGEST_SLOPE * big_delta]
-    elif layer.get("pool") == "max":
-        bigs = network.layer_input_deltas(layer, inputs, big_delta, {})
+        # f' is found from o, whose rounding is not small beside f' where that is nearly 0.
+        (slopes,) = network.layer_input_deltas(layer, inputs, np.ones_like(delta), {})
+        bigs: list[Array] = [np.abs(slopes).max(initial=1.0) * big_delta]
+    elif layer["kind"] == "pool":
+        # All that the windows over one unit pass on to it has one sign, where no delta has one.
+        bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
     for got, back, largest in zip(run.input_deltas, backs, bigs, strict=True):
@@ -108,15 +109,14 @@ def _terms(run: ComputedLayer) -> dict[str, int]:
         # What an Add adds, or the product of two and its sum over a map.
         pixels = int(np.prod(run.x.shape[2:]))
         return {"forward": len(run.inputs), "input_delta": pixels + 1}
-    if layer["kind"] == "activation":
-        return {"forward": FUNCTION_TERMS, "input_delta": FUNCTION_TERMS}
     if layer["kind"] == "pool":
         block = layer["size"][0] * layer["size"][1]
         if layer["pool"] == "max":
             return {"forward": 0, "input_delta": block}
         # The norm's own roundings, the division and the product come on top of the sum.
         return {"forward": block + 2, "input_delta": 2 * block + 4}
-    return {"forward": 0, "input_delta": 0}
+    roundings = 0 if layer["kind"] in ("flatten", "dropout") else FUNCTION_TERMS
+    return {"forward": roundings, "input_delta": roundings}
 
 
 def _double(a: Array) -> Array:

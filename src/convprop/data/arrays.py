@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from convprop.dtypes import is_float, is_number
 from convprop.errors import invalid
 
 Shape = tuple[int, int, int]
@@ -75,7 +76,7 @@ def as_images(
             parameter, "be one array of numbers", "sequences of unequal lengths"
         ) from None
     array = _with_layout(array, input_shape, parameter, data_format)
-    exact = _exact_floats if array.dtype.kind == "f" else _exact_integers
+    exact = _exact_floats if is_float(array.dtype) else _exact_integers
     return exact(array, np.dtype(dtype), parameter, rows)
 
 
@@ -85,7 +86,7 @@ def _with_layout(
     """Return a view with axes (N, C, H, W), none of them empty, of what may hold pixels."""
     if data_format is not None and data_format not in DATA_FORMATS:
         raise invalid("data_format", "be 'NCHW' or 'NHWC'", repr(data_format))
-    if array.dtype.kind not in "buif":
+    if not is_number(array.dtype):
         raise invalid(parameter, "hold integers or floating-point numbers", f"dtype {array.dtype}")
     if array.ndim == 0 or array.shape[0] == 0:
         raise invalid(parameter, "hold at least one image", f"shape {array.shape}")

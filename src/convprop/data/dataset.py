@@ -16,6 +16,7 @@ from convprop.brief import Brief
 from convprop.data.arrays import Array, Shape, stratified_split
 from convprop.data.faults import reason, unusable
 from convprop.data.image_files import resize_images
+from convprop.dtypes import is_float, is_number, is_text
 from convprop.shown import brief
 
 MOST_NAMED = 10_000
@@ -214,7 +215,7 @@ def _resized(images: Any, how: Reading) -> Any:
 
 def _numbers(name: str, values: Array) -> NDArray[np.float64]:
     """Return what is to be learned as float64 (N, K)."""
-    if values.dtype.kind not in "buif" or values.ndim not in (1, 2) or values.size == 0:
+    if not is_number(values.dtype) or values.ndim not in (1, 2) or values.size == 0:
         rule = "have labels that are numbers of shape (N,) or (N, outputs)"
         raise unusable(name, rule, f"dtype {values.dtype} and shape {values.shape}")
     numbers = values.reshape(len(values), -1).astype(np.float64)
@@ -265,7 +266,7 @@ def encode_labels(
         if len(names) > most and not few:
             rule = f"have at most {most:,} class_names for {len(raw[0]):,} training images"
             raise unusable(name, rule, f"{len(names):,}: name only the classes that there are")
-        known = np.array(names) if raw[0].dtype.kind == "U" else np.arange(len(names))
+        known = np.array(names) if is_text(raw[0].dtype) else np.arange(len(names))
     if len(known) < 2 and not few:
         raise unusable(name, "have at least two classes", f"only {quoted(names)}")
     encoded = [_positions(name, labels, known) for labels in raw]
@@ -280,7 +281,7 @@ def _one_axis(name: str, labels: Array) -> Array:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "buiUS":
         received = f"dtype {labels.dtype} and shape {labels.shape}"
-        if labels.dtype.kind == "f" or (labels.dtype.kind in "iu" and labels.ndim == 2):
+        if is_float(labels.dtype) or (labels.dtype.kind in "iu" and labels.ndim == 2):
             received += " (numbers to predict are for ConvNetRegressor or convprop.train)"
         raise unusable(name, "have labels that are integers or strings of shape (N,)", received)
     if labels.dtype.kind == "S":
@@ -288,7 +289,7 @@ def _one_axis(name: str, labels: Array) -> Array:
             return np.char.decode(labels, "utf-8")
         except UnicodeDecodeError as error:
             raise unusable(name, "have labels that are texts in UTF-8", error) from None
-    return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
+    return labels if is_text(labels.dtype) else labels.astype(np.int64)
 
 
 def _positions(name: str, labels: Array, known: Array) -> NDArray[np.int32]:

@@ -14,6 +14,7 @@ from convprop.data.faults import unusable
 from convprop.data.image_files import resize_images
 from convprop.data.npz import NAMES
 from convprop.data.stream import Indices
+from convprop.dtypes import is_float
 from convprop.errors import DataError, InvalidInput
 
 
@@ -42,7 +43,7 @@ class MappedImages:
     ) -> None:
         self.array, self.name, self.size = array, name, size
         self.rows = np.arange(len(array)) if rows is None else rows
-        self.dtype = np.dtype(np.float32 if array.dtype.kind == "f" else np.uint8)
+        self.dtype = np.dtype(np.float32 if is_float(array.dtype) else np.uint8)
         channels, height, width = array.shape[1:]
         self.shape = (len(self.rows), channels, *(size or (height, width)))
 
@@ -100,7 +101,7 @@ def _pair(
 ) -> tuple[MappedImages, Array]:
     array = _map(folder, images_name)
     file = str(folder / f"{images_name}.npy")
-    if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.bool_):
+    if not is_float(array.dtype) and array.dtype not in (np.uint8, np.bool_):
         raise unusable(file, "hold bytes, booleans or floating-point numbers", array.dtype)
     try:
         view = channels_first(array, data_format, images_name)

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from convprop.data.arrays import Array
+from convprop.dtypes import is_text
 from convprop.shown import brief
 
 MAGIC = b"\x93NUMPY"
@@ -110,7 +111,7 @@ def read_array(stream: IO[bytes], header: Header) -> Array:
 
 def check_texts(array: Array) -> None:
     """Raise ValueError if an array of texts holds what is no character: Python has none of them."""
-    if array.dtype.kind != "U" or not array.size:
+    if not is_text(array.dtype) or not array.size:
         return
     codes = np.ascontiguousarray(array).reshape(-1).view(array.dtype.byteorder + "u4")
     wrong = (codes > _LAST_CHARACTER) | ((codes >= 0xD800) & (codes < 0xE000))

@@ -9,22 +9,9 @@ notation is loose, the docstring says what is meant and why. NumPy is all that i
 The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
 """
 
-from convprop.equations import general, network
-from convprop.equations.activations import (
-    KINDS,
-    activation,
-    activation_derivative,
-    leaky_relu,
-    leaky_relu_derivative,
-    relu,
-    relu_derivative,
-    scaled_tanh,
-    scaled_tanh_derivative,
-    sigmoid,
-    sigmoid_derivative,
-    softplus,
-    tanh_derivative,
-)
+from convprop.equations import activations, general, network, pooling
+from convprop.equations.activations import *  # noqa: F403 - a new one is named in its own file alone
+from convprop.equations.activations import activation
 from convprop.equations.backward import (
     bias_gradient,
     delta_by_definition,
@@ -61,24 +48,13 @@ from convprop.equations.losses import (
     squared_error,
     squared_error_delta,
 )
-from convprop.equations.pooling import (
-    average_pooling,
-    average_routing,
-    l2_pooling,
-    l2_routing,
-    max_pooling,
-    max_routing,
-)
+from convprop.equations.pooling import *  # noqa: F403 - the same
 from convprop.equations.table import EQUATIONS, Equation
 
 __all__ = [
     "EQUATIONS",
-    "KINDS",
     "Equation",
     "activation",
-    "activation_derivative",
-    "average_pooling",
-    "average_routing",
     "bias_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_delta",
@@ -98,31 +74,19 @@ __all__ = [
     "input_delta_over_region",
     "input_derivative",
     "input_derivative_expanded",
-    "l2_pooling",
-    "l2_routing",
-    "leaky_relu",
-    "leaky_relu_derivative",
-    "max_pooling",
-    "max_routing",
     "network",
-    "relu",
-    "relu_derivative",
     "rot180",
-    "scaled_tanh",
-    "scaled_tanh_derivative",
-    "sigmoid",
-    "sigmoid_derivative",
     "smoothed_targets",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_delta",
-    "softplus",
     "squared_error",
     "squared_error_delta",
-    "tanh_derivative",
     "weight_derivative",
     "weight_derivative_expanded",
     "weight_gradient",
     "weight_gradient_as_convolution",
     "weight_gradient_by_chain_rule",
 ]
+__all__ += activations.__all__
+__all__ += pooling.__all__

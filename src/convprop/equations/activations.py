@@ -7,20 +7,42 @@ conjugate, so a complex step of x carries the derivative through every f.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from convprop.equations.arrays import Array
 
+__all__ = [
+    "KINDS",
+    "activation_derivative",
+    "leaky_relu",
+    "leaky_relu_derivative",
+    "relu",
+    "relu_derivative",
+    "scaled_tanh",
+    "scaled_tanh_derivative",
+    "sigmoid",
+    "sigmoid_derivative",
+    "softplus",
+    "tanh_derivative",
+]
+
 
 def activation(x: Array, kind: str = "relu", slope: float = 0.01) -> Array:
     """Eq. 8: apply f to every element; slope is the leaky ReLU's below zero."""
-    return leaky_relu(x, slope) if kind == "leaky_relu" else _FUNCTIONS[kind](x)
+    f: Array = ACTIVATIONS[kind].f(x, *_settings(kind, slope))
+    return f
 
 
 def activation_derivative(x: Array, kind: str = "relu", slope: float = 0.01) -> Array:
     """f'(x) of every element; at the corner of a ReLU, x = 0, the derivative from below."""
-    return leaky_relu_derivative(x, slope) if kind == "leaky_relu" else _DERIVATIVES[kind](x)
+    f: Array = ACTIVATIONS[kind].derivative(x, *_settings(kind, slope))
+    return f
+
+
+def _settings(kind: str, slope: float) -> tuple[float, ...]:
+    return (slope,) if ACTIVATIONS[kind].has_slope else ()
 
 
 def relu(x: Array) -> Array:
@@ -88,22 +110,25 @@ def identity(x: Array) -> Array:
     return x.copy()
 
 
-_FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": relu,
-    "leaky_relu": leaky_relu,
-    "sigmoid": sigmoid,
-    "tanh": tanh,
-    "scaled_tanh": scaled_tanh,
-    "softplus": softplus,
-    "identity": identity,
+class Activation(NamedTuple):
+    """An activation: f, f', f(x) in LaTeX, and whether a slope is a setting of both."""
+
+    f: Callable[..., Array]
+    derivative: Callable[..., Array]
+    latex: str
+    has_slope: bool = False
+
+
+ACTIVATIONS = {
+    "relu": Activation(relu, relu_derivative, r"\max(0, x)"),
+    "leaky_relu": Activation(
+        leaky_relu, leaky_relu_derivative, r"\max(0, x) + a \min(0, x)", has_slope=True
+    ),
+    "sigmoid": Activation(sigmoid, sigmoid_derivative, r"\frac{1}{1 + e^{-x}}"),
+    "tanh": Activation(tanh, tanh_derivative, r"\tanh x"),
+    "scaled_tanh": Activation(scaled_tanh, scaled_tanh_derivative, r"1.7159 \tanh \frac{2 x}{3}"),
+    "softplus": Activation(softplus, sigmoid, r"\log (1 + e^x)"),
+    "identity": Activation(identity, np.ones_like, "x"),
 }
-_DERIVATIVES: dict[str, Callable[[Array], Array]] = {
-    "relu": relu_derivative,
-    "leaky_relu": leaky_relu_derivative,
-    "sigmoid": sigmoid_derivative,
-    "tanh": tanh_derivative,
-    "scaled_tanh": scaled_tanh_derivative,
-    "softplus": sigmoid,
-    "identity": np.ones_like,
-}
-KINDS = tuple(_FUNCTIONS)
+KINDS = tuple(ACTIVATIONS)
+"""The names of the activations."""

@@ -25,6 +25,7 @@ LOSSES = {
     "binary_cross_entropy": (losses.binary_cross_entropy, losses.binary_cross_entropy_delta),
 }
 _CONV_OPTIONS = ("stride", "padding", "dilation", "groups", "flip_kernel")
+_POOL_OPTIONS = ("size", "stride", "padding", "count_padding")
 
 
 def forward(
@@ -99,11 +100,13 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             x = general.forward(_one_pixel(o), _one_pixel(parameters["weight"]), b)
             return x.reshape(x.shape[:2])
         case "pool":
-            return _pool_forward(layer, o)
+            kind, at = _pooling(layer)
+            return kind.forward(o, at)
         case "activation":
             return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
         case "flatten":
             return o.reshape(len(o), -1)
+        # Of any other layer the output is the input.
         case _:
             return o
 
@@ -144,10 +147,12 @@ def layer_input_deltas(
             back = general.input_delta(_one_pixel(delta), w, input_size=(1, 1))
             return [back.reshape(o.shape)]
         case "pool":
-            return [_pool_input_delta(layer, o, delta)]
+            kind, at = _pooling(layer)
+            return [kind.input_delta(delta, o, at)]
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+        # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
 
@@ -161,19 +166,6 @@ def _conv_options(layer: Description) -> dict[str, Any]:
     return {name: layer[name] for name in _CONV_OPTIONS}
 
 
-def _pool_forward(layer: Description, o: Array) -> Array:
-    window = layer["size"], layer["stride"], layer["padding"]
-    if layer["pool"] == "max":
-        return pooling.max_pooling(o, *window)[0]
-    if layer["pool"] == "average":
-        return pooling.average_pooling(o, *window, layer["count_padding"])
-    return pooling.l2_pooling(o, *window)
-
-
-def _pool_input_delta(layer: Description, o: Array, delta: Array) -> Array:
-    window, size = (layer["size"], layer["stride"], layer["padding"]), (o.shape[2], o.shape[3])
-    if layer["pool"] == "max":
-        return pooling.max_routing(delta, pooling.max_pooling(o, *window)[1], size)
-    if layer["pool"] == "average":
-        return pooling.average_routing(delta, size, *window, layer["count_padding"])
-    return pooling.l2_routing(delta, o, *window)
+def _pooling(layer: Description) -> tuple[pooling.Pooling, dict[str, Any]]:
+    at = {name: layer[name] for name in _POOL_OPTIONS}
+    return pooling.POOLINGS[layer["pool"]], at

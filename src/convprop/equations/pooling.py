@@ -8,10 +8,22 @@ are the last two axes of an array (..., H, W).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from convprop.equations.arrays import Array, Indices, Pair, Sides
 from convprop.equations.general import NO_PADDING, crop, pad, places, window
+
+__all__ = [
+    "average_pooling",
+    "average_routing",
+    "l2_pooling",
+    "l2_routing",
+    "max_pooling",
+    "max_routing",
+]
 
 
 def max_pooling(
@@ -130,3 +142,37 @@ def _units(o: Array, size: Pair, stride: Pair, padding: Sides, count_padding: bo
     for m, n in np.ndindex(size):
         units += exists[window(m, n, count, stride)]
     return units.astype(o.real.dtype)
+
+
+def _size(o: Array) -> Pair:
+    return o.shape[-2], o.shape[-1]
+
+
+class Pooling(NamedTuple):
+    """A pooling of maps o, and the routing of a delta back to them.
+
+    ``at`` has its size, stride and padding, and whether padding counts: "count_padding".
+    """
+
+    forward: Callable[[Array, dict[str, Any]], Array]
+    input_delta: Callable[[Array, Array, dict[str, Any]], Array]
+
+
+def _window(at: dict[str, Any]) -> dict[str, Any]:
+    return {name: at[name] for name in ("size", "stride", "padding")}
+
+
+POOLINGS = {
+    "max": Pooling(
+        lambda o, at: max_pooling(o, **_window(at))[0],
+        lambda delta, o, at: max_routing(delta, max_pooling(o, **_window(at))[1], _size(o)),
+    ),
+    "average": Pooling(
+        lambda o, at: average_pooling(o, **at),
+        lambda delta, o, at: average_routing(delta, _size(o), **at),
+    ),
+    "l2": Pooling(
+        lambda o, at: l2_pooling(o, **_window(at)),
+        lambda delta, o, at: l2_routing(delta, o, **_window(at)),
+    ),
+}

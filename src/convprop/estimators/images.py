@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array
 from convprop.auto import square_guess
 from convprop.checks import is_integer
 from convprop.data.arrays import CHANNEL_COUNTS, DATA_FORMATS, Array, Rows, Shape, as_images
+from convprop.dtypes import is_float
 from convprop.errors import invalid
 from convprop.estimators.pictures import as_array, as_list, files_of, is_folder
 from convprop.estimators.versions import validate_data
@@ -169,4 +170,4 @@ def _lengths(estimator: Any) -> tuple[int, ...] | None:
 
 def _float(array: Array) -> Any:
     """Return the dtype that floating values of an array are kept in."""
-    return np.float64 if array.dtype.kind == "f" and array.dtype.itemsize == 8 else np.float32
+    return np.float64 if is_float(array.dtype) and array.dtype.itemsize == 8 else np.float32

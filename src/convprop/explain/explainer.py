@@ -266,10 +266,16 @@ class Explainer:
 
 def _module(place: Place) -> Any:
     """Return what explains a layer: the module of its family."""
-    return _FAMILIES.get(place.node.layer.family, pointwise)
+    family = place.node.layer.family
+    if family not in _FAMILIES:
+        raise invalid("layer", f"be of a family that is explained: {', '.join(_FAMILIES)}", family)
+    return _FAMILIES[family]
 
 
 _FAMILIES = {
+    "activation": pointwise,
+    "flatten": pointwise,
+    "dropout": pointwise,
     "conv": conv,
     "pool": pool,
     "dense": dense,

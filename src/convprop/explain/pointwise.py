@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from convprop.equations.activations import ACTIVATIONS
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation
 from convprop.explain.factor import applied, slope
@@ -34,7 +35,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
         name=f"o[{index_text(NAMES[len(shape)], found)}] of {place.name}, image {image}",
         source="Eq. 8" if bends else type(layer).__name__,
         symbol=rf"o^{{{place.latex_name}}}_{subscript(found)}",
-        formula=f"f({letter}), \\quad f(x) = {_FORMULAS[layer.kind]}" if bends else letter,
+        formula=f"f({letter}), \\quad f(x) = {ACTIVATIONS[layer.kind].latex}" if bends else letter,
         terms=table(
             {letter: np.array([before])},
             {name: np.array([at]) for name, at in zip(names, indices, strict=True)},
@@ -84,15 +85,6 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     )
 
 
-_FORMULAS = {
-    "relu": r"\max(0, x)",
-    "leaky_relu": r"\max(0, x) + a \min(0, x)",
-    "sigmoid": r"\frac{1}{1 + e^{-x}}",
-    "tanh": r"\tanh x",
-    "scaled_tanh": r"1.7159 \tanh \frac{2 x}{3}",
-    "softplus": r"\log (1 + e^x)",
-    "identity": "x",
-}
 _REMARKS = {
     "flatten": "Flatten puts the values in one row; it changes none.",
     "dropout": "Outside of training, Dropout lets every value through as it is.",

@@ -5,6 +5,7 @@ The units of a window are taken in row order, and so are the windows over one un
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,46 +58,9 @@ def output(place: Place, image: int, c: object, i: object, j: object) -> Explana
         "value": place.x[(image, *found)],
         "start": ("", zero_like(units)),
     }
-    kind = place.native()["pool"]
-    if kind == "max":
-        wins = np.arange(len(units)) == winner(units)
-        return Explanation(
-            source="Pooling Layer, max-pooling",
-            formula=r"\max_{(i,j) \in \text{window}} o_{i,j}",
-            terms=table({"o": units}, indices | {"wins": wins}),
-            factors=("o",),
-            parts=(),
-            steps=(),
-            total=units[wins][0],
-            brackets=(r"\max \{ ", r",\; ", r" \}"),
-            **described,
-        )
-    if kind == "average":
-        terms = table({"o": units}, indices)
-        running = sums.chain(units)
-        total = sums.flushed(running[-1] * at.part)[()]
-        words = f"times {at.part!s}, one part of {round(1 / float(at.part))}"
-        return Explanation(
-            source="Pooling Layer, average pooling",
-            formula=r"\frac{1}{n} \sum_{(i,j) \in \text{window}} o_{i,j}",
-            terms=terms,
-            factors=("o",),
-            parts=(Part("", 0, len(terms), running),),
-            steps=(Step(words, rf"\Bigl( % \Bigr) \cdot {power(at.part)}", total),),
-            total=total,
-            **described,
-        )
-    terms = table({"o": units, "o again": units}, indices)
-    running = sums.chain(units, units)
-    total = np.sqrt(running[-1])
     return Explanation(
-        source="Pooling Layer, L2-norm pooling",
-        formula=r"\sqrt{\sum_{(i,j) \in \text{window}} o_{i,j}^2}",
-        terms=terms,
-        factors=("o", "o again"),
-        parts=(Part("", 0, len(terms), running),),
-        steps=(Step("the square root", r"\sqrt{%}", total),),
-        total=total,
+        source=place.node.layer.source,
+        **_of(place).value(units, indices, at.part),
         **described,
     )
 
@@ -110,7 +74,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     """Explain the delta of the unit (i, j): what the windows over it pass on to it."""
     found = check_indices("cij", (c, i, j), place.o.shape[1:])
     channel, row, column = found
-    kind = place.native()["pool"]
+    pooling = _of(place)
     spans = [
         _windows_over(place.window, axis, position, size)
         for axis, (position, size) in enumerate(zip(found[1:], place.x.shape[2:], strict=True))
@@ -120,23 +84,17 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     zero = zero_like(unit)
     deltas, shares, routed = [], [], []
     for p, q in places:
-        error, here = place.delta[image, channel, p, q], block(place, p, q)
+        here = block(place, p, q)
+        under = place.o[image, channel, here.top : here.bottom, here.left : here.right]
+        mine = (row - here.top) * (here.right - here.left) + column - here.left
+        error = place.delta[image, channel, p, q]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+            share, part = pooling.share(
+                error, under.reshape(-1), mine, place.x[image, channel, p, q], here.part
+            )
         deltas.append(error)
-        if kind == "max":
-            units = place.o[image, channel, here.top : here.bottom, here.left : here.right]
-            mine = (row - here.top) * (here.right - here.left) + column - here.left
-            wins = winner(units.reshape(-1)) == mine
-            shares.append(type(unit)(wins))
-            routed.append(error if wins else zero)
-        elif kind == "average":
-            shares.append(here.part)
-            routed.append(sums.flushed(error * here.part)[()])
-        else:
-            norm = place.x[image, channel, p, q]
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-                share, ratio = (unit / norm, error / norm) if norm > 0 else (zero, zero)
-                shares.append(share)
-                routed.append(sums.flushed(sums.flushed(ratio) * unit)[()])
+        shares.append(share)
+        routed.append(part)
     arrays = [np.array(values, place.o.dtype) for values in (deltas, shares, routed)]
     indices = np.array(places, np.int64).reshape(-1, 2).T
     terms = table({"delta": arrays[0], "share": arrays[1]}, {"i": indices[0], "j": indices[1]})
@@ -149,8 +107,8 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         image,
         found,
         names="cij",
-        source=(f"Pooling Layer, {_ROUTING[kind]}",) * 2,
-        formula=rf"\sum_{{\text{{windows}}}} \delta_{{i,j}} \cdot {_SHARE[kind]}",
+        source=(f"Pooling Layer, {pooling.routing}",) * 2,
+        formula=rf"\sum_{{\text{{windows}}}} \delta_{{i,j}} \cdot {pooling.share_latex}",
         terms=terms,
         factors=("delta", "share"),
         parts=(Part("", 0, len(terms), running),),
@@ -158,16 +116,85 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     )
 
 
-_ROUTING = {
-    "max": "all of the delta to the winning unit",
-    "average": "an equal share to each unit",
-    "l2": "to each unit its o / x of the delta",
+class Pooling(NamedTuple):
+    """How one kind of pooling is explained, in the order of its sums.
+
+    ``value(units, indices, part)`` returns what an Explanation says of the value of a window with
+    these units, ``part`` being 1 / count; ``share(delta, units, unit, x, part)`` a unit's share of
+    the window's delta, and what it gets. ``routing`` and ``share_latex`` are the share in words and
+    in LaTeX.
+    """
+
+    value: Callable[[Array, dict[str, Array], Any], dict[str, Any]]
+    share: Callable[[Any, Array, int, Any, Any], tuple[Any, Any]]
+    routing: str
+    share_latex: str
+
+
+def _max(units: Array, indices: dict[str, Array], part: Any) -> dict[str, Any]:
+    wins = np.arange(len(units)) == winner(units)
+    return {
+        "formula": r"\max_{(i,j) \in \text{window}} o_{i,j}",
+        "terms": table({"o": units}, indices | {"wins": wins}),
+        "factors": ("o",),
+        "parts": (),
+        "steps": (),
+        "total": units[wins][0],
+        "brackets": (r"\max \{ ", r",\; ", r" \}"),
+    }
+
+
+def _max_share(delta: Any, units: Array, unit: int, x: Any, part: Any) -> tuple[Any, Any]:
+    wins = winner(units) == unit
+    return units.dtype.type(wins), delta if wins else zero_like(units)
+
+
+def _average(units: Array, indices: dict[str, Array], part: Any) -> dict[str, Any]:
+    running = sums.chain(units)
+    total = sums.flushed(running[-1] * part)[()]
+    words = f"times {part!s}, one part of {round(1 / float(part))}"
+    return {
+        "formula": r"\frac{1}{n} \sum_{(i,j) \in \text{window}} o_{i,j}",
+        "terms": table({"o": units}, indices),
+        "factors": ("o",),
+        "parts": (Part("", 0, len(units), running),),
+        "steps": (Step(words, rf"\Bigl( % \Bigr) \cdot {power(part)}", total),),
+        "total": total,
+    }
+
+
+def _average_share(delta: Any, units: Array, unit: int, x: Any, part: Any) -> tuple[Any, Any]:
+    return part, sums.flushed(delta * part)[()]
+
+
+def _l2(units: Array, indices: dict[str, Array], part: Any) -> dict[str, Any]:
+    running = sums.chain(units, units)
+    total = np.sqrt(running[-1])
+    return {
+        "formula": r"\sqrt{\sum_{(i,j) \in \text{window}} o_{i,j}^2}",
+        "terms": table({"o": units, "o again": units}, indices),
+        "factors": ("o", "o again"),
+        "parts": (Part("", 0, len(units), running),),
+        "steps": (Step("the square root", r"\sqrt{%}", total),),
+        "total": total,
+    }
+
+
+def _l2_share(delta: Any, units: Array, unit: int, x: Any, part: Any) -> tuple[Any, Any]:
+    zero = zero_like(units)
+    share, ratio = (units[unit] / x, delta / x) if x > 0 else (zero, zero)
+    return share, sums.flushed(sums.flushed(ratio) * units[unit])[()]
+
+
+POOLINGS = {
+    "max": Pooling(_max, _max_share, "all of the delta to the winning unit", r"[o \text{ wins}]"),
+    "average": Pooling(_average, _average_share, "an equal share to each unit", r"\frac{1}{n}"),
+    "l2": Pooling(_l2, _l2_share, "to each unit its o / x of the delta", r"\frac{o}{x_{i,j}}"),
 }
-_SHARE = {
-    "max": r"[o \text{ wins}]",
-    "average": r"\frac{1}{n}",
-    "l2": r"\frac{o}{x_{i,j}}",
-}
+
+
+def _of(place: Place) -> Pooling:
+    return POOLINGS[place.native()["pool"]]
 
 
 def _windows_over(window: Window, axis: int, position: int, outputs: int) -> list[int]:

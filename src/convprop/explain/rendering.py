@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convprop.dtypes import is_float
 from convprop.explain.mathml import mathml
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _table(
     names = [
         name for name in terms.dtype.names or () if name != "value" and not name.endswith(" again")
     ]
-    names.sort(key=lambda name: terms.dtype[name].kind == "f")
+    names.sort(key=lambda name: is_float(terms.dtype[name]))
     running = explanation.running
     products = len(explanation.factors) > 1
     header = [*names, *(["product"] if products else []), *(["sum"] if len(running) else [])]

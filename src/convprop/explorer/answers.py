@@ -17,8 +17,10 @@ from convprop.explain import Explanation
 from convprop.explain.fields import projective_field, receptive_field
 from convprop.explain.mathml import mathml
 from convprop.explain.place import check_index
+from convprop.explain.pool import POOLINGS
 from convprop.explain.rendering import exact, mathml_lines
 from convprop.explorer.session import MOST_STEPS, Session
+from convprop.machine.native import engine
 from convprop.network import Network
 from convprop.optimizers import OPTIMIZERS
 from convprop.shown import class_shown, printable
@@ -161,7 +163,7 @@ def explanation(found: Explanation) -> Answer:
 
 
 def routing(session: Session, layer: object, channel: object) -> Answer:
-    """Return what max, average and L2 pooling would make of a pool's input, and how they route.
+    """Return what each kind of pooling would make of a pool's input, and how it routes.
 
     The windows are the pool's own, and so are the deltas that come back to it.
     """
@@ -175,12 +177,13 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
     went = session.explainer.done.layers[place]
     o, delta = went.input[:, c : c + 1], went.delta[:, c : c + 1]
     kinds = {}
-    for kind in ("max", "average", "l2"):
+    for kind in engine.poolings:
         options = {name: settings[name] for name in ("size", "stride", "padding")}
         if kind == "average" == settings["pool"]:
             options["count_padding"] = settings["count_padding"]
         x, winner = ops.pool.forward(o, kind, **options)
         kinds[kind] = {
+            "routing": POOLINGS[kind].routing,
             "output": packed(x[0]),
             "delta": packed(ops.pool.input_delta(delta, o, kind, **options)[0]),
             "winner": None if winner is None else winner.reshape(-1).tolist(),

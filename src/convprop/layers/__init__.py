@@ -8,38 +8,30 @@ from __future__ import annotations
 
 from convprop.described import from_dict, table
 from convprop.initializers import INITIALIZERS
-from convprop.layers.activations import (
-    Activation,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    ScaledTanh,
-    Sigmoid,
-    Softplus,
-    Tanh,
-)
+from convprop.layers import activations, pool
+from convprop.layers.activations import *  # noqa: F403 - a new one is named in its own file alone
+from convprop.layers.activations import ACTIVATIONS
+from convprop.layers.activations import Activation as Activation
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
-from convprop.layers.joins import Add, Concat, Join, Multiply
-from convprop.layers.layer import Layer, Parameter, Shape, shape_text
-from convprop.layers.pool import AveragePool, L2Pool, MaxPool, Pool
+from convprop.layers.joins import Add, Concat, Multiply
+from convprop.layers.joins import Join as Join
+from convprop.layers.layer import Layer as Layer
+from convprop.layers.layer import Parameter as Parameter
+from convprop.layers.layer import Shape as Shape
+from convprop.layers.layer import shape_text as shape_text
+from convprop.layers.pool import *  # noqa: F403 - the same
+from convprop.layers.pool import POOLINGS
+from convprop.layers.pool import Pool as Pool
 
 LAYERS = table(
     Conv,
-    MaxPool,
-    AveragePool,
-    L2Pool,
+    *POOLINGS,
     Dense,
     Flatten,
     Dropout,
-    ReLU,
-    LeakyReLU,
-    Sigmoid,
-    Tanh,
-    ScaledTanh,
-    Softplus,
-    Identity,
+    *ACTIVATIONS,
     Add,
     Multiply,
     Concat,
@@ -55,31 +47,15 @@ def layer_from_dict(description: object, what: str) -> Layer:
     return from_dict(description, LAYERS, what)
 
 
+# The layers themselves, which convprop has, too.
 __all__ = [
-    "LAYERS",
-    "Activation",
     "Add",
-    "AveragePool",
     "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Flatten",
-    "Identity",
-    "Join",
-    "L2Pool",
-    "Layer",
-    "LeakyReLU",
-    "MaxPool",
     "Multiply",
-    "Parameter",
-    "Pool",
-    "ReLU",
-    "ScaledTanh",
-    "Shape",
-    "Sigmoid",
-    "Softplus",
-    "Tanh",
-    "layer_from_dict",
-    "shape_text",
 ]
+__all__ += activations.__all__
+__all__ += pool.__all__

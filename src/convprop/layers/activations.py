@@ -8,6 +8,8 @@ from typing import Any
 from convprop.checks import non_negative
 from convprop.layers.layer import Layer, Shape
 
+__all__ = ["Identity", "LeakyReLU", "ReLU", "ScaledTanh", "Sigmoid", "Softplus", "Tanh"]
+
 
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
@@ -84,3 +86,6 @@ class Identity(Activation):
     """f(x) = x."""
 
     kind = "identity"
+
+
+ACTIVATIONS = (ReLU, LeakyReLU, Sigmoid, Tanh, ScaledTanh, Softplus, Identity)

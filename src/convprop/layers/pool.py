@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from convprop.checks import flag
 from convprop.geometry import (
@@ -16,6 +16,8 @@ from convprop.geometry import (
     resolve_padding,
 )
 from convprop.layers.layer import Layer, Shape, maps_of
+
+__all__ = ["AveragePool", "L2Pool", "MaxPool"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,7 +35,9 @@ class Pool(Layer):
     """
 
     family = "pool"
-    pool: ClassVar[Literal["max", "average", "l2"]]
+    pool: ClassVar[str]
+    """The engine's word for the pooling."""
+
     positional = ("size",)
 
     size: PoolSize
@@ -136,3 +140,6 @@ class L2Pool(Pool):
     def convention(self) -> str:
         """Return whether the sum of squares is averaged."""
         return "root of the sum of squares, gradient 0 at 0"
+
+
+POOLINGS = (MaxPool, AveragePool, L2Pool)

@@ -1,38 +1,25 @@
 """Activations: o = f(x) (Eq. 8), and the factor f'(x) of the deltas (Eq. 19).
 
-kind is "relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh" (1.7159 tanh(2x/3)), "softplus"
-or "identity"; slope is the leaky ReLU's below zero, and only its. Arrays have any shape, dtype
-float32 or float64. InvalidInput names the parameter, the rule and what was received.
+kind is the ``kind`` of one of the activation layers, such as "relu"; slope is the leaky ReLU's
+below zero, and only its. Arrays have any shape, dtype float32 or float64. InvalidInput names the
+parameter, the rule and what was received.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 from convprop.checks import non_negative
 from convprop.errors import invalid
 from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
-Kind = Literal["relu", "leaky_relu", "sigmoid", "tanh", "scaled_tanh", "softplus", "identity"]
-KINDS: tuple[Kind, ...] = (
-    "relu",
-    "leaky_relu",
-    "sigmoid",
-    "tanh",
-    "scaled_tanh",
-    "softplus",
-    "identity",
-)
 
-
-def forward(x: Array, kind: Kind, slope: float = 0.01) -> Array:
+def forward(x: Array, kind: str, slope: float = 0.01) -> Array:
     """Return f(x), in x's shape."""
     x = checked("x", x, "")
     return engine.activation_forward(x, _described(kind, slope))
 
 
-def input_delta(delta: Array, o: Array, kind: Kind, slope: float = 0.01) -> Array:
+def input_delta(delta: Array, o: Array, kind: str, slope: float = 0.01) -> Array:
     """Return dE/dx = delta f'(x), in o's shape.
 
     f' is computed from the output o = f(x), which every one of these functions allows (of a
@@ -55,6 +42,6 @@ def input_delta(delta: Array, o: Array, kind: Kind, slope: float = 0.01) -> Arra
 
 
 def _described(kind: object, slope: object) -> str:
-    if kind not in KINDS:
-        raise invalid("kind", f"be one of {', '.join(KINDS)}", repr(kind))
+    if kind not in engine.activations:
+        raise invalid("kind", f"be one of {', '.join(engine.activations)}", repr(kind))
     return description("activation", activation=kind, slope=non_negative("slope", slope))

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convprop.checks import below_one
+from convprop.dtypes import is_number
 from convprop.errors import invalid
 from convprop.machine.native import engine
 from convprop.ops.arrays import Array, checked, require_shape
@@ -110,7 +111,7 @@ def as_weights(sample_weight: object, count: int) -> Weights | None:
     array = np.asarray(sample_weight)
     if array.shape != (count,):
         raise invalid("sample_weight", f"have shape ({count},)", f"shape {array.shape}")
-    if array.dtype.kind not in "buif":
+    if not is_number(array.dtype):
         raise invalid("sample_weight", "be numbers", f"dtype {array.dtype}")
     weights = np.ascontiguousarray(array, dtype=np.float64)
     wrong = ~(np.isfinite(weights) & (weights >= 0))

@@ -2,8 +2,9 @@
 
 Arrays are NCHW, float32 or float64. Both functions take
 
-kind : "max", "average" or "l2"
-    The largest unit (the first in row order on a tie); the mean; the root of the sum of squares.
+kind : str
+    The ``pool`` of one of the pooling layers: of "max" the value is the largest unit (the first in
+    row order on a tie), of "average" the mean, of "l2" the root of the sum of squares.
 size : int, (rows, columns) or "global"
     The block; "global" is the whole map.
 stride : int or (rows, columns), optional
@@ -19,8 +20,6 @@ sums themselves see `convprop.equations`.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
@@ -30,13 +29,10 @@ from convprop.geometry import Padding, PoolSize, Window, pool_padding, pool_wind
 from convprop.machine.native import description, engine
 from convprop.ops.arrays import Array, checked, require_shape
 
-Kind = Literal["max", "average", "l2"]
-KINDS: tuple[Kind, ...] = ("max", "average", "l2")
-
 
 def forward(
     o: Array,
-    kind: Kind,
+    kind: str,
     size: PoolSize,
     stride: int | tuple[int, int] | None = None,
     padding: Padding = 0,
@@ -62,7 +58,7 @@ def forward(
 def input_delta(
     delta: Array,
     o: Array,
-    kind: Kind,
+    kind: str,
     size: PoolSize,
     stride: int | tuple[int, int] | None = None,
     padding: Padding = 0,
@@ -94,8 +90,8 @@ def _described(
     o: Array, kind: object, size: object, stride: object, padding: object, count_padding: object
 ) -> tuple[str, Pair]:
     """Return the pooling as the engine is told of it, and (Ho, Wo)."""
-    if kind not in KINDS:
-        raise invalid("kind", "be 'max', 'average' or 'l2'", repr(kind))
+    if kind not in engine.poolings:
+        raise invalid("kind", f"be one of {', '.join(engine.poolings)}", repr(kind))
     input_size = o.shape[2], o.shape[3]
     block, steps = pool_window(size, stride, input_size)
     window = Window(block, steps, pool_padding(padding, input_size, block, steps))

@@ -1,4 +1,4 @@
-// Pooling: winners, and what max, average and L2 make of the same windows, forward and back.
+// Pooling: winners, and what each kind makes of the same windows, forward and back.
 
 import { ask } from "./api.js";
 import { inputOf } from "./arrays.js";
@@ -13,21 +13,27 @@ import { POOLING as SAID } from "./prose.js";
 import { layerOf, set, state } from "./state.js";
 import { view } from "./view.js";
 
-const KINDS = [
-  ["max", "Max: all to the winner"], ["average", "Average: equal shares"],
-  ["l2", "L2: in proportion to o"],
-];
-
 export const pooling = (root) => view(root, (here) => {
   const select = (i, j) => set({ input: [state.input[0], i, j] });
   const input = new Picture({ label: "input of the pool", name: "o", onpoint: select });
   const delta = new Picture({ label: "deltas of its output", name: "δ" });
-  const kinds = KINDS.map(([kind, title]) => ({
-    kind, title,
-    output: new Picture({ label: `${kind} output`, name: "x" }),
-    routed: new Picture({ label: `${kind} routing`, name: "∂E/∂o", onpoint: select }),
-    said: el("p", { class: "routed" }),
-  }));
+  const list = el("div", { class: "kinds" });
+  const kinds = new Map();
+
+  // The pictures of a kind, made when the engine first names it.
+  function figuresOf(kind, routing) {
+    if (!kinds.has(kind)) {
+      const output = new Picture({ label: `${kind} output`, name: "x" });
+      const routed = new Picture({ label: `${kind} routing`, name: "∂E/∂o", onpoint: select });
+      const said = el("p", { class: "routed" });
+      const title = `${kind[0].toUpperCase()}${kind.slice(1)}: ${routing}`;
+      const box = el("div", { class: "kind" }, el("h3", {}, title),
+        captioned(output, "forward"), captioned(routed, "back"), said);
+      list.append(box);
+      kinds.set(kind, { box, output, routed, said });
+    }
+    return kinds.get(kind);
+  }
 
   // The outputs whose windows lie over the unit.
   const over = () => here.found.columns.i.map(
@@ -62,10 +68,7 @@ export const pooling = (root) => view(root, (here) => {
     none: SAID.none,
     player: ["unit", () => set({ input: following(state.input, inputOf(layerOf()).shape) })],
     figures: [
-      captioned(input, "input o"), captioned(delta, "deltas δ of the windows"),
-      el("div", { class: "kinds" }, kinds.map(({ title, output, routed, said }) =>
-        el("div", { class: "kind" }, el("h3", {}, title),
-          captioned(output, "forward"), captioned(routed, "back"), said))),
+      captioned(input, "input o"), captioned(delta, "deltas δ of the windows"), list,
     ],
     controls(layer) {
       const [c, i, j] = state.input;
@@ -82,17 +85,17 @@ export const pooling = (root) => view(root, (here) => {
       const at = state.input.slice(1);
       const map = mapOf(unpack(answer.input), 0);
       const deltas = mapOf(unpack(answer.delta), 0);
-      const winners = answer.kinds.max.winner.map(
-        (unit) => pixel(Math.floor(unit / map.width), unit % map.width, "winner"));
+      const won = (unit) => pixel(Math.floor(unit / map.width), unit % map.width, "winner");
       input.show(map, { at, text: true, margin: layer.window.padding });
       delta.show(deltas, { text: true });
       const most = largest(deltas.values);
-      for (const { kind, output, routed, said } of kinds) {
-        const { output: made, delta: came } = answer.kinds[kind];
+      for (const [kind, of] of Object.entries(answer.kinds)) {
+        const { routing, output: made, delta: came, winner } = of;
+        const { box, output, routed, said } = figuresOf(kind, routing);
         const [forth, back] = [made, came].map((array) => mapOf(unpack(array), 0));
-        output.canvas.closest(".kind").classList.toggle("own", kind === answer.kind);
+        box.classList.toggle("own", kind === answer.kind);
         output.show(forth, { text: true, frames: over().map((one) => pixel(...one, "window")) });
-        routed.show(back, { at, most, text: true, frames: kind === "max" ? winners : [] });
+        routed.show(back, { at, most, text: true, frames: (winner ?? []).map(won) });
         said.replaceChildren(...told(forth, back));
       }
     },
