@@ -139,7 +139,7 @@ struct DenseLayer {
     template <int K, int P>
     void add(T* to, ptrdiff_t to_row, ptrdiff_t features) const {
       Part<K, P> waiting[MOST_GROUPS / 2];
-      groups.add_up(waiting, [&](Range first, Range second, Part<K, P>* before, int joins) __attribute__((always_inline)) {
+      groups.add_up(waiting, [&](Range first, Range second, Part<K, P>* before, int joins, bool last) __attribute__((always_inline)) {
         Part<K, P> a, b;
 #pragma GCC unroll 4
         for (int k = 0; k < K; k++)
@@ -154,17 +154,24 @@ struct DenseLayer {
         if (second.begin < second.end) a += b;
 #pragma GCC unroll 1
         while (joins > 0) a += before[--joins];
-        before[0] = a;
+        if (last) put(a, to, to_row, features);
+        else before[0] = a;
       });
+    }
+
+    template <int K, int P>
+    static CONVPROP_INLINE void put(const Part<K, P>& all, T* to, ptrdiff_t to_row, ptrdiff_t features) {
+#pragma GCC unroll 4
       for (int k = 0; k < K; k++, to += to_row)
+#pragma GCC unroll 4
         for (int p = 0; p < P; p++) {
-          const Lanes<T> sum = waiting[0].sum[k][p] + Lanes<T>(T(0));
+          const Lanes<T> sum = all.sum[k][p] + Lanes<T>(T(0));
           if (features >= (p + 1) * LANES) {
             sum.store(to + p * LANES);
           } else {
-            alignas(VECTOR_BYTES) T last[LANES];
-            sum.store(last);
-            std::copy_n(last, features - p * LANES, to + p * LANES);
+            alignas(VECTOR_BYTES) T few[LANES];
+            sum.store(few);
+            std::copy_n(few, features - p * LANES, to + p * LANES);
           }
         }
     }

@@ -28,8 +28,8 @@ struct Groups {
   Range blocks_in(int group) const { return share(blocks(), group, count()); }
 
   // The sums of the groups, added up by the tree: sums of equally many groups meet. of_pair(first,
-  // second, to, joins) makes those of two groups' images, the last one's perhaps of none, adds them, then
-  // those in to[joins - 1] ... to[0], and leaves the sum in to[0].
+  // second, to, joins, last) makes those of two groups' images, the last one's perhaps of none, adds
+  // them, then those in to[joins - 1] ... to[0], and leaves the sum in to[0]; but the last is all.
   template <class Sum, class OfPair>
   void add_up(Sum (&waiting)[MOST_GROUPS / 2], const OfPair& of_pair) const {
     const int groups = count();
@@ -37,7 +37,7 @@ struct Groups {
     for (int g = 0, there = 0; g < groups; g += 2, there++) {
       const int joins = g + 2 >= groups ? there : __builtin_ctz(unsigned(g + 2)) - 1;
       there -= joins;
-      of_pair(images_[g], g + 1 < groups ? images_[g + 1] : Range{0, 0}, &waiting[there], joins);
+      of_pair(images_[g], g + 1 < groups ? images_[g + 1] : Range{0, 0}, &waiting[there], joins, g + 2 >= groups);
     }
   }
 
@@ -45,7 +45,7 @@ struct Groups {
   template <class OfGroup>
   auto sum(const OfGroup& of_group) const {
     decltype(of_group(Range{})) waiting[MOST_GROUPS / 2] = {};
-    add_up(waiting, [&](Range first, Range second, auto* to, int joins) {
+    add_up(waiting, [&](Range first, Range second, auto* to, int joins, bool) {
       auto sum = of_group(first);
       if (second.begin < second.end) sum = sum + of_group(second);
       while (joins > 0) sum = to[--joins] + sum;
