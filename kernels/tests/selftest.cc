@@ -322,6 +322,7 @@ void test_join(const Description& of, const std::string& name) {
   const int N = of.integer("images"), by_channel = of.integer("by_channel");
   const auto [H, W] = of.integers<2>("size");
   const std::string kind = of.word("join");
+  const bool multiplies = kind == "multiply", concatenates = kind == "concat";
   std::vector<Shape> shapes;
   for (int C : of.integers("channels")) shapes.push_back(by_channel && !shapes.empty() ? Shape{C, 1, 1} : Shape{C, H, W});
   const Join<T> join(Description(kind), shapes);
@@ -337,14 +338,14 @@ void test_join(const Description& of, const std::string& name) {
     inputs.emplace_back(N, shapes[r]).fill(o[r]);
     back.emplace_back(N, shapes[r]);
   }
-  std::vector<double> x(d.size(), kind == "multiply" ? 1 : 0);
+  std::vector<double> x(d.size(), multiplies ? 1 : 0);
   for (int n = 0; n < N; n++) {
     size_t first = 0;  // of a concatenation's numbers
     for (size_t r = 0; r < shapes.size(); r++) {
-      const size_t own = o[r].size() / N, part = kind == "concat" ? own : features;
+      const size_t own = o[r].size() / N, part = concatenates ? own : features;
       for (size_t e = 0; e < part; e++) {
-        const size_t to = n * features + e + (kind == "concat" ? first : 0), in = n * own + (own == part ? e : e / pixels);
-        if (kind == "multiply") {
+        const size_t to = n * features + e + (concatenates ? first : 0), in = n * own + (own == part ? e : e / pixels);
+        if (multiplies) {
           x[to] *= o[r][in];
           const size_t other = o[1 - r].size() / N;
           din[r][in] += d[to] * o[1 - r][n * other + (other == features ? e : e / pixels)];

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from convprop.arguments import checks_names
 from convprop.checks import is_integer
@@ -21,6 +21,7 @@ from convprop.layers import (
     Dense,
     Dropout,
     Flatten,
+    Layer,
     MaxPool,
     ReLU,
     Shape,
@@ -31,7 +32,8 @@ from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer
 from convprop.schedules import Constant, Cosine, OneCycle, Schedule, Step
 
-_Build = Callable[[Shape, int], list[Any]]
+_Item = Layer | Residual | Parallel
+_Build = Callable[[Shape, int], Sequence[_Item]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Preset:
         return Network(preset_layers(self, shape, classes), shape, loss, seed)
 
 
-def _digits(input_shape: Shape, classes: int) -> list[Any]:
+def _digits(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         Conv(32, 3, padding=1),
         ReLU(),
@@ -86,7 +88,7 @@ def _digits(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _lenet5(input_shape: Shape, classes: int) -> list[Any]:
+def _lenet5(input_shape: Shape, classes: int) -> list[_Item]:
     # The 28 x 28 digits were set in the middle of 32 x 32 ones; larger images need no margin.
     margin = 2 if min(input_shape[1:]) < 32 else 0
     return [
@@ -100,11 +102,11 @@ def _lenet5(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _three_dense(classes: int) -> list[Any]:
+def _three_dense(classes: int) -> list[_Item]:
     return [Dense(120), ReLU(), Dense(84), ReLU(), Dense(classes)]
 
 
-def _lenet_theano(input_shape: Shape, classes: int) -> list[Any]:
+def _lenet_theano(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         Conv(20, 5),
         MaxPool(2),
@@ -118,7 +120,7 @@ def _lenet_theano(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _keras_mnist(input_shape: Shape, classes: int) -> list[Any]:
+def _keras_mnist(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         Conv(32, 3),
         ReLU(),
@@ -132,7 +134,7 @@ def _keras_mnist(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Any]:
+def _pytorch_mnist(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         Conv(32, 3),
         ReLU(),
@@ -148,7 +150,7 @@ def _pytorch_mnist(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Any]:
+def _cifar_tutorial(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         Conv(6, 5),
         ReLU(),
@@ -160,8 +162,8 @@ def _cifar_tutorial(input_shape: Shape, classes: int) -> list[Any]:
     ]
 
 
-def _vgg_small(input_shape: Shape, classes: int) -> list[Any]:
-    layers: list[Any] = []
+def _vgg_small(input_shape: Shape, classes: int) -> list[_Item]:
+    layers: list[_Item] = []
     for kernels in (32, 64, 128):
         for _ in range(2):
             # Of three channels the direct sums are the faster ones.
@@ -171,8 +173,8 @@ def _vgg_small(input_shape: Shape, classes: int) -> list[Any]:
     return [*layers, Dense(128), ReLU(), Dense(classes)]
 
 
-def _resnet_plain(input_shape: Shape, classes: int) -> list[Any]:
-    layers: list[Any] = [Conv(16, 3, padding=1), ReLU()]
+def _resnet_plain(input_shape: Shape, classes: int) -> list[_Item]:
+    layers: list[_Item] = [Conv(16, 3, padding=1), ReLU()]
     for kernels in (16, 32, 64):
         for block in range(3):
             smaller = kernels > 16 and block == 0
@@ -199,7 +201,7 @@ def _residual(kernels: int, smaller: bool) -> Residual:
     )
 
 
-def _inception_small(input_shape: Shape, classes: int) -> list[Any]:
+def _inception_small(input_shape: Shape, classes: int) -> list[_Item]:
     return [
         _three_and_five(16),
         ReLU(),
@@ -216,7 +218,7 @@ def _three_and_five(kernels: int) -> Parallel:
     return Parallel([Conv(kernels, 3, padding=1)], [Conv(kernels, 5, padding=2)])
 
 
-def _mlp(input_shape: Shape, classes: int) -> list[Any]:
+def _mlp(input_shape: Shape, classes: int) -> list[_Item]:
     return [Flatten(), Dense(512), ReLU(), Dense(512), ReLU(), Dense(classes)]
 
 
@@ -360,7 +362,7 @@ def preset(name: str, input_shape: Sequence[int], classes: int, seed: int = 0) -
     return entry.network(input_shape, classes, seed)
 
 
-def preset_layers(entry: Preset, shape: Shape, outputs: int) -> list[Any]:
+def preset_layers(entry: Preset, shape: Shape, outputs: int) -> Sequence[_Item]:
     """Return a preset's layers for images of (C, H, W) and so many outputs.
 
     Raises

@@ -214,7 +214,10 @@ def test_joins(case, dtype):
             found = asked.delta("join", c, i, j, image=n, of=number)
             assert holds(found, sent[number][n, c, i, j])
             assert asked.delta("join", c, i, j, image=n, of=name).total == found.total
+            # Where the deltas are that it is made of.
             summed = case.by_channel and number == 1
+            pixels = list(np.ndindex(case.size)) if summed else [(i, j)]
+            assert list(zip(found.terms["i"], found.terms["j"], strict=True)) == pixels
             assert len(found.terms) == (np.prod(case.size) if summed else 1)
 
 

@@ -246,7 +246,10 @@ def test_delta_shows_each_value_that_a_join_reads(opened, networks):
                 first = sum(shape[0] for shape in node.inputs[:number])
                 channel = at[0] + (first if layer in ("both", "all_four") else 0)
                 deltas = asked[name].done.layers[net.names.index(layer)].delta[0, channel]
-                assert page.picture("deltas of the output")["values"] == deltas.ravel().tolist()
+                shown = page.picture("deltas of the output")
+                assert shown["values"] == deltas.ravel().tolist()
+                frames = [(frame["row"], frame["column"]) for frame in shown["frames"]]
+                assert frames == [at[1:]]
 
 
 def test_what_is_looked_at_of_a_join_is_in_the_address_and_ends_with_the_layer(opened):

@@ -53,6 +53,13 @@ _POOLINGS: tuple[dict[str, Any], ...] = (
 )
 # (images, features, units)
 _DENSES = ((1, 7, 3), (17, 400, 120), (33, 30, 10))
+# (kind, shapes of what is joined)
+_JOINS: tuple[tuple[ops.join.Kind, tuple[tuple[int, ...], ...]], ...] = (
+    ("add", ((17, 3, 5, 4), (17, 3, 5, 4), (17, 3, 5, 4))),
+    ("multiply", ((17, 3, 5, 4), (17, 3, 5, 4))),
+    ("multiply", ((17, 3, 5, 4), (17, 3, 1, 1))),
+    ("concat", ((17, 3, 5, 4), (17, 1, 5, 4), (17, 4, 5, 4))),
+)
 
 
 def check_engine() -> list[Row]:
@@ -72,6 +79,8 @@ def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
             yield from check_layer(group, _pooling(pool, options, dtype), f"{pool} pool")
     for images, features, units in _DENSES:
         yield from check_layer(group, _dense(images, features, units, dtype), "dense")
+    for join, shapes in _JOINS:
+        yield from check_layer(group, _join(join, shapes, dtype), join)
     for activation in engine.activations:
         yield from check_layer(group, _activation(activation, dtype), activation)
     for loss in ops.loss.KINDS:
@@ -118,6 +127,15 @@ def _dense(images: int, features: int, units: int, dtype: Dtype) -> ComputedLaye
         [ops.dense.input_delta(delta, w)],
         {"weight": w, "bias": b},
         {"weight": ops.dense.weight_gradient(o, delta), "bias": ops.dense.bias_gradient(delta)},
+    )
+
+
+def _join(kind: ops.join.Kind, shapes: tuple[tuple[int, ...], ...], dtype: Dtype) -> ComputedLayer:
+    inputs = [draw(60 + n, *shape).astype(dtype) for n, shape in enumerate(shapes)]
+    x = ops.join.forward(inputs, kind)
+    delta = draw(70, *x.shape).astype(dtype)
+    return ComputedLayer(
+        {"kind": kind}, inputs, x, delta, [*ops.join.input_delta(delta, inputs, kind)]
     )
 
 

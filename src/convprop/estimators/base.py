@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -23,8 +23,8 @@ from convprop.estimators.agreement import check_agreement, snapshot
 from convprop.estimators.images import Received
 from convprop.estimators.settings import Settings
 from convprop.estimators.versions import CallbackSupportMixin, Progress
-from convprop.graph import Graph
-from convprop.layers import Flatten, Layer
+from convprop.graph import Graph, Layers
+from convprop.layers import Flatten
 from convprop.losses import Loss, SquaredError
 from convprop.network import Network
 from convprop.optimizers import Optimizer, OptimizerState
@@ -211,7 +211,7 @@ class ConvNet(
 
     def _network(self, task: Task, seed: int) -> Network:
         preset, outputs = self._preset(), task.outputs
-        layers: Iterable[Layer]
+        layers: Layers
         _, channels, height, width = task.images.shape
         shape = (channels, height, width)
         if preset is not None:

@@ -22,6 +22,7 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
+from convprop.layers import Shape
 from convprop.shown import shortened
 
 
@@ -113,7 +114,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
             first = sum(size[0] for size in place.node.inputs[: place.read])
             factors = {"delta": np.array([errors[(image, first + found[0], *found[1:])]])}
             formula = r"\delta"
-    terms = table(factors, {"term": np.arange(len(factors["delta"]))})
+    terms = table(factors, _pixels(found, place.x.shape[1:], len(factors["delta"])))
     running = sums.chain(*(terms[name] for name in factors))
     total = running[-1] if len(factors) > 1 else factors["delta"][0]
     return Explanation(
@@ -130,6 +131,16 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         total=total,
         value=place.sent(at, total),
     )
+
+
+def _pixels(found: tuple[int, ...], shape: Shape, count: int) -> dict[str, Any]:
+    """Return where the deltas of an output of that shape are: at a value's own pixel, or at all."""
+    if len(shape) < 3:
+        return {"term": np.arange(count)}
+    rows, columns = (np.full(count, at) for at in found[1:])
+    if count > 1:
+        rows, columns = (at.reshape(-1) for at in np.indices(shape[1:]))
+    return {"i": rows, "j": columns}
 
 
 def received(
