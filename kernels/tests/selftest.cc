@@ -439,14 +439,14 @@ void test_augment(const Description& of, const std::string& name) {
 // convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
 // else by Glorot's.
 template <class T>
-struct RecordedTraining {
+struct Trained {
   int batch;
   Shape input;
   Optimizer optimizer;
   double rate;
   std::vector<std::string> layers;  // as descriptions
 
-  RecordedTraining(const Description& of, const std::vector<std::string>& layers_)
+  Trained(const Description& of, const std::vector<std::string>& layers_)
       : batch(of.integer("batch")), input(shape_of(of)), rate(of.number("learning_rate")), layers(layers_) {
     const std::map<std::string, OptimizerKind> kinds{{"sgd", OptimizerKind::sgd},
                                                      {"adam", OptimizerKind::adam},
@@ -531,7 +531,7 @@ struct RecordedTraining {
 template <class T>
 void test_network(const Description& of, const std::string& name, const std::vector<std::string>& layers, int steps,
                   const std::vector<int>& thread_counts) {
-  const RecordedTraining<T> training(of, layers);
+  const Trained<T> training(of, layers);
   for (int threads : thread_counts)
     for (const auto& [step, weights] : training.run(steps, threads)) {
       bool finite = true;

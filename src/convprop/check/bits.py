@@ -79,7 +79,7 @@ IMAGES_STREAM, LABELS_STREAM = 50, 51
 
 
 @dataclass(frozen=True)
-class RecordedTraining:
+class Trained:
     """A network and how it is trained: a whole batch and a half one in turn."""
 
     name: str
@@ -135,10 +135,10 @@ class RecordedTraining:
         return found
 
 
-def _of_preset(name: str, optimizer: Optimizer, batch_size: int = 17) -> RecordedTraining:
+def _of_preset(name: str, optimizer: Optimizer, batch_size: int = 17) -> Trained:
     preset = presets.PRESETS[name]
     layers = tuple(preset.build(preset.input_shape, preset.classes))
-    return RecordedTraining(name, layers, preset.input_shape, optimizer, batch_size)
+    return Trained(name, layers, preset.input_shape, optimizer, batch_size)
 
 
 # Every kind of layer, and shapes that leave rests everywhere.
@@ -185,29 +185,21 @@ TRAININGS = (
     _of_preset("vgg-small", Adam(0.0001)),
     _of_preset("mlp", Adam(0.001), 33),
     *(
-        RecordedTraining(f"deep-{batch}", _DEEP, (2, 10, 10), Adam(0.01), batch)
+        Trained(f"deep-{batch}", _DEEP, (2, 10, 10), Adam(0.01), batch)
         for batch in (1, 5, 16, 33, 150)
     ),
-    RecordedTraining("deep-33-float64", _DEEP, (2, 10, 10), Adam(0.01), 33, "float64"),
+    Trained("deep-33-float64", _DEEP, (2, 10, 10), Adam(0.01), 33, "float64"),
     *(
-        RecordedTraining(f"winograd-{batch}", _WINOGRAD, (5, 7, 9), Adam(0.01), batch)
+        Trained(f"winograd-{batch}", _WINOGRAD, (5, 7, 9), Adam(0.01), batch)
         for batch in (1, 33, 150)
     ),
-    RecordedTraining("winograd-33-float64", _WINOGRAD, (5, 7, 9), Adam(0.01), 33, "float64"),
-    *(
-        RecordedTraining(f"branched-{batch}", _BRANCHED, (2, 8, 9), Adam(0.01), batch)
-        for batch in (3, 70)
-    ),
-    RecordedTraining("branched-70-float64", _BRANCHED, (2, 8, 9), Adam(0.01), 70, "float64"),
-    *(
-        RecordedTraining(f"grouped-{batch}", _GROUPED, (4, 9, 8), AdamW(0.01), batch)
-        for batch in (3, 70)
-    ),
-    RecordedTraining("grouped-70-float64", _GROUPED, (4, 9, 8), AdamW(0.01), 70, "float64"),
-    RecordedTraining("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
-    RecordedTraining(
-        "convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"
-    ),
+    Trained("winograd-33-float64", _WINOGRAD, (5, 7, 9), Adam(0.01), 33, "float64"),
+    *(Trained(f"branched-{batch}", _BRANCHED, (2, 8, 9), Adam(0.01), batch) for batch in (3, 70)),
+    Trained("branched-70-float64", _BRANCHED, (2, 8, 9), Adam(0.01), 70, "float64"),
+    *(Trained(f"grouped-{batch}", _GROUPED, (4, 9, 8), AdamW(0.01), batch) for batch in (3, 70)),
+    Trained("grouped-70-float64", _GROUPED, (4, 9, 8), AdamW(0.01), 70, "float64"),
+    Trained("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
+    Trained("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
 )
 
 
