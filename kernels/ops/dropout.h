@@ -75,7 +75,7 @@ struct DropoutOp {
     if (!(layer.rate >= 0 && layer.rate < 1)) description.refuse("rate must lie in [0, 1)");
   }
 
-  bool passes_on(bool) const { return mode == Mode::predict; }
+  bool passes_on(bool alone) const { return alone && mode == Mode::predict; }
   void forward(const Operands<T>& v, Range blocks, const Share& at) const { drop(v, v.in(), v.out(), blocks, at, false); }
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     drop(v, v.delta(), v.delta_in(), blocks, at, v.added());

@@ -151,8 +151,14 @@ struct ConcatOp {
 
   void forward(const Operands<T>& v, Range blocks, const Share& at) const { join(v, blocks, at.share_of(shape.C)); }
   void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const { join(v, {n, n + 1}, maps); }
-  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const { part(v, blocks, at.share_of(shape.C)); }
-  void input_delta_image(const Operands<T>& v, int n, const Share&) const { part(v, {n, n + 1}, {0, shape.C}); }
+  // Each thread takes a share of every value's own maps: one that is read twice gets both parts from
+  // the same thread, one after the other.
+  void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
+    part(v, blocks, [&](int maps) { return at.share_of(maps); });
+  }
+  void input_delta_image(const Operands<T>& v, int n, const Share&) const {
+    part(v, {n, n + 1}, [](int maps) { return Range{0, maps}; });
+  }
 
  private:
   // Those of some maps that value r gives, counted by its own.
@@ -168,12 +174,13 @@ struct ConcatOp {
       });
     }
   }
-  void part(const Operands<T>& v, Range blocks, Range maps) const {
+  template <class ShareOf>
+  void part(const Operands<T>& v, Range blocks, const ShareOf& share_of) const {
     const Maps<T> delta = v.delta();
     for (int r = int(v.reads.size()) - 1; r >= 0; r--) {
       const Maps<T> to = v.delta_in(r);
       if (!to.data) continue;
-      each_vector(to, blocks, own(r, maps), [&](int b, int c, int i, int j) {
+      each_vector(to, blocks, share_of(first[r + 1] - first[r]), [&](int b, int c, int i, int j) {
         put(Lanes<T>::load(delta.at(b, first[r] + c, i, j)), to.at(b, c, i, j), v.added(r));
       });
     }

@@ -181,6 +181,7 @@ struct PoolLayer {
         if (two_by_two())
           return added ? route_two_by_two<Pooling, true>(delta, o, x, winner, delta_in, block, channels, through)
                        : route_two_by_two<Pooling, false>(delta, o, x, winner, delta_in, block, channels, through);
+      if (added && !apart()) return add_by_pixel<Pooling, Value>(delta, o, x, winner, delta_in, block, channels, through);
       each_window(channels, [&](int c, int i, int j, const Region& r) {
         const T* corner = o.at(block, c, r.top, r.left);
         T* corner_in = delta_in.at(block, c, r.top, r.left);
@@ -303,6 +304,33 @@ struct PoolLayer {
             }
         }
       }
+  }
+
+  // input_delta() of windows that overlap, where others have written their deltas: each pixel's own sum
+  // is made first, over the windows in row order, and then added.
+  template <class Pooling, class Value, class Through>
+  void add_by_pixel(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block,
+                    Range channels, const Through& through) const {
+    // The windows over a row or a column.
+    const auto over = [&](int axis, int at, int outputs) {
+      const int last = at + window.before[axis], first = last - window.size[axis] + 1, stride = window.stride[axis];
+      return Range{first <= 0 ? 0 : (first - 1) / stride + 1, std::min(last / stride + 1, outputs)};
+    };
+    for (int c = channels.begin; c < channels.end; c++)
+      for (int i = 0; i < H; i++)
+        for (int j = 0; j < W; j++) {
+          const Range rows = over(0, i, Ho), columns = over(1, j, Wo);
+          Value sum = T(0);
+          for (int u = rows.begin; u < rows.end; u++)
+            for (int v = columns.begin; v < columns.end; v++) {
+              const auto share = Pooling::share_of(
+                  Value::load(delta.at(block, c, u, v)), Value::load(x.at(block, c, u, v)),
+                  [&] { return PlaceOf<T, Value>::load(winner.at(block, c, u, v)); }, inverse_count(region(u, v)), through);
+              sum = sum + share([&] { return Value::load(o.at(block, c, i, j)); }, PlaceOf<T, Value>(Int(i * W + j)));
+            }
+          T* to = delta_in.at(block, c, i, j);
+          (Value::load(to) + sum).store(to);
+        }
   }
 
   // Where the windows of sixteen outputs from (i, j) on begin, as indices of the map.

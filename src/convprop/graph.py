@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from convprop.arguments import checks_names
 from convprop.checks import check_at_most, check_values, is_integer
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import Window
@@ -148,8 +150,11 @@ class Graph:
         None where the list of the layers says it all: they are in a row, with the names that
         they have there.
         """
-        if self.is_chain and graph([node.layer for node in self.nodes], self.input) == self:
-            return None
+        if self.is_chain:
+            # Layers that share a name of their own are told apart by their nodes' names alone.
+            with suppress(InvalidInput):
+                if graph([node.layer for node in self.nodes], self.input) == self:
+                    return None
         return [{"name": node.name, "reads": self.read_names(node)} for node in self.nodes]
 
     def descriptions(self) -> list[str]:
@@ -161,6 +166,7 @@ class Graph:
         return _trace(self.input, self.nodes)
 
 
+@checks_names
 @dataclass(frozen=True)
 class Residual:
     """What some layers make of a value, added to that value: x + f(x).
@@ -181,7 +187,8 @@ class Residual:
 
     def __init__(self, *layers: Any, shortcut: Iterable[Any] | None = None) -> None:
         object.__setattr__(self, "layers", tuple(layers))
-        object.__setattr__(self, "shortcut", _items("shortcut", shortcut or ()))
+        items = () if shortcut is None else _items("shortcut", shortcut)
+        object.__setattr__(self, "shortcut", items)
 
     def lay(self, builder: _Builder, value: int) -> int:
         """Add the nodes behind a value; return that of the sum."""
@@ -194,6 +201,7 @@ class Residual:
         return f"Residual({', '.join(parts)})"
 
 
+@checks_names
 @dataclass(frozen=True)
 class Parallel:
     """Branches that read one value, and the join of what they make of it.
@@ -266,7 +274,14 @@ def graph(layers: Layers, input_shape: Sequence[int]) -> Graph:
     for value, node in enumerate(made.nodes[:-1], start=1):
         if not made.readers(value):
             raise invalid("layers", "all be read but the last", f"{node.name} that nobody reads")
+    if not made.is_chain and any(node.name == "input" for node in made.nodes):
+        raise _reserved()
     return made
+
+
+def _reserved() -> InvalidInput:
+    rule = "leave 'input' to the image, where layers are in branches or by name"
+    return invalid("layer names", rule, "'input'")
 
 
 def _items(parameter: str, layers: object) -> tuple[Any, ...]:
@@ -305,7 +320,11 @@ class _Builder:
         """Add nodes that say what they read."""
         values = {"input": 0}
         for name, entry in layers.items():
+            if not isinstance(name, str):
+                raise invalid("layer names", "be texts", repr(name))
             checked_name(name)
+            if name == "input":
+                raise _reserved()
             if not isinstance(entry, tuple | list) or len(entry) < 2:
                 rule = "be (layer, names of what it reads) for each name"
                 raise invalid("layers", rule, f"{entry!r:.80} for {name!r}")
@@ -313,7 +332,7 @@ class _Builder:
             _check_layer(layer, name)
             for read in reads:
                 if not isinstance(read, str) or read not in values:
-                    rule = f"read the input or what comes before {name}"
+                    rule = f"read, name by name, the input or what comes before {name}"
                     raise invalid("layers", rule, f"{read!r:.80}")
             if layer.joins != (len(reads) > 1):
                 rule = f"read {'several values' if layer.joins else 'one value'} in {name}"
@@ -351,6 +370,11 @@ def _check_layer(layer: object, where: str) -> None:
     if isinstance(layer, type):
         name = layer.__name__
         raise invalid("layers", "hold layers", f"the class {name} at {where}: {name}()?")
+    if isinstance(layer, list | tuple):
+        received = f"a list at {where}: its layers one by one?"
+        raise invalid("layers", "hold layers", received)
+    if isinstance(layer, Residual | Parallel):
+        raise invalid("layers", "hold layers where they have names", f"{layer!r:.80} at {where}")
     if not isinstance(layer, Layer):
         raise invalid("layers", "hold layers", f"{layer!r} at {where}")
 

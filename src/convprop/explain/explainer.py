@@ -152,8 +152,9 @@ class Explainer:
         Of a value that other layers read, too, it is what this layer sends: `received` adds up
         what all of them do.
 
-        Where the layer just before a Conv, a Dense or a pool is an activation, the last step is
-        its factor f'(x), and the number is the article's delta of the layer before that. Flatten,
+        Where the layer just before a Conv, a Dense or a pool is an activation, and nobody else
+        reads what that reads, the last step is its factor f'(x), and the number is the article's
+        delta of the layer before that. Flatten,
         Dropout and Identity are layers of their own: with one of them in between, the
         activation's factor is not in this number, but in the delta of the activation's input.
 
@@ -199,7 +200,7 @@ class Explainer:
         """
         self._require_targets()
         net, image = self.net, self._image(image)
-        value = 0 if layer == "input" else layer_index(net, layer) + 1
+        value = 0 if isinstance(layer, str) and layer == "input" else layer_index(net, layer) + 1
         deltas = self.done.layers[value - 1].delta if value else self.done.input_delta
         found = check_indices("cij", (c, i, j), deltas.shape[1:])
         places = self._readers(value)
@@ -230,7 +231,8 @@ class Explainer:
             By the layers' names, in the value's shape; added up in their order they are its delta.
         """
         self._require_targets()
-        return {name: sent(place) for name, place in self._readers(value).items()}
+        found = check_index("value", value, len(self.net.layers) + 1)
+        return {name: sent(place) for name, place in self._readers(found).items()}
 
     def _readers(self, value: int) -> dict[str, Place]:
         """Return the places of all that read a value, the last one first, by their names."""

@@ -106,7 +106,7 @@ def projective_field(
         node = net.graph.nodes[value - 1]
         for read in node.reads:
             if read in regions:
-                _join(regions, value, _forth(node, regions[read]))
+                _join(regions, value, _forth(node, net.graph.shapes[read], regions[read]))
     return Region(net.graph.value_name(last), *regions.get(last, _NOTHING))
 
 
@@ -139,11 +139,19 @@ def _whole(shape: Shape) -> Crossing:
     return np.arange(height), np.arange(width)
 
 
+def _same_places(shape: Shape, node: Node) -> bool:
+    """Whether a pixel of a value goes into the same one of the output alone.
+
+    Where they are no maps, or the value is one number a channel, all go into all.
+    """
+    return len(node.output) > 1 and shape[1:] == node.output[1:]
+
+
 def _back(node: Node, shape: Shape, region: Crossing) -> Crossing:
     """Return what a region of a node's output depends on, of a value of a shape that it reads."""
     window = node.window
     if window is None:
-        return _whole(shape) if len(node.output) == 1 else region
+        return region if _same_places(shape, node) else _whole(shape)
     found = []
     for axis, outputs in enumerate(region):
         inputs = np.unique(window.seen(axis, outputs[:, np.newaxis], window.taps(axis)))
@@ -151,11 +159,11 @@ def _back(node: Node, shape: Shape, region: Crossing) -> Crossing:
     return found[0], found[1]
 
 
-def _forth(node: Node, region: Crossing) -> Crossing:
-    """Return what a region of a value that a node reads reaches, of the node's output."""
+def _forth(node: Node, shape: Shape, region: Crossing) -> Crossing:
+    """Return what a region of a value of that shape reaches of the output of a node."""
     window = node.window
     if window is None:
-        return _whole(node.output) if len(node.output) == 1 else region
+        return region if _same_places(shape, node) else _whole(node.output)
     found = []
     for axis, inputs in enumerate(region):
         size = node.output[1 + axis]

@@ -97,11 +97,13 @@ class Place:
 
     @property
     def before(self) -> Place | None:
-        """The activation whose output o is, if nobody else reads that."""
+        """The activation whose output o is, if nobody else reads that, or what it reads."""
         if not self.value or self.shared or not self.wants_factor:
             return None
         found = replace(self, index=self.value - 1, read=0)
-        return found if found.node.layer.family == "activation" else None
+        # The delta of what it reads is that of the activation alone.
+        alone = found.node.layer.family == "activation" and not found.shared
+        return found if alone else None
 
     @property
     def window(self) -> Window:

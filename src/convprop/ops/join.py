@@ -98,7 +98,7 @@ def _texts(shapes: Sequence[Shape]) -> str:
 
 def _checked(inputs: object, kind: Kind) -> tuple[list[Array], Shape]:
     """Return the arrays as the engine takes them, and the shape of an image's join."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise invalid("kind", "be 'add', 'multiply' or 'concat'", repr(kind))
     if not isinstance(inputs, list | tuple) or len(inputs) < 2:
         received = len(inputs) if isinstance(inputs, list | tuple) else type(inputs).__name__
