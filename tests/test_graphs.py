@@ -175,8 +175,14 @@ def with_nodes(path, change):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda nodes: nodes[3].update(reads=["add1"]), "read the input or what comes before"),
-        (lambda nodes: nodes[3].update(reads=["nobody"]), "read the input or what comes before"),
+        (
+            lambda nodes: nodes[3].update(reads=["add1"]),
+            "read, name by name, the input or what comes before",
+        ),
+        (
+            lambda nodes: nodes[3].update(reads=["nobody"]),
+            "read, name by name, the input or what comes before",
+        ),
         (lambda nodes: nodes[3].update(reads=["conv1", "relu1"]), "read one value in relu2"),
         (lambda nodes: nodes[5].update(reads=["relu1"]), "read several values in add1, got 1"),
         (lambda nodes: nodes[5].update(reads=["conv1", "maxpool"]), "comes before add1"),
@@ -222,7 +228,10 @@ def test_a_training_of_a_graph_is_resumed(tmp_path):
             "inputs must have one shape to be added, got 3x6x6 and 1x8x8",
         ),
         ([cp.Add()], "layers must join branches in Residual or Parallel, got Add()"),
-        ({"a": (cp.Conv(3, 3), "b")}, "layers must read the input or what comes before a, got 'b'"),
+        (
+            {"a": (cp.Conv(3, 3), "b")},
+            "layers must read, name by name, the input or what comes before a, got 'b'",
+        ),
         ({"a": (cp.Add(), "input")}, "layers must read several values in a, got 1"),
         ({"a": (cp.ReLU(), "input", "input")}, "layers must read one value in a, got 2"),
         (
@@ -233,7 +242,11 @@ def test_a_training_of_a_graph_is_resumed(tmp_path):
             {"a": (cp.ReLU(), "input"), "b": (cp.Dense(2), "input")},
             "layers must all be read but the last, got a that nobody reads",
         ),
-        ({"input": (cp.ReLU(), "input")}, "layer names must be different, got 'input' 2 times"),
+        (
+            {"input": (cp.ReLU(), "input")},
+            "layer names must leave 'input' to the image, where layers are in branches or by name,"
+            " got 'input'",
+        ),
         (
             [cp.Parallel([cp.MaxPool(2)], [])],
             "inputs must have as many rows and columns to be joined, got 1x4x4 and 1x8x8",

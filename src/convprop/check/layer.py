@@ -57,12 +57,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     big = {part: np.abs(array) for part, array in parameters.items()}
     terms = _terms(run)
 
-    def row(part: str, got: Array, right: Array, largest: Array) -> Row:
+    def row(part: str, got: Array, right: Array, largest: Array, of: str = "") -> Row:
         bound = DOUBLE_BOUND
         if run.x.dtype == np.float32:
             roundings = min(terms[part], LUCK * math.sqrt(terms[part]))
             bound = roundings * UNIT * ratio(float(largest.max()), float(np.abs(right).max()))
-        return Row(group, f"{name}: {part}", difference(got, right), bound)
+        return Row(group, f"{name}: {part}{of}", difference(got, right), bound)
 
     right = network.layer_forward(layer, inputs, parameters)
     sums = parameters or len(inputs) > 1
@@ -81,9 +81,11 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
         bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
-    for got, back, largest in zip(run.input_deltas, backs, bigs, strict=True):
+    each = zip(run.input_deltas, backs, bigs, strict=True)
+    for number, (got, back, largest) in enumerate(each, start=1):
         if got is not None:
-            yield row("input_delta", got, back, largest)
+            of = f" of input {number}" if len(inputs) > 1 else ""
+            yield row("input_delta", got, back, largest, of)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
     largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
