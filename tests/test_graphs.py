@@ -177,11 +177,11 @@ def with_nodes(path, change):
     [
         (
             lambda nodes: nodes[3].update(reads=["add1"]),
-            "read, name by name, the input or what comes before",
+            "read the input or what comes before",
         ),
         (
             lambda nodes: nodes[3].update(reads=["nobody"]),
-            "read, name by name, the input or what comes before",
+            "read the input or what comes before",
         ),
         (lambda nodes: nodes[3].update(reads=["conv1", "relu1"]), "read one value in relu2"),
         (lambda nodes: nodes[5].update(reads=["relu1"]), "read several values in add1, got 1"),
@@ -230,7 +230,7 @@ def test_a_training_of_a_graph_is_resumed(tmp_path):
         ([cp.Add()], "layers must join branches in Residual or Parallel, got Add()"),
         (
             {"a": (cp.Conv(3, 3), "b")},
-            "layers must read, name by name, the input or what comes before a, got 'b'",
+            "layers must read the input or what comes before a, got 'b'",
         ),
         ({"a": (cp.Add(), "input")}, "layers must read several values in a, got 1"),
         ({"a": (cp.ReLU(), "input", "input")}, "layers must read one value in a, got 2"),

@@ -202,6 +202,10 @@ def test_first_weights_do_not_depend_on_the_order_of_readers():
         (lambda: cp.Residual(CONV, shortcut=0), "shortcut must be a list of layers, got 0"),
         (lambda: cp.Network([[CONV, cp.ReLU()]], (1, 8, 8)), "its layers one by one?"),
         (
+            lambda: cp.Network({"a": (cp.Add(), ["input", "input"])}, (1, 8, 8)),
+            "(names follow one by one)",
+        ),
+        (
             lambda: cp.Network({"a": (cp.Residual(CONV), "input")}, (1, 8, 8)),
             "hold layers where they have names",
         ),

@@ -332,8 +332,9 @@ class _Builder:
             _check_layer(layer, name)
             for read in reads:
                 if not isinstance(read, str) or read not in values:
-                    rule = f"read, name by name, the input or what comes before {name}"
-                    raise invalid("layers", rule, f"{read!r:.80}")
+                    rule = f"read the input or what comes before {name}"
+                    hint = " (names follow one by one)" if isinstance(read, list | tuple) else ""
+                    raise invalid("layers", rule, f"{read!r:.80}{hint}")
             if layer.joins != (len(reads) > 1):
                 rule = f"read {'several values' if layer.joins else 'one value'} in {name}"
                 raise invalid("layers", rule, len(reads))
