@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convprop.about.memory import training_memory
-from convprop.arguments import checks_names
 from convprop.checks import positive_integer
 from convprop.errors import invalid
 from convprop.graph import Graph
 from convprop.layers import shape_text
 from convprop.machine.threads import get_num_threads
-from convprop.optimizers import Adam, Optimizer
+from convprop.optimizers import Optimizer
 
 if TYPE_CHECKING:
     from convprop.network import Network
@@ -27,30 +26,10 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
 
 
-@checks_names
 def summary(
-    network: Network,
-    batch_size: int | None = None,
-    *,
-    images: int | None = None,
-    optimizer: Optimizer = Adam(1e-3),
+    network: Network, batch_size: int | None, images: int | None, optimizer: Optimizer
 ) -> str:
-    """Return a table of layers, shapes, parameters, multiply-adds and memory.
-
-    Of at most 80 columns unless names or numbers alone take more. Multiply-adds are those of one
-    image's forward pass (a training step takes about three times as many); memory is what one
-    image's output of the layer takes.
-
-    Parameters
-    ----------
-    batch_size : int, optional
-        Say also what training in such batches takes, and the peak of memory to expect in
-        this process if it has not trained yet.
-    images : int, optional
-        How many uint8 images it will train on; None: one batch.
-    optimizer : Optimizer
-        What it will train with. Both tell something with a batch size only.
-    """
+    """Return what `Network.summary` does."""
     if batch_size is None and images is not None:
         raise invalid("images", "be None unless a batch_size is given", images)
     graph, itemsize = network.graph, network.dtype.itemsize
