@@ -88,10 +88,10 @@ class Settings:
         given = bound.arguments.get("given", TrainOptions())
         must(isinstance(given, TrainOptions), f"not settings: {given!r:.200}")
         given.check()
-        chosen, course = given.resolved(self.data, len(self.data))
-        repr((chosen, course))
+        settings = given.resolved(self.data, len(self.data))
+        repr((settings, settings.arguments()))
         given.command("digits")
-        chosen.settings("digits")
+        settings.options.table("digits")
 
     def _made(self, chance: random.Random) -> bytes:
         names = chance.sample(list(GOOD), chance.randint(1, 6))
