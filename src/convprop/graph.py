@@ -368,16 +368,19 @@ class _Builder:
 
 
 def _check_layer(layer: object, where: str) -> None:
-    if isinstance(layer, type):
-        name = layer.__name__
-        raise invalid("layers", "hold layers", f"the class {name} at {where}: {name}()?")
-    if isinstance(layer, list | tuple):
-        received = f"a list at {where}: its layers one by one?"
-        raise invalid("layers", "hold layers", received)
-    if isinstance(layer, Residual | Parallel):
-        raise invalid("layers", "hold layers where they have names", f"{layer!r:.80} at {where}")
-    if not isinstance(layer, Layer):
-        raise invalid("layers", "hold layers", f"{layer!r} at {where}")
+    rule = "hold layers"
+    match layer:
+        case Layer():
+            return
+        case type():
+            received = f"the class {layer.__name__} at {where}: {layer.__name__}()?"
+        case list() | tuple():
+            received = f"a list at {where}: its layers one by one?"
+        case Residual() | Parallel():
+            rule, received = "hold layers where they have names", f"{layer!r:.80} at {where}"
+        case _:
+            received = f"{layer!r} at {where}"
+    raise invalid("layers", rule, received)
 
 
 def image_shape(input_shape: Sequence[int]) -> Shape:
