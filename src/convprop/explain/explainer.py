@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convprop.arguments import checks_names
 from convprop.errors import invalid
 from convprop.explain import conv, dense, joins, pointwise, pool
 from convprop.explain.explanation import Explanation
@@ -67,6 +68,7 @@ class Explainer:
         self.done = net.backpropagate(checked, wanted, self._weights)
         self._parameters = {name: array.copy() for name, array in net.parameters.items()}
 
+    @checks_names
     @quiet
     def output(
         self,
@@ -102,6 +104,7 @@ class Explainer:
         found: Explanation = _module(place).output(place, image, k, i, j)
         return found
 
+    @checks_names
     @quiet
     def weight_gradient(
         self, layer: str | int, k: int, c: int, m: int | None = None, n: int | None = None
@@ -124,6 +127,7 @@ class Explainer:
         found: Explanation = _module(place).weight_gradient(place, k, c, m, n)
         return found
 
+    @checks_names
     @quiet
     def bias_gradient(self, layer: str | int, k: int) -> Explanation:
         """Explain dE/db of one bias: the deltas that it collects."""
@@ -132,6 +136,7 @@ class Explainer:
         found: Explanation = _module(place).bias_gradient(place, k)
         return found
 
+    @checks_names
     @quiet
     def delta(
         self,
@@ -177,6 +182,7 @@ class Explainer:
         found: Explanation = _module(place).delta(place, image, c, i, j)
         return found
 
+    @checks_names
     @quiet
     def received(
         self,
@@ -210,12 +216,14 @@ class Explainer:
         name = f"delta[{index_text('cij', found)}] of {net.graph.value_name(value)}, image {image}"
         return joins.received(sent, name, deltas[(image, *found)], found)
 
+    @checks_names
     @quiet
     def loss(self, *, image: int = 0) -> Explanation:
         """Explain an image's loss: each output's target, what it adds to E, and its delta."""
         self._require_targets()
         return explained_loss(self.net, self.done, self._image(image), self._targets, self._weights)
 
+    @checks_names
     @quiet
     def sent(self, value: int) -> dict[str, NDArray[Any]]:
         """Return what each layer that reads a value sends back to it, the last reader first.
