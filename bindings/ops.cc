@@ -171,11 +171,11 @@ NewArray<T> pool_input_delta(Array<T> delta, Array<T> o, const std::string& desc
 }
 
 template <class T>
-struct JoinRun {
+struct LaneJoin {
   std::vector<LaneArray<T>> in;
   Join<T> join;
 
-  JoinRun(const std::vector<Array<T>>& arrays, const std::string& description) : in(lanes_of(arrays)), join(Description(description), shapes_of(arrays)) {}
+  LaneJoin(const std::vector<Array<T>>& arrays, const std::string& description) : in(lanes_of(arrays)), join(Description(description), shapes_of(arrays)) {}
 
   static std::vector<LaneArray<T>> lanes_of(const std::vector<Array<T>>& arrays) {
     std::vector<LaneArray<T>> all;
@@ -200,7 +200,7 @@ struct JoinRun {
 
 template <class T>
 NewArray<T> join_forward(const std::vector<Array<T>>& inputs, const std::string& description) {
-  const JoinRun<T> run(inputs, description);
+  const LaneJoin<T> run(inputs, description);
   const LaneArray<T> x(run.in[0].images, run.join.shape());
   const auto in = run.maps_of(run.in);
   x.for_blocks([&](int block) { run.join.forward(in, x.maps, {block, block + 1}); });
@@ -209,7 +209,7 @@ NewArray<T> join_forward(const std::vector<Array<T>>& inputs, const std::string&
 
 template <class T>
 nb::list join_input_delta(Array<T> delta, const std::vector<Array<T>>& inputs, const std::string& description) {
-  const JoinRun<T> run(inputs, description);
+  const LaneJoin<T> run(inputs, description);
   require(delta.ndim() == inputs[0].ndim() && delta.shape(0) == inputs[0].shape(0) && LaneArray<T>::shape_of(delta) == run.join.shape(),
           "delta must have the shape of the output");
   const LaneArray<T> error(delta);

@@ -44,6 +44,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def checks_names(function: Function) -> Function:
     """Let a function, or a class or its ``__init__``, answer unknown keyword arguments so."""
     if isinstance(function, type):
+        # Which class it is, mypy cannot know, nor whether its __init__ may be set.
         function.__init__ = checks_names(function.__init__)  # type: ignore[misc]
         return function
     known = inspect.signature(function).parameters

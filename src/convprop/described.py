@@ -21,6 +21,7 @@ class _SignatureOfInit:
     """What a class takes is what its ``__init__`` does: `Described.__new__` tells nothing of it."""
 
     def __get__(self, _: object, cls: type) -> inspect.Signature:
+        # Each of them is a dataclass with an __init__ of its own.
         whole = inspect.signature(cls.__init__)  # type: ignore[misc]
         return whole.replace(parameters=list(whole.parameters.values())[1:])
 

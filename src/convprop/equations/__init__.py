@@ -48,7 +48,7 @@ from convprop.equations.losses import (
     squared_error,
     squared_error_delta,
 )
-from convprop.equations.pooling import *  # noqa: F403 - the same
+from convprop.equations.pooling import *  # noqa: F403 - as above
 from convprop.equations.table import EQUATIONS, Equation
 
 __all__ = [
