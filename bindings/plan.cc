@@ -37,7 +37,7 @@ class PythonPlan {
               mode_named(mode), SharedPool::instance().threads(), measured_alone) {}
 
   void bind(const std::vector<MutableArray<T>>& parameters) {
-    check_parameters(parameters);
+    check_arrays(parameters, plan_.parameter_shapes());
     parameters_ = parameters;
     plan_.bind(pointers(parameters_));
   }
@@ -56,9 +56,10 @@ class PythonPlan {
                         {"alpha", &optimizer.alpha},
                         {"rho", &optimizer.rho}}) = value;
     const size_t slots = optimizer.slots();
-    require(state.size() == slots * plan_.parameter_shapes().size(), "state must hold one array a slot and parameter");
+    const auto shapes = trained_shapes();
+    require(state.size() == slots * shapes.size(), "state must hold one array a slot and trained parameter");
     for (size_t s = 0; s < state.size(); s++)
-      require(ptrdiff_t(state[s].size()) == size_of(plan_.parameter_shapes()[s / slots]), "state must have its parameter's size");
+      require(ptrdiff_t(state[s].size()) == size_of(shapes[s / slots]), "state must have its parameter's size");
     state_ = state;
     plan_.bind_optimizer(optimizer, pointers(state_));
   }
@@ -81,12 +82,13 @@ class PythonPlan {
   nb::tuple gradients(Array<Pixel> images, Index indices, Target targets, Weights sample_weight, Values offset, Values scale,
                       uint64_t step, uint64_t seed, const std::vector<MutableArray<T>>& gradients) {
     const auto a = arguments(images, indices, targets, sample_weight, offset, scale);
-    check_parameters(gradients);
+    check_arrays(gradients, trained_shapes());
     StepResult<T> result;
     {
       const Unlocked unlocked;
       result = plan_.gradients(a.images, a.targets, a.sample_weight, step, seed);
-      for (size_t p = 0; p < gradients.size(); p++) std::copy_n(plan_.gradient(int(p)), gradients[p].size(), gradients[p].data());
+      for (size_t p = 0, g = 0; p < plan_.parameter_shapes().size(); p++)
+        if (plan_.trained(int(p))) std::copy_n(plan_.gradient(int(p)), gradients[g].size(), gradients[g].data()), g++;
     }
     return nb::make_tuple(result.loss, a.targets.labels ? result.correct : -1);
   }
@@ -184,8 +186,14 @@ class PythonPlan {
     return p;
   }
 
-  void check_parameters(const std::vector<MutableArray<T>>& arrays) const {
-    const auto& shapes = plan_.parameter_shapes();
+  std::vector<std::vector<ptrdiff_t>> trained_shapes() const {
+    std::vector<std::vector<ptrdiff_t>> shapes;
+    for (size_t p = 0; p < plan_.parameter_shapes().size(); p++)
+      if (plan_.trained(int(p))) shapes.push_back(plan_.parameter_shapes()[p]);
+    return shapes;
+  }
+
+  static void check_arrays(const std::vector<MutableArray<T>>& arrays, const std::vector<std::vector<ptrdiff_t>>& shapes) {
     require(arrays.size() == shapes.size(), "there must be one array a parameter");
     for (size_t p = 0; p < arrays.size(); p++)
       require(ptrdiff_t(arrays[p].size()) == size_of(shapes[p]), "array " + std::to_string(p) + " does not have its parameter's size");

@@ -35,12 +35,14 @@ struct Memory {
   Mode mode;
   int batch_size, blocks;  // of the whole batch
   int groups, units, threads;
-  int at_once;            // blocks that a unit carries at once; of an inspection, all
+  int at_once;            // blocks that a unit carries at once
   bool by_image = false;  // whether the operation goes image by image
+  bool whole_batch = false;  // whether what it gives is kept for the whole batch
 
   bool trains() const { return mode != Mode::predict; }
   // Maps that every unit has of its own, or the whole batch together.
-  int copies() const { return mode == Mode::inspect ? 1 : units; }
+  int copies() const { return whole_batch ? 1 : units; }
+  int carried() const { return whole_batch ? blocks : at_once; }
 
   template <class U>
   U* take(ptrdiff_t count) const {
@@ -66,6 +68,7 @@ struct Step {
   Groups groups;        // of the batch
   uint64_t number = 0;  // from 1; 0: no training step
   uint64_t seed = 0;
+  const double* image_weight = nullptr;  // one an image, in training
 };
 
 // One thread's share of a run.
@@ -75,7 +78,7 @@ struct Share {
   int thread, unit, part, parts;
   Range groups;
   Range blocks;                 // those carried at once just now
-  int group = 0;                // of the block under way, before the first dense layer
+  int group = 0;                // of the block under way, where one goes at a time
   bool first_of_group = true;
 
   Range share_of(int count) const { return share(count, part, parts); }
@@ -85,13 +88,14 @@ template <class T>
 class ActivationLayer;
 
 // What one operation gives and others read, in the shape it is stored in: a Flatten does not change
-// it. One for each unit, of the blocks it carries at once; inspection keeps those of the whole batch.
+// it. One for each unit, of the blocks it carries at once, or those of the whole batch.
 template <class T>
 struct Value {
   Shape shape;
   Halo halo = {};         // that its readers reach into
   T padding_value = 0;    // in it
-  bool by_image = false, whole_batch = false;
+  bool by_image = false;
+  bool whole_batch = false, whole_delta = false;  // kept for all blocks of the batch
   bool has_delta = false;  // wanted by an operation with parameters, or by an inspection
   std::vector<Maps<T>> o = {}, delta = {};
   // The activation that made it in place with the operation before, where the last of its readers
@@ -99,14 +103,14 @@ struct Value {
   const ActivationLayer<T>* through = nullptr;
   Halo delta_halo = {};
 
-  Maps<T> output(const Share& at) const { return of_unit(o, at); }
-  Maps<T> error(const Share& at) const { return of_unit(delta, at); }
+  Maps<T> output(const Share& at) const { return of_unit(o, at, whole_batch); }
+  Maps<T> error(const Share& at) const { return of_unit(delta, at, whole_delta); }
 
   // Maps of a unit, counted by the blocks of the batch.
   template <class U>
-  Maps<U> of_unit(const std::vector<Maps<U>>& maps, const Share& at) const {
+  static Maps<U> of_unit(const std::vector<Maps<U>>& maps, const Share& at, bool whole) {
     if (maps.empty()) return {};
-    return whole_batch ? maps[0] : maps[at.unit].from(at.blocks.begin);
+    return whole ? maps[0] : maps[at.unit].from(at.blocks.begin);
   }
 };
 
@@ -141,7 +145,7 @@ struct Operands {
   }
   template <class U>
   Maps<U> beside_out(const std::vector<Maps<U>>& maps) const {
-    return gives.of_unit(maps, at);
+    return gives.of_unit(maps, at, gives.whole_batch);
   }
 };
 

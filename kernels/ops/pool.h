@@ -364,7 +364,7 @@ struct PoolOp {
   void place(const Memory& memory, bool) {
     if (!layer.has_winner()) return;
     const bool by_image = memory.by_image;
-    winner = memory.maps(memory.copies(), Layout<Int>{shape, {}, by_image ? memory.batch_size : memory.at_once, by_image ? 1 : LANES});
+    winner = memory.maps(memory.copies(), Layout<Int>{shape, {}, by_image ? memory.batch_size : memory.carried(), by_image ? 1 : LANES});
   }
 
   void forward(const Operands<T>& v, Range blocks, const Share& at) const {

@@ -25,6 +25,7 @@ void Plan<T>::write_through() {
   if (mode_ != Mode::train || by_image_) return;
   for (Operation& before : operations_) {
     Value<T>& value = values_[before.gives];
+    if (value.whole_delta) continue;
     const auto reads_it = [&](const Operation& operation) {
       return std::find(operation.reads.begin(), operation.reads.end(), before.gives) != operation.reads.end();
     };

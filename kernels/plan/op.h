@@ -26,12 +26,20 @@
 //                                    else reads that
 //   TOGETHER                         it is fastest over all blocks of a unit at once; BY_BLOCK: it
 //                                    takes one at a time
+//   follower()                       the operation that does the rest of its layer, behind it
+//   AFTER_ALL                        it wants all images through what it reads: a segment begins
+//   begin(v, step, thread, threads)  then, before its segment runs, a share of what they say together;
+//   end(v, step, thread, threads)    and of what their deltas do, when its segment has run back
+//   TRAINED                          how many of its parameters, from the first on, have a gradient
+//   keep_statistics(v, thread, threads)
+//                                    after a step, a share of what the others hold
 #pragma once
 
 #include <optional>
 #include <variant>
 
 #include "ops/activation.h"
+#include "ops/batch_norm.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
@@ -46,7 +54,7 @@ namespace convprop {
 
 template <class T>
 using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GatherImagesOp<T>>;
+                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {

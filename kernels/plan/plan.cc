@@ -51,9 +51,11 @@ Plan<T>::Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss
   layers_.push_back({input, 0});
   values_.push_back({input});
   add_operations(descriptions, reads);
+  find_segments();
   find_head();
   find_deltas();
   find_readings();
+  find_kept();
   write_through();
   one_is_soon_done_ = by_image_ && multiply_adds() < SOON_DONE;
   lay_out();
@@ -133,7 +135,16 @@ void Plan<T>::add_operations(const std::vector<Description>& layers, const std::
       }
       layers_.push_back(gives);
     }, operation.op);
-    if (operation.gives >= 0) add_operation(std::move(operation));
+    if (operation.gives < 0) continue;
+    const int given = operation.gives;
+    add_operation(std::move(operation));
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.follower(); }) {
+        layers_.back().value = int(values_.size());
+        values_.push_back({values_[given].shape});
+        add_operation({op.follower(), l, {given}, layers_.back().value});
+      }
+    }, Op<T>(operations_.back().op));
   }
   if (!together) gather_images();
 }
@@ -165,19 +176,29 @@ int Plan<T>::with_halo(int value, int layer, const Halo& halo, T padding_value) 
 
 template <class T>
 void Plan<T>::add_operation(Operation operation) {
+  for (int value : operation.reads) operation.segment = std::max(operation.segment, segment_of_[value]);
+  int memory = operation.gives;
   std::visit([&](const auto& op) {
+    using One = std::decay_t<decltype(op)>;
+    if constexpr (requires { One::AFTER_ALL; }) operation.segment++;
+    if constexpr (requires { op.follower(); }) memory = memory_of_[operation.reads[0]];
     if constexpr (requires { op.parameters(); }) {
       operation.first_parameter = int(parameter_shapes_.size());
-      for (auto& shape : op.parameters()) {
-        const ptrdiff_t size = std::accumulate(shape.begin(), shape.end(), ptrdiff_t(1), std::multiplies<>());
+      const auto shapes = op.parameters();
+      operation.parameters = operation.trained = int(shapes.size());
+      if constexpr (requires { One::TRAINED; }) operation.trained = One::TRAINED;
+      for (int p = 0; p < operation.parameters; p++) {
         const int parameter = int(parameter_shapes_.size());
+        parameter_shapes_.push_back(shapes[p]);
+        state_of_.push_back(p < operation.trained ? trained_++ : -1);
+        if (p >= operation.trained) continue;
+        const ptrdiff_t size = std::accumulate(shapes[p].begin(), shapes[p].end(), ptrdiff_t(1), std::multiplies<>());
         for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, begin, std::min(begin + PIECE, size)});
-        parameter_shapes_.push_back(shape);
       }
-      operation.parameters = int(parameter_shapes_.size()) - operation.first_parameter;
       square_sums_.resize(pieces_.size());
     }
   }, operation.op);
+  segment_of_.push_back(operation.segment), memory_of_.push_back(memory);
   operations_.push_back(std::move(operation));
 }
 
@@ -192,12 +213,22 @@ void Plan<T>::gather_images() {
   add_operation(std::move(operation));
 }
 
-// The tail begins with the first operation that goes over all blocks of a unit at once, if none that
-// takes one block at a time comes behind it.
+// Operations run segment by segment, and else in the order of their layers.
+template <class T>
+void Plan<T>::find_segments() {
+  std::stable_sort(operations_.begin(), operations_.end(), [](const Operation& a, const Operation& b) { return a.segment < b.segment; });
+  for (int i = 0; i < int(operations_.size()); i++) {
+    segments_.resize(operations_[i].segment + 1, {i, i});
+    segments_.back().end = i + 1;
+  }
+}
+
+// The tail begins with the first operation of the last segment that goes over all blocks of a unit at
+// once, if none that takes one block at a time comes behind it.
 template <class T>
 void Plan<T>::find_head() {
   head_ = int(operations_.size());
-  for (int i = head_ - 1; i >= 0; i--) {
+  for (int i = head_ - 1; i >= segments_.back().begin; i--) {
     const bool by_block = std::visit([](const auto& op) { return requires { op.BY_BLOCK; }; }, operations_[i].op);
     const bool together = std::visit([](const auto& op) { return requires { op.TOGETHER; }; }, operations_[i].op);
     if (by_block) break;
@@ -237,11 +268,55 @@ void Plan<T>::find_readings() {
     }
 }
 
+// What the whole batch is kept of: values and deltas that cross a border, and sums of products. What
+// else a segment before the last makes is made again on the way back.
+template <class T>
+void Plan<T>::find_kept() {
+  const int last = int(segments_.size()) - 1;
+  std::vector<bool> kept(values_.size(), mode_ == Mode::inspect);
+  for (const Operation& operation : operations_) {
+    for (int value : operation.reads)
+      if (operation.segment > segment_of_[memory_of_[value]]) kept[memory_of_[value]] = true;
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.multiply_adds(); })
+        if (operation.segment < last) kept[operation.gives] = true;
+    }, operation.op);
+  }
+  for (size_t v = 0; v < values_.size(); v++) values_[v].whole_batch = kept[memory_of_[v]];
+  for (Operation& operation : operations_) {
+    operation.again = operation.segment < last && memory_of_[operation.gives] == operation.gives && !kept[operation.gives];
+    for (int value : operation.reads)
+      if (mode_ == Mode::inspect || operation.segment > segment_of_[value]) values_[value].whole_delta = true;
+  }
+  values_.back().whole_delta = mode_ == Mode::inspect;
+}
+
+// Deltas of the whole batch that are wanted at different times lie in the same memory: its number for
+// each value, or -1.
+template <class T>
+std::vector<int> Plan<T>::shared_deltas() const {
+  std::vector<int> number(values_.size(), -1), from(values_.size());
+  for (const Operation& operation : operations_)
+    for (int value : operation.reads) from[value] = std::max(from[value], operation.segment);
+  std::vector<int> order;
+  for (int v = 0; v < int(values_.size()); v++)
+    if (values_[v].has_delta && values_[v].whole_delta) order.push_back(v);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return from[a] > from[b]; });
+  std::vector<int> wanted_until;
+  for (int v : order) {
+    const auto free = std::find_if(wanted_until.begin(), wanted_until.end(), [&](int until) { return mode_ == Mode::train && until > from[v]; });
+    number[v] = int(free - wanted_until.begin());
+    if (free == wanted_until.end()) wanted_until.push_back(0);
+    wanted_until[number[v]] = segment_of_[v];
+  }
+  return number;
+}
+
 // As many as the cache holds, but all of them where there is nothing to do block by block.
 template <class T>
 int Plan<T>::blocks_at_once(int blocks_each) const {
   std::vector<bool> read(values_.size());
-  for (int i = 0; i < head_; i++)
+  for (int i = segments_.back().begin; i < head_; i++)
     for (int value : operations_[i].reads) read[value] = true;
   size_t bytes = 0;
   for (size_t v = 0; v < values_.size(); v++)
@@ -256,13 +331,23 @@ void Plan<T>::lay_out() {
   const bool keeps_all = mode_ == Mode::inspect;
   at_once_ = keeps_all ? blocks : blocks_at_once((groups + units - 1) / units * ((blocks + groups - 1) / groups));
   Memory memory{arena_, mode_, batch_size_, blocks, groups, units, threads_, at_once_};
-  const auto layout = [&](const Value<T>& value, const Halo& halo) {
-    return Layout<T>{value.shape, halo, value.by_image ? batch_size_ : at_once_, value.by_image ? 1 : LANES};
+  const int last = int(segments_.size()) - 1;
+  const auto layout = [&](const Value<T>& value, const Halo& halo, bool whole) {
+    return Layout<T>{value.shape, halo, value.by_image ? batch_size_ : whole ? blocks : at_once_, value.by_image ? 1 : LANES};
   };
-  for (Value<T>& value : values_) {
-    value.whole_batch = keeps_all;
-    const Layout<T> maps = layout(value, value.halo);
+  for (size_t v = 0; v < values_.size(); v++) {
+    Value<T>& value = values_[v];
+    if (memory_of_[v] != int(v)) {
+      value.o = values_[memory_of_[v]].o;
+      continue;
+    }
+    Layout<T> maps = layout(value, value.halo, value.whole_batch);
+    const bool one = segment_of_[v] < last && !value.whole_batch;
+    if (one) maps.blocks = 1;
+    memory.whole_batch = value.whole_batch;
     value.o = memory.maps(memory.copies(), maps);
+    for (Maps<T>& o : value.o)
+      if (one) o.block = 0;
     if (value.padding_value != T(0) && arena_.allocated())
       for (const Maps<T>& o : value.o) std::fill_n(o.at(0, 0, -value.halo.before[0], -value.halo.before[1]), maps.size(), value.padding_value);
   }
@@ -274,6 +359,15 @@ void Plan<T>::lay_out() {
     }, operation.op);
   scratch_.clear();
   for (int t = 0; t < threads_ && scratch; t++) scratch_.push_back(arena_.take<T>(scratch));
+  const std::vector<int> place = shared_deltas();
+  std::vector<size_t> sizes;
+  for (size_t v = 0; v < values_.size(); v++)
+    if (place[v] >= 0) {
+      sizes.resize(std::max(sizes.size(), size_t(place[v]) + 1));
+      sizes[place[v]] = std::max(sizes[place[v]], layout(values_[v], {}, true).size());
+    }
+  std::vector<T*> shared;
+  for (size_t size : sizes) shared.push_back(memory.template take<T>(size));
   // What an operation before the first dense one reads alone, it uses up before the next block's is made.
   std::vector<bool> one_block(values_.size(), !keeps_all);
   one_block[layers_.back().value] = false;
@@ -284,9 +378,14 @@ void Plan<T>::lay_out() {
   for (size_t v = 0; v < values_.size(); v++) {
     Value<T>& value = values_[v];
     if (!value.has_delta) continue;
-    Layout<T> maps = layout(value, value.delta_halo);
+    if (place[v] >= 0) {
+      value.delta = {layout(value, {}, true).in(shared[place[v]])};
+      continue;
+    }
+    Layout<T> maps = layout(value, value.delta_halo, false);
     const bool one = one_block[v] && !value.by_image;
     if (one) maps.blocks = 1;
+    memory.whole_batch = false;
     value.delta = memory.maps(memory.copies(), maps);
     for (Maps<T>& delta : value.delta)
       if (one) delta.block = 0;
@@ -295,9 +394,10 @@ void Plan<T>::lay_out() {
   for (Operation& operation : operations_)
     std::visit([&](auto& op) {
       memory.by_image = values_[operation.gives].by_image;
+      memory.whole_batch = values_[operation.gives].whole_batch;
       if constexpr (requires { op.place(memory, true); }) op.place(memory, values_[operation.gives].through != nullptr);
       if constexpr (requires { op.gradient(0); })
-        for (int p = 0; p < operation.parameters && mode_ != Mode::predict; p++) gradients_[operation.first_parameter + p] = op.gradient(p);
+        for (int p = 0; p < operation.trained && mode_ != Mode::predict; p++) gradients_[operation.first_parameter + p] = op.gradient(p);
     }, operation.op);
   barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());

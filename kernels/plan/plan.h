@@ -4,7 +4,10 @@
 // The batch is cut into blocks of sixteen images and the blocks into at most eight groups.
 // A unit of work is a run of groups. A thread carries its unit through the network a few
 // blocks at a time, as many as stay in its cache: each by itself through the operations before the
-// first dense one, the head, then together through the rest and the loss, and back. Then the gradients,
+// first dense one, the head, then together through the rest and the loss, and back. Where an operation
+// wants all images first, as the statistics of a batch do, the network is cut into segments: all
+// threads meet between them, forward and back, and what crosses a border, or is a sum of products,
+// is kept for the whole batch; the rest of a segment is made again on the way back. Then the gradients,
 // one sum a group, are added up and the parameters updated, each thread doing its share of the
 // elements. With fewer groups than threads several share a unit and split the maps of every
 // operation. How many threads there are decides who computes a number, never in which order it is
@@ -54,8 +57,9 @@ class Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  // The shapes of the parameters in layer order.
+  // The shapes of the parameters in layer order, and which of them have a gradient.
   const std::vector<std::vector<ptrdiff_t>>& parameter_shapes() const { return parameter_shapes_; }
+  bool trained(int parameter) const { return state_of_[parameter] >= 0; }
   // Layer 0 is the input.
   Shape layer_shape(int layer) const { return layers_[layer].shape; }
   int layers() const { return int(layers_.size()) - 1; }
@@ -63,7 +67,7 @@ class Plan {
   size_t bytes() const { return arena_.bytes(); }
 
   void bind(std::vector<T*> parameters) { parameters_ = std::move(parameters); }
-  // One or two state arrays a parameter, in order.
+  // One or two state arrays for each parameter that is trained, in order.
   void bind_optimizer(const Optimizer& optimizer, std::vector<T*> state) {
     optimizer_ = optimizer;
     state_ = std::move(state);
@@ -99,7 +103,9 @@ class Plan {
     int layer;               // -1 for what belongs to none
     std::vector<int> reads;  // values
     int gives = -1;
-    int first_parameter = 0, parameters = 0;
+    int first_parameter = 0, parameters = 0, trained = 0;
+    int segment = 0;
+    bool again = false;     // on the way back, since what it gives is not kept
     bool backward = false;  // whether it has deltas to compute
     std::vector<Reading<T>> readings = {};
   };
@@ -122,9 +128,12 @@ class Plan {
   int with_halo(int value, int layer, const Halo& halo, T padding_value);
   void add_operation(Operation operation);
   void gather_images();
+  void find_segments();
   void find_head();
   void find_deltas();
   void find_readings();
+  void find_kept();
+  std::vector<int> shared_deltas() const;
   int blocks_at_once(int blocks_each) const;
   double multiply_adds() const;
   void lay_out();
@@ -155,6 +164,12 @@ class Plan {
   }
   template <class To>
   void read_images(const To& to) const;
+  void read_block(int block, const Share& at);
+  template <class Body>
+  void each_block(const Share& at, const Body& body);
+  void cross(int segment, int thread, int threads, bool forwards);
+  void forward_segment(int segment, const Share& at);
+  void backward_segment(int segment, const Share& at);
   void forward_pass(const Share& at);
   void backward_pass(const Share& at);
   void forward(Operation& operation, Range blocks, const Share& at);
@@ -175,12 +190,17 @@ class Plan {
   const int batch_size_, threads_;
   bool by_image_;            // the head goes image by image
   bool one_is_soon_done_;    // one image's prediction, before another thread would have woken up
+  std::vector<Range> segments_;  // of operations
   int head_ = 0;             // operations before this one go block by block
   int at_once_ = 0;          // blocks that a unit carries at once
   std::vector<Layer> layers_;
   std::vector<Value<T>> values_;
+  // Of each value: the segment that gives it, and the value in whose memory it lies.
+  std::vector<int> segment_of_{0}, memory_of_{0};
   std::vector<Operation> operations_;
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
+  std::vector<int> state_of_;  // a parameter's number among the trained ones, or -1
+  int trained_ = 0;            // how many these are
   std::vector<T*> parameters_, gradients_, state_;
   std::vector<T*> scratch_;  // one a thread
   std::vector<Piece> pieces_;  // of all parameters

@@ -31,6 +31,7 @@ StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, c
   images_ = images, targets_ = targets, descent_ = descent;
   step_ = {{images.count}, step, seed};
   weigh_images(sample_weight);
+  step_.image_weight = image_weight_;
   on_all_threads([&](const Share& at) { backward_pass(at); });
   return total_loss();
 }
@@ -67,8 +68,9 @@ Share Plan<T>::share_of(int thread, int units, int parts) {
   return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups.count(), unit, units), {0, 0}};
 }
 
-// On every thread that has a share: the forward pass, then rest(share), for the blocks that are
-// carried at once; then, all having ended it, finish(thread) on all.
+// On every thread that has a share: the segments before the last one; of the last the forward pass, then
+// rest(share), for the blocks that are carried at once; the other segments back; then, all having ended
+// it, finish(thread) on all.
 template <class T>
 template <class Rest>
 void Plan<T>::on_all_threads(const Rest& rest) {
@@ -79,16 +81,29 @@ void Plan<T>::on_all_threads(const Rest& rest) {
   barriers_.back()->reset(threads, spins);
   const auto work = [&](int thread) {
     prepare(thread, threads);
-    if (thread < units * parts) {
-      Share at = share_of(thread, units, parts);
-      const int end = group_blocks(at.groups.end - 1).end;
-      for (int b = group_blocks(at.groups.begin).begin; b < end; b += at_once_) {
-        at.blocks = {b, std::min(b + at_once_, end)};
-        forward_pass(at);
-        rest(at);
-      }
+    const int last = int(segments_.size()) - 1;
+    const bool works = thread < units * parts;
+    Share at{};
+    Range all{0, 0};
+    if (works) {
+      at = share_of(thread, units, parts);
+      all = at.blocks = {group_blocks(at.groups.begin).begin, group_blocks(at.groups.end - 1).end};
+    }
+    for (int s = 0; s < last; s++) {
+      if (works) forward_segment(s, at);
+      cross(s + 1, thread, threads, true);
+    }
+    for (int b = all.begin; b < all.end; b += at_once_) {
+      at.blocks = {b, std::min(b + at_once_, all.end)};
+      forward_pass(at);
+      rest(at);
     }
     if (mode_ == Mode::predict) return;
+    at.blocks = all;
+    for (int s = last - 1; s >= 0; s--) {
+      cross(s + 1, thread, threads, false);
+      if (works) backward_segment(s, at);
+    }
     meet_all(thread);
     finish(thread);
   };
@@ -165,6 +180,65 @@ void Plan<T>::read_images(const To& to) const {
 }
 
 template <class T>
+void Plan<T>::read_block(int block, const Share& at) {
+  const Maps<T> input = values_[0].output(at);
+  if (at.part == 0) timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_lanes(batch, input, block); }); });
+  meet(at);
+}
+
+// body(block, share), with the block's group.
+template <class T>
+template <class Body>
+void Plan<T>::each_block(const Share& at, const Body& body) {
+  Share here = at;
+  for (here.group = at.groups.begin; here.group < at.groups.end; here.group++) {
+    const Range group = group_blocks(here.group);
+    for (int b = std::max(group.begin, at.blocks.begin); b < std::min(group.end, at.blocks.end); b++) {
+      here.first_of_group = b == group.begin;
+      body(b, here);
+    }
+  }
+}
+
+// Between a segment and the one before it: what all images say, or all deltas.
+template <class T>
+void Plan<T>::cross(int segment, int thread, int threads, bool forwards) {
+  meet_all(thread);
+  const Share at{&step_, nullptr, thread, 0, 0, 1, {0, 0}, {0, 0}};
+  for (int i = segments_[segment].begin; i < segments_[segment].end; i++)
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.begin(operands(operations_[i], at), step_, thread, threads); }) {
+        const auto v = operands(operations_[i], at);
+        timed(thread, operations_[i].layer, forwards ? Pass::forward : Pass::weight_gradient, [&] {
+          forwards ? op.begin(v, step_, thread, threads) : op.end(v, step_, thread, threads);
+        });
+      }
+    }, operations_[i].op);
+  meet_all(thread);
+}
+
+// A segment that others follow, block by block.
+template <class T>
+void Plan<T>::forward_segment(int segment, const Share& at) {
+  each_block(at, [&](int b, Share here) {
+    here.blocks = {b, b + 1};
+    if (segment == 0) read_block(b, here);
+    for (int i = segments_[segment].begin; i < segments_[segment].end; i++) forward(operations_[i], here.blocks, here);
+  });
+}
+
+template <class T>
+void Plan<T>::backward_segment(int segment, const Share& at) {
+  each_block(at, [&](int b, Share here) {
+    here.blocks = {b, b + 1};
+    if (segment == 0 && !values_[0].whole_batch) read_block(b, here);
+    for (int i = segments_[segment].begin; i < segments_[segment].end; i++)
+      if (operations_[i].again) forward(operations_[i], here.blocks, here);
+    for (int i = segments_[segment].end - 1; i >= segments_[segment].begin; i--) backward(operations_[i], here.blocks, here);
+  });
+}
+
+template <class T>
 void Plan<T>::forward_pass(const Share& at) {
   const Maps<T> input = values_[0].output(at);
   if (by_image_) {
@@ -182,11 +256,10 @@ void Plan<T>::forward_pass(const Share& at) {
     }
     meet(at);
   } else {
-    for (int b = at.blocks.begin; b < at.blocks.end; b++) {
-      if (at.part == 0) timed(at.thread, -1, Pass::images, [&] { read_images([&](const auto& batch) { to_lanes(batch, input, b); }); });
-      meet(at);
-      for (int i = 0; i < head_; i++) forward(operations_[i], {b, b + 1}, at);
-    }
+    each_block(at, [&](int b, const Share& here) {
+      if (segments_.size() == 1) read_block(b, here);
+      for (int i = segments_.back().begin; i < head_; i++) forward(operations_[i], {b, b + 1}, here);
+    });
   }
   for (size_t i = head_; i < operations_.size(); i++) forward(operations_[i], at.blocks, at);
 }
@@ -224,14 +297,9 @@ void Plan<T>::backward_pass(const Share& at) {
       for (int i = head_ - 1; i >= 0; i--) backward_image(operations_[i], n, at);
     return;
   }
-  Share here = at;
-  for (here.group = at.groups.begin; here.group < at.groups.end; here.group++) {
-    const Range group = group_blocks(here.group);
-    for (int b = std::max(group.begin, at.blocks.begin); b < std::min(group.end, at.blocks.end); b++) {
-      here.first_of_group = b == group.begin;
-      for (int i = head_ - 1; i >= 0; i--) backward(operations_[i], {b, b + 1}, here);
-    }
-  }
+  each_block(at, [&](int b, const Share& here) {
+    for (int i = head_ - 1; i >= segments_.back().begin; i--) backward(operations_[i], {b, b + 1}, here);
+  });
 }
 
 template <class T>

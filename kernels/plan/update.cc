@@ -20,12 +20,17 @@ void Plan<T>::finish(int thread) {
   for (Operation& operation : operations_)
     std::visit([&](const auto& op) {
       if constexpr (requires { op.gather(0, step_, thread, threads_); })
-        for (int p = 0; p < operation.parameters; p++) {
+        for (int p = 0; p < operation.trained; p++) {
           Range made{0, 0};
           timed(thread, operation.layer, Pass::weight_gradient, [&] { made = op.gather(p, step_, thread, threads_); });
           if (updates && !clips)
             timed(thread, operation.layer, Pass::update, [&] { update_range(operation.first_parameter + p, made.begin, made.end); });
         }
+    }, operation.op);
+  for (Operation& operation : operations_)
+    std::visit([&](const auto& op) {
+      if constexpr (requires { op.keep_statistics(operands(operation, Share{}), thread, threads_); })
+        if (updates) op.keep_statistics(operands(operation, Share{}), thread, threads_);
     }, operation.op);
   if (clips) clip_and_update(thread);
 }
@@ -67,7 +72,7 @@ void Plan<T>::clip_and_update(int thread) {
 template <class T>
 void Plan<T>::update_range(int parameter, ptrdiff_t begin, ptrdiff_t end) {
   const int slots = optimizer_.slots();
-  T* const* state = state_.data() + ptrdiff_t(parameter) * slots;
+  T* const* state = state_.data() + ptrdiff_t(state_of_[parameter]) * slots;
   update(optimizer_, descent_->learning_rate, step_.number, parameters_[parameter], gradients_[parameter], state[0], slots > 1 ? state[1] : nullptr,
          begin, end);
 }

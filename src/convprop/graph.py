@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from convprop.layers import Add, Concat, Join, Layer, Parameter, Shape, shape_te
 from convprop.layers.layer import checked_name
 from convprop.machine.native import description
 from convprop.shown import shortened
+
+Statistics = Literal["batch", "running"]
+"""What a batch normalisation goes by, where it is not frozen."""
 
 MOST_DEPTH = 100
 """Of branches within branches."""
@@ -73,6 +76,12 @@ class Node:
     def native(self) -> dict[str, Any]:
         """Its resolved settings, as the engine and the equations take them."""
         return self.layer.native(*self.inputs)
+
+    def native_by(self, statistics: Statistics) -> dict[str, Any]:
+        """Return the same, where a batch normalisation may be told to take the running ones."""
+        found = self.native
+        running = statistics == "running" and "statistics" in found
+        return found | ({"statistics": "running"} if running else {})
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,11 @@ class Graph:
         }
 
     @property
+    def trained(self) -> list[str]:
+        """The names of the parameters that an optimizer updates, in their order."""
+        return [name for name, parameter in self.parameters.items() if parameter.trained]
+
+    @property
     def is_chain(self) -> bool:
         """Whether each node reads the one before it."""
         return all(node.reads == (place,) for place, node in enumerate(self.nodes))
@@ -157,9 +171,10 @@ class Graph:
                     return None
         return [{"name": node.name, "reads": self.read_names(node)} for node in self.nodes]
 
-    def descriptions(self) -> list[str]:
+    def descriptions(self, statistics: Statistics = "batch") -> list[str]:
         """Return the nodes as the engine is told of them."""
-        return [description(**node.native, reads=node.reads) for node in self.nodes]
+        told = [node.native_by(statistics) for node in self.nodes]
+        return [description(**d, reads=n.reads) for d, n in zip(told, self.nodes, strict=True)]
 
     def trace(self) -> str:
         """Return the shapes from layer to layer on one line; of a long one both ends."""

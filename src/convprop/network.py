@@ -23,7 +23,7 @@ from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
 from convprop.dtypes import is_float
 from convprop.errors import OutOfMemory, invalid
-from convprop.graph import Graph, Layers, Node, graph
+from convprop.graph import Graph, Layers, Node, Statistics, graph
 from convprop.layers import Layer, Shape
 from convprop.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy, SquaredError
 from convprop.machine.memory import free_memory
@@ -103,7 +103,7 @@ class Network:
         self._normalisation: tuple[Array, Array] | None = None
         self._target_scaling: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
-        self._plans: dict[tuple[str, bool], tuple[tuple[int, int], Any]] = {}
+        self._plans: dict[tuple[str, bool, str], tuple[tuple[int, int], Any]] = {}
 
     @property
     def parameters(self) -> Parameters:
@@ -193,49 +193,54 @@ class Network:
         # Plans hold native memory and are made again when needed.
         return self.__dict__ | {"_plans": {}}
 
-    def plan(self, mode: str, batch_size: int) -> Any:
+    def plan(self, mode: str, batch_size: int, statistics: Statistics = "batch") -> Any:
         """Return the engine's plan for a mode, bound to the parameters.
 
         The last one is kept, and besides it the last one for few images.
         """
         key = (batch_size, engine.get_num_threads())
-        kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
+        what = mode, batch_size <= FEW_IMAGES, statistics
+        kept = self._plans.get(what)
         if kept is None or kept[0] != key:
-            made = self._made_plan(mode, batch_size)
+            made = self._made_plan(mode, batch_size, statistics)
             made.bind(list(self.parameters.values()))
-            kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
+            kept = self._plans[what] = (key, made)
         return kept[1]
 
     def release(self) -> None:
         """Give back the engine's memory for batches; what needs it again takes it again."""
         self._plans.clear()
 
-    def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
+    def plan_bytes(
+        self, mode: str, batch_size: int | None = None, statistics: Statistics = "batch"
+    ) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
         try:
-            return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+            return int(engine.plan_bytes(*self._plan_arguments(mode, batch, statistics)))
         except MemoryError:
             rule = "take less memory than a process can address"
             raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made_plan(self, mode: str, batch_size: int) -> Any:
+    def _made_plan(self, mode: str, batch_size: int, statistics: Statistics) -> Any:
         """Return a new plan; raise OutOfMemory where it would not fit into what is free.
 
         The system gives memory as it is written to, and ends a process that writes to more than
         there is.
         """
-        size = self.plan_bytes(mode, batch_size)
+        size = self.plan_bytes(mode, batch_size, statistics)
         if size < CHECKED_BYTES or size <= (free_memory() or size):
             with suppress(MemoryError):
-                return engine.Plan(*self._plan_arguments(mode, batch_size))
+                return engine.Plan(*self._plan_arguments(mode, batch_size, statistics))
         raise OutOfMemory(f"a batch of {batch_size:,} images takes {size / 1e9:,.1f} GB")
 
-    def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
+    def _plan_arguments(
+        self, mode: str, batch_size: int, statistics: Statistics
+    ) -> tuple[Any, ...]:
         return (
             self.dtype.name,
             self.input_shape,
-            self.graph.descriptions(),
+            self.graph.descriptions(statistics),
             self.loss.kind,
             batch_size,
             mode,
@@ -478,7 +483,11 @@ class Network:
 
     @checks_names
     def backpropagate(
-        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        images: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        statistics: Statistics = "batch",
     ) -> Backpropagation:
         """Carry images forward and the loss's gradient back, and keep everything.
 
@@ -488,12 +497,15 @@ class Network:
         ----------
         images, targets, sample_weight
             As for ``evaluate``.
+        statistics : "batch" or "running"
+            Which ones a BatchNorm goes by: those of these images, as in training, or the running
+            ones, as in predictions.
 
         Returns
         -------
         Backpropagation
         """
-        loss, gradients, plan = self._pass(images, targets, sample_weight)
+        loss, gradients, plan = self._pass(images, targets, sample_weight, statistics)
         # The engine gives a row of values as maps of one pixel.
         outputs, deltas = (
             [read(index).reshape(-1, *shape) for index, shape in enumerate(self.shapes)]
@@ -513,20 +525,30 @@ class Network:
 
     @checks_names
     def gradients(
-        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        images: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        statistics: Statistics = "batch",
     ) -> dict[str, Array]:
         """Return dE/d(parameter) by name, as ``backpropagate`` does."""
-        return self._pass(images, targets, sample_weight)[1]
+        return self._pass(images, targets, sample_weight, statistics)[1]
 
     def _pass(
-        self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        images: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None,
+        statistics: Statistics,
     ) -> tuple[float, dict[str, Array], Any]:
+        if statistics not in ("batch", "running"):
+            raise invalid("statistics", "be 'batch' or 'running'", repr(statistics))
         checked = self.as_images(images)
         count = len(checked)
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
-        plan = self.plan("inspect", count)
-        gradients = {name: np.empty_like(array) for name, array in self.parameters.items()}
+        plan = self.plan("inspect", count, statistics)
+        gradients = {name: np.empty_like(self.parameters[name]) for name in self.graph.trained}
         loss, _ = plan.gradients(
             checked,
             None,
@@ -569,4 +591,5 @@ class Network:
 
 
 def _own(gradients: dict[str, Array], node: Node) -> dict[str, Array]:
-    return {part: gradients[f"{node.name}.{part}"] for part in node.parameters}
+    names = {part: f"{node.name}.{part}" for part, p in node.parameters.items() if p.trained}
+    return {part: gradients[name] for part, name in names.items()}

@@ -66,7 +66,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
 
     right = network.layer_forward(layer, inputs, parameters)
     sums = parameters or len(inputs) > 1
-    largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
+    if layer["kind"] == "batch_norm":
+        largest, sent = _normalised_terms(layer, inputs[0], big_delta, parameters)
+    elif sums:
+        largest = network.layer_forward(sizes, big_inputs, big)
+    else:
+        largest = np.abs(right)
     if layer["kind"] == "pool":
         largest = network.layer_forward(layer, big_inputs, {})
     yield row("forward", run.x, right, largest)
@@ -79,6 +84,8 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     elif layer["kind"] == "pool":
         # All that the windows over one unit pass on to it has one sign, where no delta has one.
         bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
+    elif layer["kind"] == "batch_norm":
+        bigs = [sent]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
     each = zip(run.input_deltas, backs, bigs, strict=True)
@@ -88,14 +95,50 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
             yield row("input_delta", got, back, largest, of)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
-    largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
+    largests = gradient_terms(layer, inputs, delta, parameters)
     for part, gradient in gradients.items():
         yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
+
+
+def gradient_terms(
+    layer: Mapping[str, Any], inputs: Sequence[Array], delta: Array, parameters: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Return the sums of the absolute values of all that a layer's gradients sum up."""
+    if layer["kind"] == "batch_norm":
+        x = _standardised(layer, inputs[0], parameters)
+        sums = eq.batch_norm.batch_norm_gradients(np.abs(delta), np.abs(x), 0.0, 1.0, 0.0)
+        return dict(zip(("weight", "bias"), sums, strict=True))
+    sizes = dict(layer) | {"padding_value": abs(layer.get("padding_value", 0.0))}
+    big = {part: np.abs(array) for part, array in parameters.items()}
+    return eq.network.layer_gradients(sizes, [np.abs(o) for o in inputs], np.abs(delta), big)
+
+
+def _standardised(layer: Mapping[str, Any], o: Array, parameters: Mapping[str, Array]) -> Array:
+    """Return the x^ of a batch normalisation."""
+    statistics = eq.network.batch_norm_statistics(layer, o, parameters)
+    return eq.batch_norm.standardised(o, *statistics, layer["epsilon"])
+
+
+def _normalised_terms(
+    layer: Mapping[str, Any], o: Array, delta: Array, parameters: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Return the same of a batch normalisation's output and of its input's delta."""
+    x = np.abs(_standardised(layer, o, parameters))
+    weight, bias = np.abs(parameters["weight"]), np.abs(parameters["bias"])
+    output = eq.batch_norm.batch_norm(x, weight, bias, 0.0, 1.0, 0.0)
+    _, variance = eq.network.batch_norm_statistics(layer, o, parameters)
+    each = [np.mean(terms, axis=(0, *range(2, o.ndim)), keepdims=True) for terms in (delta, delta * x)]
+    sent = delta if layer["statistics"] == "running" else delta + each[0] + x * each[1]
+    return output, eq.batch_norm.batch_norm_delta(sent, x, weight, 0.0, variance, layer["epsilon"])
 
 
 def _terms(run: ComputedLayer) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
+    if layer["kind"] == "batch_norm":
+        # The sums of a channel, and what is made of them.
+        pixels = run.x.size // run.x.shape[1] + FUNCTION_TERMS
+        return dict.fromkeys(("forward", "input_delta", "weight_gradient", "bias_gradient"), pixels)
     if run.parameters:
         w = run.parameters["weight"]
         pixels = run.delta.size // run.delta.shape[1] if run.delta.ndim > 1 else 1

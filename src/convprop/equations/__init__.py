@@ -9,7 +9,7 @@ notation is loose, the docstring says what is meant and why. NumPy is all that i
 The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
 """
 
-from convprop.equations import activations, general, network, pooling
+from convprop.equations import activations, batch_norm, general, network, pooling
 from convprop.equations.activations import *  # noqa: F403 - a new one is named in its own file alone
 from convprop.equations.activations import activation
 from convprop.equations.backward import (

@@ -1,7 +1,7 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
+"batch_norm", "flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
 the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
 one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
 measured against, and with one parameter stepped into the complex plane the loss carries that
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convprop.equations import activations, general, joins, losses, pooling
+from convprop.equations import activations, batch_norm, general, joins, losses, pooling
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -106,6 +106,9 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
         case "flatten":
             return o.reshape(len(o), -1)
+        case "batch_norm":
+            statistics, epsilon = batch_norm_statistics(layer, o, parameters), layer["epsilon"]
+            return batch_norm.batch_norm(o, parameters["weight"], b, *statistics, epsilon)
         # Of any other layer the output is the input.
         case _:
             return o
@@ -118,6 +121,10 @@ def layer_gradients(
     if not parameters:
         return {}
     (o,) = inputs
+    if layer["kind"] == "batch_norm":
+        statistics = batch_norm_statistics(layer, o, parameters)
+        sums = batch_norm.batch_norm_gradients(delta, o, *statistics, layer["epsilon"])
+        return dict(zip(("weight", "bias"), sums, strict=True))
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -149,6 +156,12 @@ def layer_input_deltas(
         case "pool":
             kind, at = _pooling(layer)
             return [kind.input_delta(delta, o, at)]
+        case "batch_norm":
+            weight, epsilon = parameters["weight"], layer["epsilon"]
+            if layer["statistics"] == "batch":
+                return [batch_norm.batch_norm_batch_delta(delta, o, weight, epsilon)]
+            statistics = batch_norm_statistics(layer, o, parameters)
+            return [batch_norm.batch_norm_delta(delta, o, weight, *statistics, epsilon)]
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
@@ -164,6 +177,15 @@ def _one_pixel(a: Array) -> Array:
 
 def _conv_options(layer: Description) -> dict[str, Any]:
     return {name: layer[name] for name in _CONV_OPTIONS}
+
+
+def batch_norm_statistics(
+    layer: Description, o: Array, parameters: Parameters
+) -> tuple[Array, Array]:
+    """Return the mean and variance that a batch normalisation goes by."""
+    if layer["statistics"] == "batch":
+        return batch_norm.batch_statistics(o)
+    return parameters["running_mean"], parameters["running_var"]
 
 
 def _pooling(layer: Description) -> tuple[pooling.Pooling, dict[str, Any]]:

@@ -12,6 +12,7 @@ from convprop.layers import activations, pool
 from convprop.layers.activations import *  # noqa: F403 - a new one is named in its own file alone
 from convprop.layers.activations import ACTIVATIONS
 from convprop.layers.activations import Activation as Activation
+from convprop.layers.batch_norm import BatchNorm
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
@@ -32,6 +33,7 @@ LAYERS = table(
     Flatten,
     Dropout,
     *ACTIVATIONS,
+    BatchNorm,
     Add,
     Multiply,
     Concat,
@@ -50,6 +52,7 @@ def layer_from_dict(description: object, what: str) -> Layer:
 # The layers themselves, which convprop has, too.
 __all__ = [
     "Add",
+    "BatchNorm",
     "Concat",
     "Conv",
     "Dense",

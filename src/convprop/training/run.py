@@ -89,7 +89,8 @@ class Run:
         self.best = Copies(self.live) if stopping is not None and stopping.keep_best else None
         self.average = None if course.average is None else Copies(self.live)
         self.plan = network.plan("train", self.batches.size)
-        self.state.fit(course.optimizer, self.live)
+        self.trained = network.graph.trained
+        self.state.fit(course.optimizer, [network.parameters[name] for name in self.trained])
         # What an earlier training with the same state has gone through.
         self.earlier_steps, self.earlier_epochs = self.state.steps, self.state.epochs
         self.plan.bind_optimizer(
@@ -353,7 +354,7 @@ class Run:
         slots = self.course.optimizer.slots
         arrays = dict(zip((f"weight {name}" for name in names), self.live, strict=True))
         for n, array in enumerate(self.state.arrays):
-            arrays[f"state {n % slots} {names[n // slots]}"] = array
+            arrays[f"state {n % slots} {self.trained[n // slots]}"] = array
         for what, copies in (("kept", self.kept), ("best", self.best), ("average", self.average)):
             if copies is not None:
                 arrays |= {f"{what} {n}": a for n, a in zip(names, copies.arrays, strict=True)}
