@@ -144,7 +144,7 @@ def input_delta(
     at = _geometry(len(w), shape, w.shape[2:], stride, padding, dilation, groups, flip_kernel)
     at.require_groups(channels)
     require_shape("delta", delta, "N", len(w), *at.output_size)
-    return engine.conv_input_delta(delta, w, size, at.description())
+    return engine.conv_input_delta(delta, w, size, f"{_words(at)} padding_value=0.0")
 
 
 class _Geometry(NamedTuple):
@@ -156,7 +156,7 @@ class _Geometry(NamedTuple):
     flip_kernel: bool
     output_size: tuple[int, int]
 
-    def description(self, padding_value: object = 0.0) -> str:
+    def description(self, padding_value: object) -> str:
         """Return the convolution as the engine is told of it."""
         rule = "be a finite number"
         value = number("padding_value", padding_value, rule, -sys.float_info.max)
