@@ -26,6 +26,9 @@ PLAIN: tuple[Any, ...] = (
     cp.AveragePool(3, stride=1, padding=1),
     cp.L2Pool(2, stride=1, padding=(0, 1, 0, 1)),
     cp.AveragePool("global"),
+    cp.BatchNorm(),
+    cp.BatchNorm(over=16),
+    cp.BatchNorm(frozen=True),
     cp.Softplus(),
     cp.Tanh(),
     cp.Dropout(0.4),
@@ -91,10 +94,12 @@ def test_predictions_and_deltas_are_the_same_by_every_way(seed: int):
         for threads in (1, 2, 3):
             cp.set_num_threads(threads)
             net = drawn(seed)
-            done = net.backpropagate(images(count), np.arange(count) % 3)
+            bits = []
+            for statistics in ("batch", "running"):
+                done = net.backpropagate(images(count), np.arange(count) % 3, None, statistics)
+                bits += [done.input_delta, *(went.delta for went in done.layers)]
+                bits += list(done.gradients.values())
             np.testing.assert_array_equal(net.forward(images(count)), done.layers[-1].output)
-            bits = [done.input_delta, *(went.delta for went in done.layers)]
-            bits += list(done.gradients.values())
             found.append([array.tobytes() for array in bits])
         assert found == [found[0]] * 3
 
@@ -114,9 +119,9 @@ def test_weights_are_the_same_with_any_threads(seed: int):
 def test_gradients_are_those_of_the_loss(seed: int):
     cp.set_num_threads(2)
     net, labels = drawn(seed, "float64"), np.arange(4) % 3
-    done = net.backpropagate(images(4, "float64"), labels)
+    done = net.backpropagate(images(4, "float64"), labels, statistics="running")
     random, step = np.random.default_rng(seed), 1e-6
-    ways = {name: random.standard_normal(array.shape) for name, array in net.parameters.items()}
+    ways = {name: random.standard_normal(array.shape) for name, array in done.gradients.items()}
     expected = sum(np.vdot(done.gradients[name], way) for name, way in ways.items())
     losses = []
     for sign in (1.0, -1.0):

@@ -78,6 +78,26 @@ struct RowMoments {
   }
 };
 
+// Which images of a block the statistics are of.
+struct TakingPart {
+  double each[LANES];  // 1 or 0
+  bool all = true;
+
+  TakingPart(const Step& step, int block) {
+    for (int l = 0; l < LANES; l++) {
+      const int n = block * LANES + l;
+      each[l] = n < step.groups.images && step.image_weight[n] > 0;
+      all = all && each[l] > 0;
+    }
+  }
+  template <class T>
+  IntLanes<T> mask() const {
+    alignas(VECTOR_BYTES) T numbers[LANES];
+    std::copy_n(each, LANES, numbers);
+    return Lanes<T>::load(numbers) > Lanes<T>(T(0));
+  }
+};
+
 // What is normalised with: one number a channel each, and those that each group sums up.
 template <class T>
 struct Normalisation {
@@ -93,11 +113,12 @@ struct Normalisation {
     if (!(epsilon > 0) || !(momentum >= 0 && momentum <= 1)) description.refuse("epsilon must be above 0, momentum in [0, 1]");
   }
 
-  void place(const Memory& memory) {
-    for (T** numbers : {&centre, &inverse, &rest, &scale, &shift}) *numbers = memory.take<T>(C);
+  // For so many times all channels.
+  void place(const Memory& memory, int times = 1) {
+    for (T** numbers : {&centre, &inverse, &rest, &scale, &shift}) *numbers = memory.take<T>(ptrdiff_t(times) * C);
   }
 
-  void set(int c, double mean, double variance, T weight, T bias) const {
+  void set(ptrdiff_t c, double mean, double variance, T weight, T bias) const {
     const double root = 1 / __builtin_sqrt(variance + epsilon);
     centre[c] = T(mean);
     const double off = double(centre[c]) - mean;
@@ -111,7 +132,7 @@ struct Normalisation {
     CONVPROP_INLINE Lanes<T> x(const Lanes<T>& y) const { return fma(y - centre, scale, shift); }
     CONVPROP_INLINE Lanes<T> standard(const Lanes<T>& y) const { return fma(y - centre, inverse, rest); }
   };
-  Channel channel(int c) const { return {centre[c], inverse[c], rest[c], scale[c], shift[c]}; }
+  Channel channel(ptrdiff_t c) const { return {centre[c], inverse[c], rest[c], scale[c], shift[c]}; }
 };
 
 // What an operation that normalises has, by whatever statistics.
@@ -154,24 +175,38 @@ struct NormalisingOp {
     const Range channels = at.share_of(shape.C);
     activation.known([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++)
-        for (int c = channels.begin; c < channels.end; c++) {
-          const auto channel = with->channel(c);
-          Lanes<T> of_g = T(0), of_products = T(0);
-          for (int i = 0; i < shape.H; i++) {
-            Lanes<T> row_g = T(0), row_products = T(0);
-            for (int j = 0; j < shape.W; j++) {
-              const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * f.derivative(Lanes<T>::load(o.at(block, c, i, j)));
-              row_g = row_g + g;
-              row_products = fma(g, channel.standard(Lanes<T>::load(y.at(block, c, i, j))), row_products);
-              sink(g, block, c, i, j);
-            }
-            of_g = of_g + row_g, of_products = of_products + row_products;
-          }
-          T &w = dw[at.group][c], &b = db[at.group][c];
-          w = (at.first_of_group ? T(0) : w) + sum_of_lanes(of_products);
-          b = (at.first_of_group ? T(0) : b) + sum_of_lanes(of_g);
-        }
+        for (int c = channels.begin; c < channels.end; c++)
+          add_to_group(sums_of(f, with->channel(c), delta, o, y, block, c, sink), block, c, at);
     });
+  }
+
+  struct Sums {
+    T g, products;
+  };
+
+  template <class F, class Sink>
+  Sums sums_of(const F& f, const typename Normalisation<T>::Channel& channel, const Maps<T>& delta, const Maps<T>& o, const Maps<T>& y,
+               int block, int c, const Sink& sink) const {
+    Lanes<T> of_g = T(0), of_products = T(0);
+    for (int i = 0; i < shape.H; i++) {
+      Lanes<T> row_g = T(0), row_products = T(0);
+      for (int j = 0; j < shape.W; j++) {
+        const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * f.derivative(Lanes<T>::load(o.at(block, c, i, j)));
+        row_g = row_g + g;
+        row_products = fma(g, channel.standard(Lanes<T>::load(y.at(block, c, i, j))), row_products);
+        sink(g, block, c, i, j);
+      }
+      of_g = of_g + row_g, of_products = of_products + row_products;
+    }
+    return {sum_of_lanes(of_g), sum_of_lanes(of_products)};
+  }
+  // (The running ones may be asked for many blocks at once, behind a dense layer.)
+  void add_to_group(const Sums& sums, int block, int c, const Share& at) const {
+    const int group = at.step->groups.group_of(block);
+    const bool first = at.step->groups.blocks_in(group).begin == block;
+    T &w = dw[group][c], &b = db[group][c];
+    w = (first ? T(0) : w) + sums.products;
+    b = (first ? T(0) : b) + sums.g;
   }
 };
 
@@ -331,7 +366,7 @@ struct BatchMomentsOp {
     through(v).known([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
-        const auto here = images.mask();
+        const auto here = images.mask<T>();
         for (int c = channels.begin; c < channels.end; c++) {
           const auto channel = batch->channel(c);
           const Lanes<T> mean = batch->mean_g[c], products = batch->mean_products[c];
@@ -345,26 +380,6 @@ struct BatchMomentsOp {
       }
     });
   }
-
- private:
-  // Which images of a block the statistics are of.
-  struct TakingPart {
-    double each[LANES];  // 1 or 0
-    bool all = true;
-
-    TakingPart(const Step& step, int block) {
-      for (int l = 0; l < LANES; l++) {
-        const int n = block * LANES + l;
-        each[l] = n < step.groups.images && step.image_weight[n] > 0;
-        all = all && each[l] > 0;
-      }
-    }
-    IntLanes<T> mask() const {
-      alignas(VECTOR_BYTES) T numbers[LANES];
-      std::copy_n(each, LANES, numbers);
-      return Lanes<T>::load(numbers) > Lanes<T>(T(0));
-    }
-  };
 };
 
 }  // namespace convprop

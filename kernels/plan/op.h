@@ -40,6 +40,7 @@
 
 #include "ops/activation.h"
 #include "ops/batch_norm.h"
+#include "ops/block_norm.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
@@ -54,7 +55,7 @@ namespace convprop {
 
 template <class T>
 using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, GatherImagesOp<T>>;
+                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {

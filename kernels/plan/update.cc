@@ -27,10 +27,11 @@ void Plan<T>::finish(int thread) {
             timed(thread, operation.layer, Pass::update, [&] { update_range(operation.first_parameter + p, made.begin, made.end); });
         }
     }, operation.op);
+  const Share at{&step_, nullptr, thread, 0, 0, 1, {0, 0}, {0, 0}};
   for (Operation& operation : operations_)
     std::visit([&](const auto& op) {
-      if constexpr (requires { op.keep_statistics(operands(operation, Share{}), thread, threads_); })
-        if (updates) op.keep_statistics(operands(operation, Share{}), thread, threads_);
+      if constexpr (requires { op.keep_statistics(operands(operation, at), thread, threads_); })
+        if (updates) op.keep_statistics(operands(operation, at), thread, threads_);
     }, operation.op);
   if (clips) clip_and_update(thread);
 }

@@ -106,7 +106,8 @@ def gradient_terms(
     """Return the sums of the absolute values of all that a layer's gradients sum up."""
     if layer["kind"] == "batch_norm":
         x = _standardised(layer, inputs[0], parameters)
-        sums = eq.batch_norm.batch_norm_gradients(np.abs(delta), np.abs(x), 0.0, 1.0, 0.0)
+        zero, one = np.zeros(x.shape[1]), np.ones(x.shape[1])
+        sums = eq.batch_norm.batch_norm_gradients(np.abs(delta), np.abs(x), zero, one, 0.0)
         return dict(zip(("weight", "bias"), sums, strict=True))
     sizes = dict(layer) | {"padding_value": abs(layer.get("padding_value", 0.0))}
     big = {part: np.abs(array) for part, array in parameters.items()}
@@ -115,8 +116,9 @@ def gradient_terms(
 
 def _standardised(layer: Mapping[str, Any], o: Array, parameters: Mapping[str, Array]) -> Array:
     """Return the x^ of a batch normalisation."""
-    statistics = eq.network.batch_norm_statistics(layer, o, parameters)
-    return eq.batch_norm.standardised(o, *statistics, layer["epsilon"])
+    parts = eq.network.normalised_parts(layer, o, parameters)
+    epsilon = layer["epsilon"]
+    return np.concatenate([eq.batch_norm.standardised(y, *of, epsilon) for y, of in parts])
 
 
 def _normalised_terms(
@@ -125,11 +127,17 @@ def _normalised_terms(
     """Return the same of a batch normalisation's output and of its input's delta."""
     x = np.abs(_standardised(layer, o, parameters))
     weight, bias = np.abs(parameters["weight"]), np.abs(parameters["bias"])
-    output = eq.batch_norm.batch_norm(x, weight, bias, 0.0, 1.0, 0.0)
-    _, variance = eq.network.batch_norm_statistics(layer, o, parameters)
-    each = [np.mean(terms, axis=(0, *range(2, o.ndim)), keepdims=True) for terms in (delta, delta * x)]
-    sent = delta if layer["statistics"] == "running" else delta + each[0] + x * each[1]
-    return output, eq.batch_norm.batch_norm_delta(sent, x, weight, 0.0, variance, layer["epsilon"])
+    zero, one = np.zeros_like(weight), np.ones_like(weight)
+    sent, backs = [], []
+    for y, (_, variance) in eq.network.normalised_parts(layer, o, parameters):
+        error, deviation = delta[: len(y)], x[sum(map(len, sent)) :][: len(y)]
+        delta = delta[len(y) :]
+        axes = (0, *range(2, o.ndim))
+        means = [terms.mean(axis=axes, keepdims=True) for terms in (error, error * deviation)]
+        sent.append(error + (layer["statistics"] != "running") * (means[0] + deviation * means[1]))
+        options = weight, zero, variance, layer["epsilon"]
+        backs.append(eq.batch_norm.batch_norm_delta(sent[-1], y, *options))
+    return eq.batch_norm.batch_norm(x, weight, bias, zero, one, 0.0), np.concatenate(backs)
 
 
 def _terms(run: ComputedLayer) -> dict[str, int]:

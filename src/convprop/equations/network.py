@@ -10,8 +10,10 @@ parameter's derivative.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from convprop.equations import activations, batch_norm, general, joins, losses, pooling
 from convprop.equations.arrays import Array
@@ -107,8 +109,12 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
         case "flatten":
             return o.reshape(len(o), -1)
         case "batch_norm":
-            statistics, epsilon = batch_norm_statistics(layer, o, parameters), layer["epsilon"]
-            return batch_norm.batch_norm(o, parameters["weight"], b, *statistics, epsilon)
+            own = parameters["weight"], parameters["bias"]
+            parts = [
+                batch_norm.batch_norm(part, *own, *statistics, layer["epsilon"])
+                for part, statistics in normalised_parts(layer, o, parameters)
+            ]
+            return np.concatenate(parts)
         # Of any other layer the output is the input.
         case _:
             return o
@@ -122,9 +128,12 @@ def layer_gradients(
         return {}
     (o,) = inputs
     if layer["kind"] == "batch_norm":
-        statistics = batch_norm_statistics(layer, o, parameters)
-        sums = batch_norm.batch_norm_gradients(delta, o, *statistics, layer["epsilon"])
-        return dict(zip(("weight", "bias"), sums, strict=True))
+        weight, bias = 0.0, 0.0
+        for part, statistics in normalised_parts(layer, o, parameters):
+            error, delta = delta[: len(part)], delta[len(part) :]
+            sums = batch_norm.batch_norm_gradients(error, part, *statistics, layer["epsilon"])
+            weight, bias = weight + sums[0], bias + sums[1]
+        return {"weight": weight, "bias": bias}
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -158,10 +167,15 @@ def layer_input_deltas(
             return [kind.input_delta(delta, o, at)]
         case "batch_norm":
             weight, epsilon = parameters["weight"], layer["epsilon"]
-            if layer["statistics"] == "batch":
-                return [batch_norm.batch_norm_batch_delta(delta, o, weight, epsilon)]
-            statistics = batch_norm_statistics(layer, o, parameters)
-            return [batch_norm.batch_norm_delta(delta, o, weight, *statistics, epsilon)]
+            backs: list[Array] = []
+            for part, statistics in normalised_parts(layer, o, parameters):
+                error, delta = delta[: len(part)], delta[len(part) :]
+                if layer["statistics"] == "running":
+                    options = weight, *statistics, epsilon
+                    backs.append(batch_norm.batch_norm_delta(error, part, *options))
+                else:
+                    backs.append(batch_norm.batch_norm_batch_delta(error, part, weight, epsilon))
+            return [np.concatenate(backs)]
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
@@ -179,13 +193,15 @@ def _conv_options(layer: Description) -> dict[str, Any]:
     return {name: layer[name] for name in _CONV_OPTIONS}
 
 
-def batch_norm_statistics(
+def normalised_parts(
     layer: Description, o: Array, parameters: Parameters
-) -> tuple[Array, Array]:
-    """Return the mean and variance that a batch normalisation goes by."""
-    if layer["statistics"] == "batch":
-        return batch_norm.batch_statistics(o)
-    return parameters["running_mean"], parameters["running_var"]
+) -> Iterator[tuple[Array, tuple[Array, Array]]]:
+    """Yield the images that a batch normalisation takes together, and their mean and variance."""
+    each = 16 if layer["statistics"] == "block" else len(o)
+    for part in (o[n : n + each] for n in range(0, len(o), each)):
+        running = layer["statistics"] == "running"
+        own = parameters["running_mean"], parameters["running_var"]
+        yield part, own if running else batch_norm.batch_statistics(part)
 
 
 def _pooling(layer: Description) -> tuple[pooling.Pooling, dict[str, Any]]:

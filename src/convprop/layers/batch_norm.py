@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from convprop.checks import flag, number, positive
+from convprop.checks import flag, is_integer, number, positive
+from convprop.errors import invalid
 from convprop.initializers import Constant, Zeros
 from convprop.layers.layer import Layer, Parameter, Shape, checked_name
 
@@ -29,6 +30,9 @@ class BatchNorm(Layer):
     momentum : float
         0 .. 1: the share of the batch in the running statistics. (In Keras it is the share of what
         has been, 1 less this one.)
+    over : "batch" or 16
+        Of 16: each run of sixteen images of the batch has its own mean and variance, so that none
+        waits for the others ("ghost" batches: Hoffer, Hubara and Soudry, 2017).
     frozen : bool
         Take the running statistics in training, too, and leave them as they are: as fine-tuning on
         few images wants.
@@ -42,6 +46,7 @@ class BatchNorm(Layer):
 
     epsilon: float = 1e-5
     momentum: float = 0.1
+    over: Literal["batch", 16] = "batch"
     frozen: bool = False
     name: str | None = None
 
@@ -50,6 +55,7 @@ class BatchNorm(Layer):
         self._set(
             epsilon=positive("epsilon", self.epsilon),
             momentum=number("momentum", self.momentum, rule, 0.0, above),
+            over=_checked_over(self.over),
             frozen=flag("frozen", self.frozen),
             name=checked_name(self.name),
         )
@@ -70,5 +76,16 @@ class BatchNorm(Layer):
             "kind": "batch_norm",
             "epsilon": self.epsilon,
             "momentum": self.momentum,
-            "statistics": "running" if self.frozen else "batch",
+            "statistics": "running" if self.frozen else _STATISTICS[self.over],
         }
+
+
+_STATISTICS = {"batch": "batch", 16: "block"}
+
+
+def _checked_over(value: object) -> Literal["batch", 16]:
+    if value == "batch":
+        return "batch"
+    if is_integer(value, 16) and int(value) == 16:
+        return 16
+    raise invalid("over", "be 'batch' or 16", repr(value))
