@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from convprop import equations as eq
-from convprop.check.rows import Array, Row, difference, ratio
+from convprop.check import image_norm
+from convprop.check.rows import Array, Row, difference, ratio, slack
 
 DOUBLE_BOUND = 1e-12
 UNIT = 2.0**-24
@@ -56,12 +57,15 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     big_inputs, big_delta = [np.abs(o) for o in inputs], np.abs(delta)
     big = {part: np.abs(array) for part, array in parameters.items()}
     terms = _terms(run)
+    own = layer["kind"] in image_norm.KINDS
+    sizes_own = image_norm.sizes(layer, inputs[0], delta, parameters) if own else {}
 
     def row(part: str, got: Array, right: Array, largest: Array, of: str = "") -> Row:
-        bound = DOUBLE_BOUND
+        size, whole = float(np.abs(right).max()), float(largest.max())
+        bound = DOUBLE_BOUND * slack(size, whole)
         if run.x.dtype == np.float32:
             roundings = min(terms[part], LUCK * math.sqrt(terms[part]))
-            bound = roundings * UNIT * ratio(float(largest.max()), float(np.abs(right).max()))
+            bound = roundings * UNIT * ratio(whole, size)
         return Row(group, f"{name}: {part}{of}", difference(got, right), bound)
 
     right = network.layer_forward(layer, inputs, parameters)
@@ -69,6 +73,8 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
     if layer["kind"] == "pool":
         largest = network.layer_forward(layer, big_inputs, {})
+    if own:
+        largest = sizes_own["forward"]
     yield row("forward", run.x, right, largest)
 
     backs = network.layer_input_deltas(layer, inputs, delta, parameters)
@@ -79,6 +85,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     elif layer["kind"] == "pool":
         # All that the windows over one unit pass on to it has one sign, where no delta has one.
         bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
+    elif own:
+        bigs = [sizes_own["input_delta"]]
+    elif layer["kind"] == "local_response_norm":
+        at = {name: layer[name] for name in ("size", "alpha", "beta", "k")}
+        parts = eq.image_norm.local_response_norm_deltas(big_delta, *big_inputs, **at)
+        bigs = [parts[0] - parts[1]]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
     each = zip(run.input_deltas, backs, bigs, strict=True)
@@ -88,7 +100,7 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
             yield row("input_delta", got, back, largest, of)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
-    largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
+    largests = sizes_own or network.layer_gradients(sizes, big_inputs, big_delta, big)
     for part, gradient in gradients.items():
         yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
 
@@ -96,6 +108,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
 def _terms(run: ComputedLayer) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
+    if layer["kind"] in image_norm.KINDS:
+        return image_norm.terms(layer, run.inputs[0])
+    if layer["kind"] == "local_response_norm":
+        # The power is exp(-beta log d), whose argument may be off by a rounding of its own size.
+        window, power = 2 * layer["size"], math.ceil(layer["beta"] * 8) + FUNCTION_TERMS
+        return {"forward": window + power, "input_delta": 2 * window + 2 * power}
     if run.parameters:
         w = run.parameters["weight"]
         pixels = run.delta.size // run.delta.shape[1] if run.delta.ndim > 1 else 1

@@ -10,7 +10,7 @@ import numpy as np
 from convprop import equations as eq
 from convprop.check.equations import STEP
 from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer
-from convprop.check.rows import Array, Row, difference, draw, ratio
+from convprop.check.rows import Array, Row, difference, draw, ratio, slack
 from convprop.graph import Node
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -106,6 +106,14 @@ class _Exact:
             self.layers, self.parameters, self.outputs, delta
         )
 
+    def terms(self, layer: int) -> dict[str, Array]:
+        """Return the sums of the absolute values of each of a layer's gradients' terms."""
+        at, reads = self.layers[layer], self.layers[layer]["reads"]
+        sizes = at | {"padding_value": abs(at.get("padding_value", 0.0))}
+        inputs = [np.abs(self.outputs[value]) for value in reads]
+        delta = np.abs(self.deltas[layer + 1])
+        return eq.network.layer_gradients(sizes, inputs, delta, self.parameters[layer])
+
     def slope(self, layer: int, part: str, direction: Array) -> float:
         """Return the derivative of the loss as one parameter moves along a direction."""
         moved = {part: self.parameters[layer][part] + 1j * STEP * direction}
@@ -129,15 +137,17 @@ def _sent(node: Node, net: Network, run: Backpropagation) -> list[Array | None]:
 
 
 def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
-    def row(name: str, got: Any, right: Any) -> Row:
-        return Row(WHOLE, name, difference(got, right), DOUBLE_BOUND)
+    def row(name: str, got: Any, right: Any, terms: float = 0.0) -> Row:
+        bound = DOUBLE_BOUND * slack(float(np.abs(right).max()), terms)
+        return Row(WHOLE, name, difference(got, right), bound)
 
     yield row("loss", run.loss, exact.loss)
     for index, layer in enumerate(run.layers):
         yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
         yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
         for part, right in exact.gradients[index].items():
-            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right)
+            terms = float(exact.terms(index)[part].max())
+            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right, terms)
     yield row("delta of the images", run.input_delta, exact.deltas[0])
 
 
@@ -148,8 +158,10 @@ def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
             direction = draw(42, *gradient.shape)
             terms = gradient * direction
             off = abs(exact.slope(index, part, direction) - float(terms.sum()))
-            value = ratio(off, float(np.abs(terms).sum()))
-            yield Row(STEPS, f"{layer.name}: {part} gradient", value, DOUBLE_BOUND)
+            size = float(np.abs(terms).sum())
+            largest = float((exact.terms(index)[part] * np.abs(direction)).sum())
+            bound = DOUBLE_BOUND * slack(size, largest)
+            yield Row(STEPS, f"{layer.name}: {part} gradient", ratio(off, size), bound)
 
 
 def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
+"flatten", "dropout" or a normalisation, and the properties of each) and "reads", the values that each reads: 0 is
 the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
 one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
 measured against, and with one parameter stepped into the complex plane the loss carries that
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convprop.equations import activations, general, joins, losses, pooling
+from convprop.equations import activations, general, image_norm, joins, losses, pooling
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -106,6 +106,13 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
         case "flatten":
             return o.reshape(len(o), -1)
+        case "group_norm" | "layer_norm":
+            standard = _standardised(layer, o)
+            if b is None:
+                return standard
+            return image_norm.by_channel(parameters["weight"], o) * standard + image_norm.by_channel(b, o)
+        case "local_response_norm":
+            return image_norm.local_response_norm(o, **_response_options(layer))
         # Of any other layer the output is the input.
         case _:
             return o
@@ -118,6 +125,9 @@ def layer_gradients(
     if not parameters:
         return {}
     (o,) = inputs
+    if layer["kind"] in ("group_norm", "layer_norm"):
+        sums = image_norm.channel_sums
+        return {"weight": sums(delta * _standardised(layer, o)), "bias": sums(delta)}
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -152,6 +162,15 @@ def layer_input_deltas(
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+        case "group_norm" | "layer_norm":
+            if parameters:
+                delta = delta * image_norm.by_channel(parameters["weight"], o)
+            if layer["kind"] == "layer_norm":
+                return [image_norm.layer_norm_delta(delta, o, layer["epsilon"])]
+            return [image_norm.group_norm_delta(delta, o, layer["groups"], layer["epsilon"])]
+        case "local_response_norm":
+            own, others = image_norm.local_response_norm_deltas(delta, o, **_response_options(layer))
+            return [own + others]
         # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
@@ -160,6 +179,16 @@ def layer_input_deltas(
 def _one_pixel(a: Array) -> Array:
     """Return what flattens to (N, F) as F channels of one pixel: a dense layer is 1 x 1."""
     return a.reshape(len(a), -1, 1, 1)
+
+
+def _standardised(layer: Description, o: Array) -> Array:
+    if layer["kind"] == "layer_norm":
+        return image_norm.layer_norm(o, layer["epsilon"])
+    return image_norm.group_norm(o, layer["groups"], layer["epsilon"])
+
+
+def _response_options(layer: Description) -> dict[str, Any]:
+    return {name: layer[name] for name in ("size", "alpha", "beta", "k")}
 
 
 def _conv_options(layer: Description) -> dict[str, Any]:
