@@ -184,7 +184,7 @@ _NORMALISED = (
     *(Conv(6, 3, padding=1), GroupNorm(2), ReLU(), Conv(4, 3), LayerNorm(epsilon=1e-6), Tanh()),
     *(LocalResponseNorm(3, alpha=0.5), InstanceNorm(affine=False), MaxPool(2)),
     Residual(GroupNorm(1), LeakyReLU(), Conv(4, 3, padding=1), LayerNorm(affine=False)),
-    *(Flatten(), LayerNorm(), Dense(8), GroupNorm(4), Sigmoid(), Dense(3)),
+    *(Flatten(), LayerNorm(), Dense(12), GroupNorm(4), Sigmoid(), Dense(3)),
 )
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
@@ -360,9 +360,7 @@ def _image_norm(of: Properties, dtype: np.dtype[Any]) -> Parts:
     options = {"groups": of.get("groups"), "epsilon": of["epsilon"]}
     shape = of["images"], *of["input"]
     o = _drawn(1, dtype, *shape)
-    weight, bias = (
-        _drawn(stream, dtype, shape[1]) if of["affine"] else None for stream in (2, 4)
-    )
+    weight, bias = (_drawn(stream, dtype, shape[1]) if of["affine"] else None for stream in (2, 4))
     delta = _drawn(3, dtype, *shape)
     yield "forward", ops.image_norm.forward(o, weight, bias, **options)
     yield "weight_gradient", ops.image_norm.weight_gradient(o, delta, **options)

@@ -58,14 +58,14 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     big = {part: np.abs(array) for part, array in parameters.items()}
     terms = _terms(run)
     own = layer["kind"] in image_norm.KINDS
-    sizes_own = image_norm.sizes(layer, inputs[0], delta, parameters) if own else {}
+    arrays = inputs[0], delta, parameters
+    sizes_own = image_norm.sizes(layer, *arrays, _roundings) if own else {}
 
     def row(part: str, got: Array, right: Array, largest: Array, of: str = "") -> Row:
         size, whole = float(np.abs(right).max()), float(largest.max())
         bound = DOUBLE_BOUND * slack(size, whole)
         if run.x.dtype == np.float32:
-            roundings = min(terms[part], LUCK * math.sqrt(terms[part]))
-            bound = roundings * UNIT * ratio(whole, size)
+            bound = _roundings(terms[part]) * UNIT * ratio(whole, size)
         return Row(group, f"{name}: {part}{of}", difference(got, right), bound)
 
     right = network.layer_forward(layer, inputs, parameters)
@@ -89,7 +89,7 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
         bigs = [sizes_own["input_delta"]]
     elif layer["kind"] == "local_response_norm":
         at = {name: layer[name] for name in ("size", "alpha", "beta", "k")}
-        parts = eq.image_norm.local_response_norm_deltas(big_delta, *big_inputs, **at)
+        parts = eq.image_norm.local_response_norm_deltas(big_delta, big_inputs[0], **at)
         bigs = [parts[0] - parts[1]]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
@@ -105,11 +105,16 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
         yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
 
 
+def _roundings(terms: int) -> float:
+    """Return how many units in the last place a sum of so many terms may be off."""
+    return min(terms, LUCK * math.sqrt(terms))
+
+
 def _terms(run: ComputedLayer) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
     if layer["kind"] in image_norm.KINDS:
-        return image_norm.terms(layer, run.inputs[0])
+        return {"forward": 1, "input_delta": 1, "weight_gradient": 1, "bias_gradient": 1}
     if layer["kind"] == "local_response_norm":
         # The power is exp(-beta log d), whose argument may be off by a rounding of its own size.
         window, power = 2 * layer["size"], math.ceil(layer["beta"] * 8) + FUNCTION_TERMS

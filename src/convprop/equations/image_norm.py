@@ -59,7 +59,8 @@ def local_response_norm_deltas(
 ) -> tuple[Array, Array]:
     """Return the two parts of dE/do: by the number's own output, and by those of its neighbours.
 
-    A neighbour's output falls as d of it grows: d x[c'] / d o[c] = -2 alpha beta / size x[c'] o[c] / d.
+    A neighbour's output falls as its d grows: dx[c'] / do[c] is -2 alpha beta / size times
+    o[c] x[c'] / d[c'].
     """
     d = _divisor(o, size, alpha, k)
     ratio = o * d ** (-beta - 1)
@@ -71,7 +72,7 @@ def _divisor(o: Array, size: int, alpha: float, k: float) -> Array:
 
 
 def _window_sum(values: Array, size: int) -> Array:
-    """Return the sums over the channels c - size // 2 ... c + size // 2, as far as there are any."""
+    """Return the sums over channels c - size // 2 ... c + size // 2, as far as there are any."""
     count, half = values.shape[1], size // 2
     total = np.zeros_like(values)
     for c in range(count):
@@ -91,7 +92,7 @@ def _standardised(o: Array, epsilon: float) -> Array:
 
 
 def _standardised_delta(delta: Array, o: Array, epsilon: float) -> Array:
-    """Moving a number moves the mean and the variance, too: (g - mean g - x^ mean (g x^)) / sigma."""
+    """A number moves the mean and the variance, too: (g - mean g - x^ mean (g x^)) / sigma."""
     apart = o - o.mean(axis=1, keepdims=True)
     scale = _scale(apart, epsilon)
     standard = apart * scale

@@ -1,11 +1,11 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten", "dropout" or a normalisation, and the properties of each) and "reads", the values that each reads: 0 is
-the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
-one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
-measured against, and with one parameter stepped into the complex plane the loss carries that
-parameter's derivative.
+"flatten", "dropout", "group_norm", "layer_norm" or "local_response_norm", and the properties of
+each) and "reads", the values that each reads: 0 is the images, n + 1 what layer n gives; without it
+a layer reads the one before it. Parameters are one dict of arrays for each layer. Nothing here is
+fast; in float64 it is what the engine is measured against, and with one parameter stepped into the
+complex plane the loss carries that parameter's derivative.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             standard = _standardised(layer, o)
             if b is None:
                 return standard
-            return image_norm.by_channel(parameters["weight"], o) * standard + image_norm.by_channel(b, o)
+            weight, bias = (image_norm.by_channel(p, o) for p in (parameters["weight"], b))
+            scaled: Array = weight * standard + bias
+            return scaled
         case "local_response_norm":
             return image_norm.local_response_norm(o, **_response_options(layer))
         # Of any other layer the output is the input.
@@ -169,7 +171,8 @@ def layer_input_deltas(
                 return [image_norm.layer_norm_delta(delta, o, layer["epsilon"])]
             return [image_norm.group_norm_delta(delta, o, layer["groups"], layer["epsilon"])]
         case "local_response_norm":
-            own, others = image_norm.local_response_norm_deltas(delta, o, **_response_options(layer))
+            options = _response_options(layer)
+            own, others = image_norm.local_response_norm_deltas(delta, o, **options)
             return [own + others]
         # Any other layer sends its delta on.
         case _:

@@ -92,7 +92,7 @@ class Explainer:
         Of a Conv the products w o of Eq. 7, with the input's pixel as "row" and "column" (which
         lie outside of the map in the padding); of a Dense alike, by feature "f"; of a pool the
         units of the window, and which "wins"; of an activation the value that f is taken of; of a
-        normalisation w x^, beside what x^ comes from; of a local response normalisation the squares.
+        normalisation w x^, beside what x^ comes from; of a LocalResponseNorm the squares.
 
         Parameters
         ----------

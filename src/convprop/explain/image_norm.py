@@ -1,7 +1,7 @@
 """Normalisations by an image's own numbers: outputs, weight and bias gradients, input deltas.
 
-An output is w x^ + b. Gradients run over a map's rows, each a chain, which are added downwards, and then
-over the images as those of a convolution. The three terms of a delta are one chain.
+An output is w x^ + b. Gradients run over a map's rows, each a chain, which are added downwards, and
+then over the images as those of a convolution. The three terms of a delta are one chain.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from convprop.explain.place import (
     subscript,
     zero_like,
 )
+from convprop.explain.rendering import power
 from convprop.explain.tables import table
 
 Array = NDArray[Any]
@@ -34,7 +35,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
     shape = place.x.shape[1:]
     found = check_indices("kij", (k, i, j), shape)
     standard = _standard(place, image)[found]
-    together = _together(place, image, found).astype(np.float64)
+    together = place.o[image][_together(place, found)].astype(np.float64)
     beside = {
         "o": np.array([place.o[(image, *found)]]),
         "mean": np.array([together.mean()]),
@@ -102,8 +103,8 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     standard = _standard(place, image)[found]
     mean, along = _means(place, image, found)
     weight, error = _weight(place, found[0]), place.delta[(image, *found)]
-    minus = -np.ones_like(weight)
-    terms = table({"a": np.array([minus, weight, -along]), "b": np.array([mean, error, standard])}, {})
+    a, b = np.array([-np.ones_like(weight), weight, -along]), np.array([mean, error, standard])
+    terms = table({"a": a, "b": b}, {})
     running = sums.chain(terms["a"], terms["b"])
     scale = _scale(place, image, found)
     total = sums.flushed(running[-1] * scale)[()]
@@ -119,11 +120,17 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         factors=("a", "b"),
         start=("", zero_like(error)),
         parts=(Part("", 0, len(terms), running),),
-        steps=(Step(f"times 1 / sqrt(variance + epsilon) = {scale!s}", rf"\Bigl( % \Bigr) \cdot {scale!s}", total),),
+        steps=(
+            Step(
+                f"times 1 / sqrt(variance + epsilon) = {scale!s}",
+                rf"\Bigl( % \Bigr) \cdot {power(scale)}",
+                total,
+            ),
+        ),
         total=total,
         value=place.sent((image, *found), total),
-        remark="The terms are -1 times the mean of g = w delta, w times delta, and minus the mean of "
-        f"g x^ times x^. The means are those of {_whose(place, found)}.",
+        remark="The terms are -1 times the mean of g = w delta, w times delta, and minus the mean "
+        f"of g x^ times x^. The means are those of {_whose(place, found)}.",
     )
 
 
@@ -134,7 +141,8 @@ def _settings(place: Place) -> dict[str, Any]:
 
 def _standard(place: Place, image: int) -> Array:
     """Return x^ of an image."""
-    return ops.image_norm.forward(place.o[image : image + 1], **_settings(place))[0]
+    standard: Array = ops.image_norm.forward(place.o[image : image + 1], **_settings(place))[0]
+    return standard
 
 
 def _scale(place: Place, image: int, found: tuple[int, ...]) -> Any:
@@ -144,27 +152,21 @@ def _scale(place: Place, image: int, found: tuple[int, ...]) -> Any:
     return scales[found[1:] if groups is None else found[0] // (place.o.shape[1] // groups)]
 
 
-def _channels(place: Place, found: tuple[int, ...]) -> slice:
-    """Return the channels that are normalised together with a value's own."""
+def _together(place: Place, found: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the index, in an image, of what is normalised together with a value."""
     groups = place.native().get("groups")
     if groups is None:
-        return slice(None)
+        return slice(None), *found[1:]
     each = place.o.shape[1] // groups
     first = found[0] // each * each
-    return slice(first, first + each)
-
-
-def _together(place: Place, image: int, found: tuple[int, ...]) -> Array:
-    """Return what is normalised together with a value."""
-    pixels = () if "groups" in place.native() else found[1:]
-    together: Array = place.o[(image, _channels(place, found), *pixels)]
-    return together
+    return (slice(first, first + each),)
 
 
 def _whose(place: Place, found: tuple[int, ...]) -> str:
-    channels = range(*_channels(place, found).indices(place.o.shape[1]))
-    named = f"channels {channels[0]} to {channels[-1]}" if len(channels) > 1 else f"channel {channels[0]}"
-    return f"{named} of the pixel" if "groups" not in place.native() else named
+    channels = range(*_together(place, found)[0].indices(place.o.shape[1]))
+    several = len(channels) > 1
+    named = f"channels {channels[0]} to {channels[-1]}" if several else f"channel {channels[0]}"
+    return named if "groups" in place.native() else f"{named} of the pixel"
 
 
 def _weight(place: Place, channel: int) -> Any:
@@ -173,25 +175,23 @@ def _weight(place: Place, channel: int) -> Any:
 
 def _means(place: Place, image: int, found: tuple[int, ...]) -> tuple[Any, Any]:
     """Return the means of g and of g x^, as the engine has them."""
-    own, channels = slice(image, image + 1), _channels(place, found)
-    dtype = place.o.dtype.type
+    dtype, at = place.o.dtype.type, _together(place, found)
     ones = np.ones(place.o.shape[1], dtype)
-    weights = (place.parameter("weight") if place.has("weight") else ones)[channels]
+    weights = (place.parameter("weight") if place.has("weight") else ones)[at[0]]
     if "groups" not in place.native():
-        at = (image, slice(None), *found[1:])
-        g = sums.flushed(weights * place.delta[at])
-        products = sums.chain(g, _standard(place, image)[at[1:]])[-1]
-        parts = np.array([sums.chain(g)[-1], products])
-        mean, along = sums.flushed(parts * (dtype(1) / dtype(len(g))))
-        return mean, along
-    of_maps = ops.image_norm.bias_gradient, ops.image_norm.weight_gradient
-    found_sums = [f(place.o[own], place.delta[own], **_settings(place))[channels] for f in of_maps]
-    wide = weights.astype(np.float64)
-    part = 1.0 / (len(wide) * place.o[0, 0].size)
-    mean, along = (
-        dtype(sums.chain(wide, one.astype(np.float64))[-1] * part) for one in found_sums
-    )
-    return sums.flushed(mean)[()], sums.flushed(along)[()]
+        g = sums.flushed(weights * place.delta[image][at])
+        both = sums.chain(g)[-1], sums.chain(g, _standard(place, image)[at])[-1]
+        means = sums.flushed(np.array(both) * (dtype(1) / dtype(len(g))))
+        return means[0], means[1]
+    own = slice(image, image + 1)
+    wide, part = weights.astype(np.float64), 1.0 / place.o[image][at].size
+    products = []
+    # The gradients of one image alone are the sums of its maps.
+    for gradient in (ops.image_norm.bias_gradient, ops.image_norm.weight_gradient):
+        of_maps = gradient(place.o[own], place.delta[own], **_settings(place))[at[0]]
+        products.append(sums.chain(wide, of_maps.astype(np.float64))[-1])
+    means = sums.flushed((np.array(products) * part).astype(dtype))
+    return means[0], means[1]
 
 
 def _gradient(place: Place, factors: dict[str, Array], **described: Any) -> Explanation:

@@ -28,7 +28,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
     """Explain one value: the squares round it, and itself divided by a power of their sum."""
     found = check_indices("kij", (k, i, j), place.x.shape[1:])
     channels = _window(place, found[0])
-    units = place.o[(image, channels, *found[1:])]
+    units = place.o[image, channels, found[1], found[2]]
     terms = table({"o": units, "o again": units}, {"channel": channels})
     running = sums.chain(terms["o"], terms["o again"])
     d, factor = _divisor(place, running[-1])
@@ -46,8 +46,16 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
         start=("", zero_like(units)),
         parts=(Part("", 0, len(terms), running),),
         steps=(
-            Step(f"times alpha / n = {part!s}, plus k = {at['k']}", rf"\Bigl( % \Bigr) \cdot {power(part)} + {at['k']}", d),
-            Step(f"to the power of -beta = {-at['beta']}", rf"\Bigl( % \Bigr)^{{{-at['beta']}}}", factor),
+            Step(
+                f"times alpha / n = {part!s}, plus k = {at['k']}",
+                rf"\Bigl( % \Bigr) \cdot {power(part)} + {at['k']}",
+                d,
+            ),
+            Step(
+                f"to the power of -beta = {-at['beta']}",
+                rf"\Bigl( % \Bigr)^{{{-at['beta']}}}",
+                factor,
+            ),
             Step(f"times o = {o!s}", rf"% \cdot {power(o)}", total),
         ),
         total=total,
@@ -59,13 +67,13 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     """Explain the delta of one value: what the outputs round it send, and what its own sends."""
     found = check_indices("cij", (c, i, j), place.o.shape[1:])
     channels = _window(place, found[0])
-    columns = place.o[(image, slice(None), *found[1:])]
-    errors = place.delta[(image, channels, *found[1:])]
-    divided = [_divided(place, columns, channel) for channel in channels]
+    column = place.o[image][:, found[1], found[2]]
+    errors = place.delta[image, channels, found[1], found[2]]
+    divided = [_divided(place, column, channel) for channel in channels]
     ratios = np.array([ratio for _, ratio in divided])
     terms = table({"delta": errors, "x/d": ratios}, {"channel": channels})
     running = sums.chain(terms["delta"], terms["x/d"])
-    at, o = place.native(), columns[found[0]]
+    at, o = place.native(), column[found[0]]
     slope = _typed(place, 2 * at["alpha"] * at["beta"] / at["size"])
     round_it = sums.flushed(slope * o)[()]
     own = int(np.flatnonzero(channels == found[0])[0])

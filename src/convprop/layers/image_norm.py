@@ -55,7 +55,7 @@ class ImageNorm(Layer):
 
 @dataclass(frozen=True, repr=False)
 class GroupNorm(ImageNorm):
-    """Normalised over the pixels of each of ``groups`` groups of channels; parameters as in ImageNorm.
+    """Normalised over the pixels of each group of channels; parameters as in ImageNorm.
 
     As PyTorch's GroupNorm. GroupNorm(1) is over channels, rows and columns.
 
@@ -77,7 +77,7 @@ class GroupNorm(ImageNorm):
         self._set(groups=positive_integer("groups", self.groups))
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        """Return the input's shape; raise InvalidInput unless groups divide it into several each."""
+        """Return the input's shape; raise InvalidInput unless each group has several numbers."""
         check_groups(self.groups, inputs[0])
         return inputs[0]
 
@@ -119,9 +119,9 @@ class InstanceNorm(ImageNorm):
 class LayerNorm(ImageNorm):
     """Normalised over the channels of each pixel, or over a row of values.
 
-    As ConvNeXt has it, and PyTorch's LayerNorm(C) of arrays whose channels come last. What PyTorch's
-    LayerNorm([C, H, W]) normalises together GroupNorm(1) does, with a weight a channel and not a
-    number. Parameters as in ImageNorm.
+    As ConvNeXt has it, and PyTorch's LayerNorm(C) of arrays whose channels come last. What
+    PyTorch's LayerNorm([C, H, W]) normalises together GroupNorm(1) does, with a weight a channel
+    and not a number. Parameters as in ImageNorm.
     """
 
     kind = family = "layer_norm"
@@ -140,11 +140,11 @@ class LayerNorm(ImageNorm):
 
 @dataclass(frozen=True, repr=False)
 class LocalResponseNorm(Layer):
-    """Each number divided by a power of the squares round it: x = o / (k + alpha / size sum o^2)^beta.
+    """Each number divided by a power of the squares round it: o / (k + alpha / size sum o^2)^beta.
 
-    The sum is over the channels c - size // 2 ... c + size // 2 of its pixel, as far as there are any.
-    alpha is divided by the size, and k is 1, as in PyTorch and ONNX; AlexNet's paper does not divide,
-    and its settings are LocalResponseNorm(5, alpha=5e-4, k=2).
+    The sum is over the channels c - size // 2 ... c + size // 2 of its pixel, as far as there are
+    any. alpha is divided by the size, and k is 1, as in PyTorch and ONNX; AlexNet's paper does not
+    divide, and its settings are LocalResponseNorm(5, alpha=5e-4, k=2).
 
     Parameters
     ----------

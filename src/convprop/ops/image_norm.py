@@ -47,13 +47,11 @@ def forward(
     x : (N, C, H, W) or (N, F)
     """
     o = _maps("o", o)
-    both = _both(o, weight, bias)
-    return engine.image_norm_forward(o, *both, _described(o, groups, epsilon, both[0] is not None))
+    w, b = _both(o, weight, bias)
+    return engine.image_norm_forward(o, w, b, _described(o, groups, epsilon, w is not None))
 
 
-def weight_gradient(
-    o: Array, delta: Array, *, groups: int | None, epsilon: float = 1e-5
-) -> Array:
+def weight_gradient(o: Array, delta: Array, *, groups: int | None, epsilon: float = 1e-5) -> Array:
     """Return dE/dw (C,): delta x^, summed over images and pixels; delta is dE/dx."""
     o, delta = _with_delta(o, delta)
     return engine.image_norm_gradients(o, delta, _described(o, groups, epsilon, True))[0]
@@ -85,13 +83,13 @@ def input_delta(
         None: 1.
     """
     o, delta = _with_delta(o, delta)
-    both = _both(o, weight, None)
-    described = _described(o, groups, epsilon, both[0] is not None)
-    return engine.image_norm_input_delta(delta, o, *both, described)
+    w, b = _both(o, weight, None)
+    described = _described(o, groups, epsilon, w is not None)
+    return engine.image_norm_input_delta(delta, o, w, b, described)
 
 
 def scales(o: Array, *, groups: int | None, epsilon: float = 1e-5) -> Array:
-    """Return 1 / sqrt(variance + epsilon): (N, groups), or without groups (N, H, W), (N,) of rows."""
+    """Return 1 / sqrt(variance + epsilon): (N, groups); without groups (N, H, W), of rows (N,)."""
     o = _maps("o", o)
     found = engine.image_norm_scales(o, _described(o, groups, epsilon, False))
     shape = (len(o), *o.shape[2:]) if groups is None else (len(o), groups)

@@ -1,9 +1,9 @@
-"""Local response normalisation: x = o / (k + alpha / size · sum of o² over the channels round it)^beta.
+"""Local response normalisation: x = o / (k + alpha / size · sum of o² over channels round it)^beta.
 
 Arrays are NCHW, float32 or float64. Both functions take
 
 size : int, default 5
-    How many channels the sum is over: odd; c - size // 2 ... c + size // 2, as far as there are any.
+    How many channels the sum is over, odd: c - size // 2 ... c + size // 2, where there are any.
 alpha, beta, k : float, default 1e-4, 0.75, 1
     Above 0. alpha is divided by the size and k is 1, as in PyTorch and ONNX; Krizhevsky, Sutskever
     and Hinton (2012), Section 3.3, do not divide, and have k = 2.
@@ -53,6 +53,4 @@ def input_delta(
 def _described(size: object, alpha: object, beta: object, k: object) -> str:
     """Return the normalisation as the engine is told of it."""
     settings = {"alpha": positive("alpha", alpha), "beta": positive("beta", beta)}
-    return description(
-        "local_response_norm", size=odd_size(size), **settings, k=positive("k", k)
-    )
+    return description("local_response_norm", size=odd_size(size), **settings, k=positive("k", k))
