@@ -29,6 +29,8 @@ class ImageNorm(Layer):
         In the place of "group_norm1", "group_norm2", ...
     """
 
+    reads_output = True
+
     _: KW_ONLY
     epsilon: float = 1e-5
     affine: bool = True
@@ -155,6 +157,7 @@ class LocalResponseNorm(Layer):
     """
 
     kind = family = "local_response_norm"
+    reads_output = True
     source = "Krizhevsky, Sutskever and Hinton, ImageNet classification, NIPS 2012, Section 3.3"
     positional = ("size",)
 

@@ -21,11 +21,11 @@ export const FORWARD = {
   multiply: "An output is the product of the values at its place in all that is read.",
   concat: "The maps of what is read, one after the other: each value passes on as it is.",
   group_norm: text`
-    The numbers of a group of channels are moved and scaled together to mean 0 and variance 1; that is
-    x^. Then each channel has a weight and a bias of its own.`,
+    The numbers of a group of channels are moved and scaled together to mean 0 and variance 1; that
+    is x^. Then each channel has a weight and a bias of its own.`,
   layer_norm: text`
-    The channels of each pixel are moved and scaled together to mean 0 and variance 1; that is x^. Then
-    each channel has a weight and a bias of its own.`,
+    The channels of each pixel are moved and scaled together to mean 0 and variance 1; that is x^.
+    Then each channel has a weight and a bias of its own.`,
   local_response_norm: text`
     Each value is divided by a power of what the channels round it hold at the same pixel: where
     neighbours are strong, it is made weaker.`,
