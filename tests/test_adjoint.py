@@ -247,7 +247,7 @@ def norms(draw: st.DrawFn) -> cases.NormCase:
 @some
 @given(norms(), st.integers(0, 2**32))
 def test_what_a_normalisation_cannot_see_gets_no_delta(case: cases.NormCase, seed: int):
-    """Neither adding to all that is normalised together nor, but for epsilon, scaling it is seen."""
+    """That is what is added to all that is normalised together, and, but for epsilon, its scale."""
     o, weight, bias, d = case.arrays(seed=seed)
     back = ops.image_norm.input_delta(d, o, weight, groups=case.groups, epsilon=1e-30)
     scales = ops.image_norm.scales(o, groups=case.groups, epsilon=1e-30)
