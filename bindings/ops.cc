@@ -1,10 +1,13 @@
 // Single operations over NCHW arrays: to lanes, the kernel block by block, and back.
 #include "module.h"
 #include "names.h"
+#include "ops/alone.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
+#include "ops/image_norm.h"
 #include "ops/join.h"
+#include "ops/local_response_norm.h"
 #include "ops/pool.h"
 
 namespace convprop {
@@ -223,6 +226,117 @@ nb::list join_input_delta(Array<T> delta, const std::vector<Array<T>>& inputs, c
   return arrays;
 }
 
+// An operation that reads one value, forward over an array, all threads their shares of the blocks.
+template <class T, class One>
+struct LaneOne {
+  LaneArray<T> o;
+  std::vector<T*> parameters;
+  Alone<T, One> alone;
+  LaneArray<T> x;
+
+  LaneOne(const Array<T>& array, const std::vector<const T*>& given, const Description& description)
+      : o(array), alone(description, LaneArray<T>::shape_of(array), o.images, SharedPool::instance().threads()), x(o.images, alone.op().shape) {
+    // Operations only read them.
+    for (const T* one : given) parameters.push_back(const_cast<T*>(one));
+    each_share([&](Range blocks, int thread) { alone.forward(o.maps, parameters.data(), x.maps, blocks, thread); });
+  }
+
+  template <class Body>
+  void each_share(const Body& body) const {
+    const int threads = SharedPool::instance().threads();
+    SharedPool::instance().run(threads, [&](int thread) {
+      const Range mine = share(o.blocks(), thread, threads);
+      if (mine.begin < mine.end) body(mine, thread);
+    });
+  }
+  LaneArray<T> back(const Array<T>& delta) const {
+    require(delta.shape(0) == size_t(o.images) && LaneArray<T>::shape_of(delta) == alone.op().shape, "delta must have the shape of the output");
+    const LaneArray<T> error(delta);
+    LaneArray<T> to(o.images, LaneArray<T>::shape_of(delta));
+    each_share([&](Range blocks, int thread) { alone.input_delta(o.maps, parameters.data(), x.maps, error.maps, to.maps, blocks, thread); });
+    return to;
+  }
+};
+
+// body(LaneOne) for the normalisation that is described.
+template <class T, class Body>
+auto normalised(const Array<T>& o, const std::vector<const T*>& parameters, const std::string& description, const Body& body) {
+  require(o.ndim() == 4 || o.ndim() == 2, "o must have four or two axes");
+  const Description described(description);
+  require(parameters.size() == (described.flag("affine") ? 2 : 0), "weight and bias must be given where there are any");
+  if (GroupNormOp<T>::takes(described, {})) return body(LaneOne<T, GroupNormOp<T>>(o, parameters, described));
+  if (LayerNormOp<T>::takes(described, {})) return body(LaneOne<T, LayerNormOp<T>>(o, parameters, described));
+  described.refuse("there is no such normalisation");
+}
+
+template <class T>
+std::vector<const T*> of_channels(const Array<T>& o, std::initializer_list<const std::optional<Array<T>>*> given) {
+  std::vector<const T*> all;
+  for (const auto* one : given) {
+    if (!*one) continue;
+    require((*one)->ndim() == 1 && o.ndim() > 1 && (*one)->shape(0) == o.shape(1), "weight and bias must have shape (C,)");
+    all.push_back((*one)->data());
+  }
+  return all;
+}
+
+template <class T>
+NewArray<T> image_norm_forward(Array<T> o, std::optional<Array<T>> weight, std::optional<Array<T>> bias, const std::string& description) {
+  return normalised(o, of_channels(o, {&weight, &bias}), description, [&](const auto& run) { return run.x.array(o.ndim() == 2); });
+}
+
+// Of each group (N, G), or of each pixel (N, 1, H, W).
+template <class T>
+NewArray<T> image_norm_scales(Array<T> o, const std::string& description) {
+  return normalised<T>(o, {}, description, [&](const auto& run) {
+    const LaneArray<T> to(run.o.images, run.alone.op().scales_shape());
+    run.each_share([&](Range blocks, int thread) {
+      run.alone.with(run.o.maps, {}, nullptr, run.x.maps, {}, blocks, thread, [&](const auto& v, const Share&) {
+        for (int b = blocks.begin; b < blocks.end; b++) run.alone.op().scales(v, b, to.maps);
+      });
+    });
+    return to.array();
+  });
+}
+
+template <class T>
+nb::tuple image_norm_gradients(Array<T> o, Array<T> delta, const std::string& description) {
+  require(o.ndim() > 1 && delta.ndim() == o.ndim(), "delta must have the shape of the output");
+  // What they are multiplied by and what is added, the gradients do not ask.
+  const std::vector<T> any(o.shape(1));
+  return normalised<T>(o, {any.data(), any.data()}, description, [&](const auto& run) {
+    run.back(delta);
+    nb::list gradients;
+    for (int p = 0; p < 2; p++) {
+      auto gradient = new_array<T>({any.size()});
+      const FloatSettings settings;
+      run.alone.op().gather(p, run.alone.step(), 0, 1);
+      std::copy_n(run.alone.op().gradient(p), any.size(), gradient.data());
+      gradients.append(gradient);
+    }
+    return nb::tuple(gradients);
+  });
+}
+
+template <class T>
+NewArray<T> image_norm_input_delta(Array<T> delta, Array<T> o, std::optional<Array<T>> weight, std::optional<Array<T>> bias,
+                                   const std::string& description) {
+  require(delta.ndim() == o.ndim(), "delta must have the shape of the output");
+  return normalised(o, of_channels(o, {&weight, &bias}), description, [&](const auto& run) { return run.back(delta).array(o.ndim() == 2); });
+}
+
+template <class T>
+NewArray<T> local_response_norm_forward(Array<T> o, const std::string& description) {
+  require(o.ndim() == 4, "o must have four axes");
+  return LaneOne<T, LocalResponseNormOp<T>>(o, {}, Description(description)).x.array();
+}
+
+template <class T>
+NewArray<T> local_response_norm_input_delta(Array<T> delta, Array<T> o, const std::string& description) {
+  require(o.ndim() == 4 && delta.ndim() == 4, "delta and o must have four axes");
+  return LaneOne<T, LocalResponseNormOp<T>>(o, {}, Description(description)).back(delta).array();
+}
+
 template <class T>
 NewArray<T> dense_forward(Array<T> o, Array<T> w, std::optional<Array<T>> b) {
   require(o.ndim() == 2 && w.ndim() == 2 && o.shape(1) == w.shape(1), "o must have shape (N, F) and w (K, F)");
@@ -406,6 +520,15 @@ void define(nb::module_& m) {
   m.def("pool_input_delta", &pool_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
   m.def("join_forward", &join_forward<T>, nb::arg("inputs").noconvert(), "description"_a);
   m.def("join_input_delta", &join_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("inputs").noconvert(), "description"_a);
+  m.def("image_norm_forward", &image_norm_forward<T>, nb::arg("o").noconvert(), nb::arg("weight").noconvert().none(),
+        nb::arg("bias").noconvert().none(), "description"_a);
+  m.def("image_norm_scales", &image_norm_scales<T>, nb::arg("o").noconvert(), "description"_a);
+  m.def("image_norm_gradients", &image_norm_gradients<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "description"_a);
+  m.def("image_norm_input_delta", &image_norm_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(),
+        nb::arg("weight").noconvert().none(), nb::arg("bias").noconvert().none(), "description"_a);
+  m.def("local_response_norm_forward", &local_response_norm_forward<T>, nb::arg("o").noconvert(), "description"_a);
+  m.def("local_response_norm_input_delta", &local_response_norm_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(),
+        "description"_a);
   m.def("dense_forward", &dense_forward<T>, nb::arg("o").noconvert(), nb::arg("w").noconvert(), nb::arg("b").noconvert().none());
   m.def("dense_weight_gradient", &dense_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert());
   m.def("dense_bias_gradient", &dense_bias_gradient<T>, nb::arg("delta").noconvert());

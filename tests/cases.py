@@ -225,6 +225,87 @@ class JoinCase:
         return JoinArrays(inputs, _normal(random, (self.images, channels, *self.size), dtype))
 
 
+class NormArrays(NamedTuple):
+    """o (N, C, H, W), weight and bias (C,), delta in o's shape."""
+
+    o: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class NormCase:
+    """A normalisation of an image by its own numbers; without groups, of each pixel's channels."""
+
+    name: str
+    channels: int
+    size: Pair
+    groups: int | None
+    images: int = 3
+    epsilon: float = 1e-5
+    affine: bool = True
+
+    @property
+    def kind(self) -> str:
+        """The engine's word for it."""
+        return "layer_norm" if self.groups is None else "group_norm"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords of ops.image_norm."""
+        return {"groups": self.groups, "epsilon": self.epsilon}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """What the engine is told beside the kind."""
+        grouped = {} if self.groups is None else {"groups": self.groups}
+        return grouped | {"epsilon": self.epsilon, "affine": self.affine}
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> NormArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        shape = self.images, self.channels, *self.size
+        return NormArrays(
+            _normal(random, shape, dtype),
+            _normal(random, (self.channels,), dtype),
+            _normal(random, (self.channels,), dtype),
+            _normal(random, shape, dtype),
+        )
+
+
+class ResponseArrays(NamedTuple):
+    """o and delta (N, C, H, W)."""
+
+    o: np.ndarray
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class ResponseCase:
+    """A local response normalisation."""
+
+    name: str
+    channels: int
+    input_size: Pair
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+    images: int = 3
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords of ops.local_response_norm."""
+        return {name: getattr(self, name) for name in ("size", "alpha", "beta", "k")}
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> ResponseArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        shape = self.images, self.channels, *self.input_size
+        return ResponseArrays(_normal(random, shape, dtype), _normal(random, shape, dtype))
+
+
 class LossArrays(NamedTuple):
     """y, targets (shares of one that sum to 1) and labels of N images with K outputs."""
 
@@ -375,6 +456,30 @@ JOINS: tuple[JoinCase, ...] = (
     JoinCase("concat-images-16", "concat", (5, 1, 5), (2, 6), images=16),
 )
 
+IMAGE_NORMS: tuple[NormCase, ...] = (
+    NormCase("group-2", 4, (5, 7), 2),
+    NormCase("group-1", 6, (4, 4), 1, images=17),
+    NormCase("group-each", 3, (6, 5), 3, images=16),
+    NormCase("group-one-channel", 1, (3, 3), 1, images=1),
+    NormCase("group-row", 8, (1, 1), 2, images=15),
+    NormCase("group-plain", 4, (3, 9), 2, images=33, affine=False),
+    NormCase("group-one-row", 2, (1, 13), 2, epsilon=0.5),
+    NormCase("group-tall", 6, (11, 1), 3),
+    NormCase("layer", 5, (4, 7), None),
+    NormCase("layer-two", 2, (3, 3), None, images=1),
+    NormCase("layer-row", 37, (1, 1), None, images=33),
+    NormCase("layer-plain", 6, (2, 19), None, images=16, affine=False),
+    NormCase("layer-many", 12, (5, 5), None, images=17, epsilon=1e-6),
+)
+
+RESPONSE_NORMS: tuple[ResponseCase, ...] = (
+    ResponseCase("alexnet", 7, (5, 6), alpha=5e-4, k=2.0),
+    ResponseCase("response-3", 8, (4, 4), 3, alpha=0.5, images=17),
+    ResponseCase("response-1", 3, (3, 5), 1, alpha=0.2, beta=0.5, images=15),
+    ResponseCase("response-wide", 4, (3, 3), 9, alpha=1.5, beta=1.25, images=16),
+    ResponseCase("response-one-channel", 1, (1, 1), 5, images=1),
+)
+
 LOSSES: tuple[LossCase, ...] = (
     LossCase("one-output", 1),
     LossCase("10", 10),
@@ -443,6 +548,13 @@ def bit_lines() -> list[str]:
         given = {"name": join.name, "images": join.images, "join": join.kind}
         shapes = {"channels": join.channels, "size": join.size, "by_channel": join.by_channel}
         lines.append(description("join", **given, **shapes))
+    for norm in IMAGE_NORMS:
+        given = {"name": norm.name, "images": norm.images, "input": (norm.channels, *norm.size)}
+        lines.append(description(norm.kind, **given, **norm.resolved))
+    for response in RESPONSE_NORMS:
+        shape = (response.channels, *response.input_size)
+        given = {"name": response.name, "images": response.images, "input": shape}
+        lines.append(description("local_response_norm", **given, **response.options))
     for kind in engine.activations:
         if kind != "identity":
             given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}

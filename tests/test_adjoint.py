@@ -1,4 +1,4 @@
-"""What holds for every convolution, pooling and join: found by hypothesis, not listed.
+"""What holds for every convolution, pooling, join and normalisation: found by hypothesis.
 
 The forward pass of a convolution is linear in the input and in the weights, and the two gradients
 are its adjoints: <conv(o), d> = <o, input_delta(d)> = <w, weight_gradient(o, d)>.
@@ -228,3 +228,48 @@ def test_images_of_a_join_do_not_touch_one_another(case: cases.JoinCase, seed: i
     back = ops.join.input_delta(d[one : one + 1], alone, case.kind)
     for got, whole in zip(back, ops.join.input_delta(d, inputs, case.kind), strict=True):
         assert np.array_equal(got[0], whole[one])
+
+
+@st.composite
+def norms(draw: st.DrawFn) -> cases.NormCase:
+    """A normalisation of any shape with several numbers to be normalised together."""
+    groups = draw(st.one_of(st.none(), st.integers(1, 3)))
+    each = draw(st.integers(2, 5))
+    return cases.NormCase(
+        name="any",
+        channels=each * (groups or 1),
+        size=(draw(st.integers(1, 9)), draw(st.integers(1, 9))),
+        groups=groups,
+        images=draw(st.sampled_from([1, 2, 15, 16, 17, 33])),
+    )
+
+
+@some
+@given(norms(), st.integers(0, 2**32))
+def test_what_a_normalisation_cannot_see_gets_no_delta(case: cases.NormCase, seed: int):
+    """That is what is added to all that is normalised together, and, but for epsilon, its scale."""
+    o, weight, bias, d = case.arrays(seed=seed)
+    back = ops.image_norm.input_delta(d, o, weight, groups=case.groups, epsilon=1e-30)
+    scales = ops.image_norm.scales(o, groups=case.groups, epsilon=1e-30)
+    # What is normalised together lies along the second axis.
+    apart = (case.images, case.groups or 1, case.channels // (case.groups or 1), *case.size)
+    axes = 2 if case.groups is None else (2, 3, 4)
+    at_most = CLOSE * np.abs(weight).max() * np.abs(d).max() * scales.max() * back[0].size
+    assert np.abs(back.reshape(apart).sum(axis=axes)).max() <= at_most
+    along = (back * (o - o.mean())).reshape(apart).sum(axis=axes)
+    assert np.abs(along).max() <= at_most * np.abs(o).max()
+    x = ops.image_norm.forward(o, weight, bias, groups=case.groups, epsilon=1e-30)
+    moved = ops.image_norm.forward(4 * o + 1, weight, bias, groups=case.groups, epsilon=1e-30)
+    assert np.abs(moved - x).max() <= 100 * CLOSE * scales.max() * np.abs(weight).max()
+
+
+@some
+@given(norms(), st.integers(0, 2**32))
+def test_gradients_of_a_normalisation_are_the_adjoints(case: cases.NormCase, seed: int):
+    """x is linear in the weights, and in the biases."""
+    o, weight, bias, d = case.arrays(seed=seed)
+    x = ops.image_norm.forward(o, weight, bias, **case.options)
+    gradient = ops.image_norm.weight_gradient(o, d, **case.options)
+    biases = ops.image_norm.bias_gradient(o, d, **case.options)
+    scale = float(np.linalg.norm(x) * np.linalg.norm(d))
+    assert abs(inner(x, d) - inner(weight, gradient) - inner(bias, biases)) <= CLOSE * scale

@@ -64,6 +64,7 @@ def test_the_recorded_cases_are_those_of_the_table():
 
 def test_every_case_has_its_hashes():
     parts = {"conv": 3, "pool": 2, "dense": 3, "join": 2, "activation": 2, "augment": 1}
+    parts |= {"group_norm": 4, "layer_norm": 4, "local_response_norm": 2}
     for case in bits.recorded():
         count = 2 if case.kind == "network" else 2 * parts[case.kind]
         assert len(case.hashes) == count

@@ -28,6 +28,10 @@ from refusal import refuses
         (cp.Flatten(), (16, 5, 5), (400,)),
         (cp.Dropout(0.5), (16, 5, 5), (16, 5, 5)),
         (cp.ReLU(), (84,), (84,)),
+        (cp.GroupNorm(4), (8, 5, 5), (8, 5, 5)),
+        (cp.LayerNorm(), (84,), (84,)),
+        (cp.InstanceNorm(), (8, 5, 5), (8, 5, 5)),
+        (cp.LocalResponseNorm(), (8, 5, 5), (8, 5, 5)),
     ],
 )
 def test_output_shape(layer, input_shape, output_shape):
@@ -295,6 +299,10 @@ def test_every_layer_survives_its_description():
         cp.Add(),
         cp.Multiply(name="scaled"),
         cp.Concat(),
+        cp.GroupNorm(3, epsilon=0.5, affine=False, name="even"),
+        cp.InstanceNorm(epsilon=1e-3),
+        cp.LayerNorm(affine=False),
+        cp.LocalResponseNorm(7, alpha=0.1, beta=0.5, k=2),
     ]
     assert {layer.kind for layer in layers} == LAYERS.keys()
     for layer in layers:

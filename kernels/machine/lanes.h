@@ -122,6 +122,7 @@ CONVPROP_COMPARISON(<=)
   template <class T>                \
   CONVPROP_INLINE result operator op(Single<T> a, Single<T> b) { return a.value op b.value; }
 CONVPROP_SINGLE(Single<T>, +)
+CONVPROP_SINGLE(Single<T>, -)
 CONVPROP_SINGLE(Single<T>, *)
 CONVPROP_SINGLE(Single<T>, /)
 CONVPROP_SINGLE(bool, ==)
@@ -130,6 +131,8 @@ CONVPROP_SINGLE(bool, <=)
 CONVPROP_SINGLE(bool, >)
 #undef CONVPROP_SINGLE
 
+template <class T>
+CONVPROP_INLINE Single<T> operator-(Single<T> a) { return -a.value; }
 template <class T>
 CONVPROP_INLINE Single<T> select(bool mask, Single<T> a, Single<T> b) { return mask ? a : b; }
 template <class T>
@@ -159,6 +162,22 @@ template <class T>
 CONVPROP_INLINE Lanes<T> max(const Lanes<T>& a, const Lanes<T>& b) {
   return select(a < b, b, a);
 }
+
+// The numbers in another precision, rounded once.
+template <class U, class T>
+CONVPROP_INLINE Lanes<U> converted(const Lanes<T>& a) {
+  if constexpr (std::is_same_v<T, U>) {
+    return a;
+  } else {
+    alignas(VECTOR_BYTES) T from[LANES];
+    alignas(VECTOR_BYTES) U to[LANES];
+    a.store(from);
+    for (int l = 0; l < LANES; l++) to[l] = U(from[l]);
+    return Lanes<U>::load(to);
+  }
+}
+template <class U, class T>
+CONVPROP_INLINE Single<U> converted(Single<T> a) { return U(a.value); }
 
 template <class T>
 CONVPROP_INLINE IntLanes<T> bits_of(const Lanes<T>& a) {

@@ -9,9 +9,8 @@
 // running mean and variance (the unbiased one) move by `momentum` towards those of each batch, as in
 // PyTorch and ONNX.
 //
-// Order of the sums: a row's squares are taken about its middle pixel, one chain in each lane; rows meet
-// by Chan's formula in float64, then lanes, blocks, and groups by the tree. So a large mean costs no
-// digits of the variance. The sums of g and g x^ are chains along each row, rows in order, then lanes by
+// Order of the sums: a map's moments in each lane (moments.h), then lanes, blocks in order within a
+// group, and groups by the tree meet by Chan's formula. The sums of g and g x^ are chains along each row, rows in order, then lanes by
 // halves, blocks in order within a group, groups by the tree. Images of weight 0, and lanes without an
 // image, take no part.
 #pragma once
@@ -22,61 +21,12 @@
 #include "ops/activation.h"
 #include "ops/groups.h"
 #include "ops/join.h"
+#include "ops/moments.h"
 
 namespace convprop {
 
-// Of some numbers: how many, their mean, and the sum of their squared distances from it.
-struct Moments {
-  double count = 0, mean = 0, squares = 0;
-
-  // Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-  // variances" (1979), Eq. 2.1.
-  void add(const Moments& other) {
-    if (other.count == 0) return;
-    const double both = count + other.count, apart = other.mean - mean;
-    mean += apart * (other.count / both);
-    squares += other.squares + apart * apart * (count * other.count / both);
-    count = both;
-  }
-};
-
-// Those of the rows of one map, in each lane.
-template <class T>
-struct RowMoments {
-  Lanes<double> mean = 0, squares = 0;
-  int rows = 0;
-
-  void add(const T* row, int pixels) {
-    const Lanes<T> middle = Lanes<T>::load(row + ptrdiff_t(pixels / 2) * LANES);
-    Lanes<T> sum = T(0), square = T(0);
-    for (int p = 0; p < pixels; p++) {
-      const Lanes<T> apart = Lanes<T>::load(row + ptrdiff_t(p) * LANES) - middle;
-      sum = sum + apart;
-      square = fma(apart, apart, square);
-    }
-    const Lanes<double> total = wide(sum), each = total * Lanes<double>(1.0 / pixels);
-    const Lanes<double> apart = wide(middle) + each - mean;
-    const double others = rows++;
-    mean = fma(apart, Lanes<double>(1.0 / rows), mean);
-    squares = squares + fma(-total, each, wide(square)) + apart * apart * Lanes<double>(pixels * (others / rows));
-  }
-
-  // Of the images that take part, one after the other.
-  Moments of_lanes(const double* taking_part, double pixels) const {
-    alignas(VECTOR_BYTES) double means[LANES], sums[LANES];
-    mean.store(means), squares.store(sums);
-    Moments all;
-    for (int l = 0; l < LANES; l++) all.add({taking_part[l] * pixels, means[l], sums[l]});
-    return all;
-  }
-
- private:
-  static CONVPROP_INLINE Lanes<double> wide(const Lanes<T>& a) {
-    alignas(VECTOR_BYTES) T numbers[LANES];
-    a.store(numbers);
-    return load_as<double>(numbers);
-  }
-};
+// Of one lane, and of more than one.
+using Moment = Moments<Single<double>>;
 
 // Which images of a block the statistics are of.
 struct TakingPart {
@@ -89,6 +39,15 @@ struct TakingPart {
       each[l] = n < step.groups.images && step.image_weight[n] > 0;
       all = all && each[l] > 0;
     }
+  }
+  // Of a map's moments in each lane, all lanes', one after the other.
+  Moment of_lanes(const Moments<Lanes<double>>& map) const {
+    alignas(VECTOR_BYTES) double means[LANES], squares[LANES];
+    map.mean.store(means), map.squares.store(squares);
+    Moment all;
+    for (int l = 0; l < LANES; l++)
+      if (each[l] > 0) all.merge({map.count, means[l], squares[l]});
+    return all;
   }
   template <class T>
   IntLanes<T> mask() const {
@@ -264,14 +223,14 @@ struct FrozenNormOp : NormalisingOp<T> {
 template <class T>
 struct BatchStatistics : Normalisation<T> {
   using Normalisation<T>::C;
-  std::vector<Moments*> groups;  // of each channel, one array a group
+  std::vector<Moment*> groups;  // of each channel, one array a group
   // The means of g and of g x^.
   T *mean_g = nullptr, *mean_products = nullptr;
 
   using Normalisation<T>::Normalisation;
 
   void place(const Memory& memory) {
-    groups = memory.sums<Moments>(C);
+    groups = memory.sums<Moment>(C);
     mean_g = memory.take<T>(C), mean_products = memory.take<T>(C);
   }
 };
@@ -297,9 +256,10 @@ struct BatchNormOp : NormalisingOp<T> {
     const Range channels = share(shape.C, thread, threads);
     for (int c = channels.begin; c < channels.end; c++) {
       for (int apart = 1; apart < groups; apart *= 2)
-        for (int g = 0; g + apart < groups; g += 2 * apart) batch->groups[g][c].add(batch->groups[g + apart][c]);
-      const Moments& all = batch->groups[0][c];
-      batch->set(c, all.mean, all.squares / std::max(all.count, 1.0), v.parameters[0][c], v.parameters[1][c]);
+        for (int g = 0; g + apart < groups; g += 2 * apart)
+          if (batch->groups[g + apart][c].count > 0) batch->groups[g][c].merge(batch->groups[g + apart][c]);
+      const Moment& all = batch->groups[0][c];
+      batch->set(c, all.mean.value, all.squares.value / std::max(all.count, 1.0), v.parameters[0][c], v.parameters[1][c]);
     }
   }
   // Sends g to the measuring operation, whose delta it is in truth.
@@ -322,9 +282,9 @@ struct BatchNormOp : NormalisingOp<T> {
     const Range channels = share(shape.C, thread, threads);
     const auto move = [&](T& running, double value) { running = T((1 - batch->momentum) * running + batch->momentum * value); };
     for (int c = channels.begin; c < channels.end; c++) {
-      const Moments& all = batch->groups[0][c];
-      move(v.parameters[2][c], all.mean);
-      move(v.parameters[3][c], all.squares / std::max(all.count - 1, 1.0));
+      const Moment& all = batch->groups[0][c];
+      move(v.parameters[2][c], all.mean.value);
+      move(v.parameters[3][c], all.squares.value / std::max(all.count - 1, 1.0));
     }
   }
 };
@@ -352,11 +312,10 @@ struct BatchMomentsOp {
     for (int block = blocks.begin; block < blocks.end; block++) {
       const TakingPart images(*at.step, block);
       for (int c = channels.begin; c < channels.end; c++) {
-        RowMoments<T> rows;
-        for (int i = 0; i < shape.H; i++) rows.add(y.at(block, c, i, 0), shape.W);
-        Moments& group = batch->groups[at.group][c];
+        Moment& group = batch->groups[at.group][c];
         if (at.first_of_group) group = {};
-        group.add(rows.of_lanes(images.each, double(shape.H) * shape.W));
+        const Moment all = images.of_lanes(map_moments<Lanes<T>>(y, block, c));
+        if (all.count > 0) group.merge(all);
       }
     }
   }

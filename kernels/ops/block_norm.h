@@ -40,13 +40,12 @@ struct BlockNormOp : NormalisingOp<T> {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         for (int c = channels.begin; c < channels.end; c++) {
-          RowMoments<T> rows;
-          for (int i = 0; i < shape.H; i++) rows.add(y.at(block, c, i, 0), shape.W);
-          const Moments all = rows.of_lanes(images.each, double(shape.H) * shape.W);
-          with->set(of(block, c), all.mean, all.squares / std::max(all.count, 1.0), v.parameters[0][c], v.parameters[1][c]);
+          const Moment all = images.of_lanes(map_moments<Lanes<T>>(y, block, c));
+          const double mean = all.mean.value, squares = all.squares.value;
+          with->set(of(block, c), mean, squares / std::max(all.count, 1.0), v.parameters[0][c], v.parameters[1][c]);
           Totals& group = groups[at.group][c];
           if (at.first_of_group) group = {};
-          group.add({all.count, all.count * all.mean, all.count * (all.squares / std::max(all.count - 1, 1.0))});
+          group.add({all.count, all.count * mean, all.count * (squares / std::max(all.count - 1, 1.0))});
           const auto channel = with->channel(of(block, c));
           each_vector(o, {block, block + 1}, {c, c + 1}, [&](int, int, int i, int j) {
             f.forward(channel.x(Lanes<T>::load(y.at(block, c, i, j)))).store(o.at(block, c, i, j));

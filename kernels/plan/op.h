@@ -47,7 +47,9 @@
 #include "ops/flatten.h"
 #include "ops/gather_images.h"
 #include "ops/image_conv.h"
+#include "ops/image_norm.h"
 #include "ops/join.h"
+#include "ops/local_response_norm.h"
 #include "ops/pool.h"
 #include "ops/winograd.h"
 
@@ -55,11 +57,13 @@ namespace convprop {
 
 template <class T>
 using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
+                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GroupNormOp<T>, LayerNormOp<T>, LocalResponseNormOp<T>, FrozenNormOp<T>,
+                        BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {
   bool gains_by_image, together, by_block;
+  bool by_shape;  // whether what it reads must lie in memory in the shape that it is told
 };
 
 // Of the one that takes a description; nothing where none does.
@@ -70,7 +74,8 @@ std::optional<Traits> traits_of(const Description& description, const Way& way) 
   } else {
     using One = std::variant_alternative_t<I, Op<T>>;
     if (!One::takes(description, way)) return traits_of<T, I + 1>(description, way);
-    return Traits{requires { One::GAINS_BY_IMAGE; }, requires { One::TOGETHER; }, requires { One::BY_BLOCK; }};
+    return Traits{requires { One::GAINS_BY_IMAGE; }, requires { One::TOGETHER; }, requires { One::BY_BLOCK; },
+                  requires(One op) { op.shape; } && !requires { One::TOGETHER; } && !requires(One op) { op.passes_on(true); }};
   }
 }
 

@@ -99,11 +99,13 @@ bool Plan<T>::few_images(const std::vector<Description>& layers, const std::vect
 template <class T>
 void Plan<T>::add_operations(const std::vector<Description>& layers, const std::vector<std::vector<int>>& reads) {
   std::vector<int> readers(layers.size() + 1);
-  std::vector<bool> joined(layers.size() + 1);  // read by a join
-  for (const auto& values : reads)
-    for (int value : values) readers[value]++, joined[value] = joined[value] || values.size() > 1;
+  std::vector<bool> shaped(layers.size() + 1);  // read by one that goes by its shape
   bool together = !by_image_;
   const Way way{mode_, by_image_};
+  for (size_t l = 0; l < layers.size(); l++) {
+    const auto traits = traits_of<T>(layers[l], way);
+    for (int value : reads[l]) readers[value]++, shaped[value] = shaped[value] || (traits && traits->by_shape);
+  }
   for (int l = 0; l < int(layers.size()); l++) {
     const auto traits = traits_of<T>(layers[l], way);
     if (traits && traits->together && !together) gather_images(), together = true;
@@ -127,7 +129,7 @@ void Plan<T>::add_operations(const std::vector<Description>& layers, const std::
       if constexpr (requires { One::TOGETHER; })
         if (others) operation.reads[0] = flattened(from.value, l);
       if constexpr (requires { op.halo(); }) operation.reads[0] = with_halo(from.value, l, op.halo(), op.padding_value);
-      if constexpr (requires { op.passes_on(true); }) computes = !op.passes_on(!others && !joined[l + 1]);
+      if constexpr (requires { op.passes_on(true); }) computes = !op.passes_on(!others && !shaped[l + 1]);
       if constexpr (std::is_same_v<One, ActivationOp<T>>) computes = others || !fuse(op, reads[l][0]);
       if (computes) {
         gives.value = operation.gives = int(values_.size());

@@ -11,6 +11,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "ops/alone.h"
 #include "ops/augment.h"
 #include "plan/plan.h"
 
@@ -374,6 +375,85 @@ void test_join(const Description& of, const std::string& name) {
   report(name, "input_delta", got, expected);
 }
 
+// Normalisations by the two passes over what is normalised together that their definition is.
+template <class T, class One>
+void test_image_norm(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), affine = of.integer("affine"), by_group = of.has("groups");
+  const auto [C, H, W] = shape_of(of);
+  const size_t pixels = size_t(H) * W, features = C * pixels;
+  const int groups = by_group ? of.integer("groups") : 0;
+  const auto o = values(N * features, 1), w = values(C, 2), b = values(C, 4), d = values(N * features, 3);
+  std::vector<double> x(o.size()), din(o.size()), dw(C), db(C);
+  for (int n = 0; n < N; n++)
+    for (int set = 0; set < (by_group ? groups : int(pixels)); set++) {
+      std::vector<size_t> together;  // places in an image
+      for (size_t e = 0; e < features; e++)
+        if (by_group ? int(e / pixels) / (C / groups) == set : int(e % pixels) == set) together.push_back(e);
+      const auto mean_of = [&](const auto& value) {
+        double sum = 0;
+        for (size_t e : together) sum += value(e);
+        return sum / together.size();
+      };
+      const double mean = mean_of([&](size_t e) { return o[n * features + e]; });
+      const double variance = mean_of([&](size_t e) { return (o[n * features + e] - mean) * (o[n * features + e] - mean); });
+      const double scale = 1 / std::sqrt(variance + of.number("epsilon"));
+      const auto standard = [&](size_t e) { return (o[n * features + e] - mean) * scale; };
+      const auto g = [&](size_t e) { return (affine ? w[e / pixels] : 1) * d[n * features + e]; };
+      const double mean_g = mean_of(g), mean_product = mean_of([&](size_t e) { return g(e) * standard(e); });
+      for (size_t e : together) {
+        x[n * features + e] = affine ? w[e / pixels] * standard(e) + b[e / pixels] : standard(e);
+        din[n * features + e] = scale * (g(e) - mean_g - standard(e) * mean_product);
+        dw[e / pixels] += d[n * features + e] * standard(e);
+        db[e / pixels] += d[n * features + e];
+      }
+    }
+  std::vector<T> wt(w.begin(), w.end()), bt(b.begin(), b.end());
+  T* const parameters[] = {wt.data(), bt.data()};
+  InLanes<T> input(N, {C, H, W}), output(N, {C, H, W}), delta(N, {C, H, W}), back(N, {C, H, W});
+  input.fill(o);
+  delta.fill(d);
+  const auto backwards = [&](const Alone<T, One>& alone) {
+    alone.forward(input.maps, parameters, output.maps, {0, blocks_of(N)}, 0);
+    alone.input_delta(input.maps, parameters, output.maps, delta.maps, back.maps, {0, blocks_of(N)}, 0);
+  };
+  const Alone<T, One> alone(of, {C, H, W}, N, 1);
+  backwards(alone);
+  report(name, "forward", output.array(), x);
+  report(name, "input_delta", back.array(), din);
+  if (!affine) return;
+  for (int p = 0; p < 2; p++) {
+    alone.op().gather(p, alone.step(), 0, 1);
+    const T* gradient = alone.op().gradient(p);
+    report(name, p ? "bias_gradient" : "weight_gradient", std::vector<T>(gradient, gradient + C), p ? db : dw);
+  }
+}
+
+template <class T>
+void test_local_response_norm(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), size = of.integer("size");
+  const auto [C, H, W] = shape_of(of);
+  const double alpha = of.number("alpha"), beta = of.number("beta"), k = of.number("k");
+  const size_t pixels = size_t(H) * W, features = C * pixels;
+  const auto o = values(N * features, 1), d = values(N * features, 3);
+  std::vector<double> x(o.size()), din(o.size()), divisor(o.size(), k);
+  const auto near = [&](const auto& body) {
+    for (size_t e = 0; e < o.size(); e++)
+      for (int c = 0; c < C; c++)
+        if (std::abs(c - int(e % features / pixels)) <= size / 2) body(e, e / features * features + c * pixels + e % pixels);
+  };
+  near([&](size_t e, size_t other) { divisor[e] += alpha / size * o[other] * o[other]; });
+  for (size_t e = 0; e < o.size(); e++) x[e] = o[e] * std::pow(divisor[e], -beta), din[e] = d[e] * std::pow(divisor[e], -beta);
+  near([&](size_t e, size_t other) { din[e] -= 2 * alpha * beta / size * o[e] * d[other] * x[other] / divisor[other]; });
+  InLanes<T> input(N, {C, H, W}), output(N, {C, H, W}), delta(N, {C, H, W}), back(N, {C, H, W});
+  input.fill(o);
+  delta.fill(d);
+  const Alone<T, LocalResponseNormOp<T>> alone(of, {C, H, W}, N, 1);
+  alone.forward(input.maps, nullptr, output.maps, {0, blocks_of(N)}, 0);
+  alone.input_delta(input.maps, nullptr, output.maps, delta.maps, back.maps, {0, blocks_of(N)}, 0);
+  report(name, "forward", output.array(), x);
+  report(name, "input_delta", back.array(), din);
+}
+
 // f(x) and f'(x) in double precision. A function that is not here is held by its bits alone.
 const std::map<std::string, std::pair<double, double> (*)(double)> exactly{
     {"relu", [](double v) { return std::pair{v > 0 ? v : 0.0, v > 0 ? 1.0 : 0.0}; }},
@@ -478,6 +558,11 @@ struct Trained {
     std::vector<std::vector<T>> parameters;
     const auto& shapes = plan.parameter_shapes();
     for (size_t n = 0; n < nodes.size(); n++) {
+      if (nodes[n].has("affine") && nodes[n].flag("affine")) {
+        const size_t channels = size_t(shapes[parameters.size()][0]);
+        parameters.emplace_back(channels, T(1));
+        parameters.emplace_back(channels);
+      }
       if (!nodes[n].has("bias")) continue;
       const auto& shape = shapes[parameters.size()];
       ptrdiff_t area = 1;
@@ -583,6 +668,9 @@ void test_case(const std::string& text, int steps, const std::vector<int>& threa
   else if (of.kind() == "pool") test_pool<T>(of, name);
   else if (of.kind() == "dense") test_dense<T>(of, name);
   else if (of.kind() == "join") test_join<T>(of, name);
+  else if (of.kind() == "group_norm") test_image_norm<T, GroupNormOp<T>>(of, name);
+  else if (of.kind() == "layer_norm") test_image_norm<T, LayerNormOp<T>>(of, name);
+  else if (of.kind() == "local_response_norm") test_local_response_norm<T>(of, name);
   else if (of.kind() == "activation") test_activation<T>(of, name);
   else if (of.kind() == "augment") test_augment<T>(of, name);
   else if (of.kind() != "network") failed++, std::printf("WRONG   unknown operation %s\n", of.kind().c_str());

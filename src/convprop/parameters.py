@@ -69,14 +69,14 @@ def first_values(graph: Graph, seed: int, dtype: np.dtype[Any]) -> dict[str, Arr
 
 
 def _customary(graph: Graph, place: int) -> Initializer:
-    """Return He's initialiser where a ReLU comes before the next parameters, else Glorot's."""
+    """Return He's initialiser where a ReLU comes before the next sum of products, else Glorot's."""
     waiting, seen = [place], {place}
     while waiting:
         for reader in graph.readers(waiting.pop() + 1):
             node = graph.nodes[reader]
             if node.layer.rectifies:
                 return HeUniform()
-            if node.layer.rectifies is None and not node.parameters and reader not in seen:
+            if node.layer.rectifies is None and not node.multiply_adds and reader not in seen:
                 seen.add(reader)
                 waiting.append(reader)
     return GlorotUniform()

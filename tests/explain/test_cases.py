@@ -7,7 +7,15 @@ import pytest
 
 import convprop as cp
 from by_hand import add, fma, sum_of_images
-from cases import CONVOLUTIONS, DENSES, JOINS, LOSSES, POOLINGS
+from cases import (
+    CONVOLUTIONS,
+    DENSES,
+    IMAGE_NORMS,
+    JOINS,
+    LOSSES,
+    POOLINGS,
+    RESPONSE_NORMS,
+)
 from convprop.explain import Explainer, Explanation
 from convprop.layers.pool import POOLINGS as POOLS
 
@@ -219,6 +227,71 @@ def test_joins(case, dtype):
             pixels = list(np.ndindex(case.size)) if summed else [(i, j)]
             assert list(zip(found.terms["i"], found.terms["j"], strict=True)) == pixels
             assert len(found.terms) == (np.prod(case.size) if summed else 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", IMAGE_NORMS, ids=lambda case: case.name)
+def test_image_norms(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    options = {"epsilon": case.epsilon, "affine": case.affine, "name": "norm"}
+    layer = cp.LayerNorm(**options) if case.groups is None else cp.GroupNorm(case.groups, **options)
+    net = network([layer], arrays.o.shape[1:], dtype)
+    if case.affine:
+        net.parameters["norm.weight"] = arrays.weight
+        net.parameters["norm.bias"] = arrays.bias
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
+    done = asked.done.layers[0]
+    standard = cp.ops.image_norm.forward(arrays.o, **case.options)
+
+    for n, k, i, j in corners_and_more(done.output.shape, random):
+        found = asked.output("norm", k, i, j, image=n)
+        assert holds(found, done.output[n, k, i, j])
+        (term,) = found.terms
+        assert same(term["x^"], standard[n, k, i, j])
+        assert same(term["o"], arrays.o[n, k, i, j])
+        scaled = (term["o"] - term["mean"]) / np.sqrt(term["variance"] + case.epsilon)
+        assert term["x^"] == pytest.approx(scaled, rel=1e-5, abs=1e-6)
+        if case.affine:
+            assert same(found.total, fma(term["w"], term["x^"], found.start[1]))
+    for n, c, i, j in corners_and_more(arrays.o.shape, random, more=10):
+        found = asked.delta("norm", c, i, j, image=n)
+        assert holds(found, asked.done.input_delta[n, c, i, j])
+        assert len(found.terms) == 3
+        assert same(*last_sum(found))
+    for k in range(case.channels if case.affine else 0):
+        for part in ("weight", "bias"):
+            found = getattr(asked, f"{part}_gradient")("norm", k)
+            assert holds(found, done.gradients[part][k])
+            assert len(found.terms) == case.images * np.prod(case.size)
+            rows = [chain(found, part.first, part.last) for part in found.parts]
+            images = []
+            for of_image in batched(rows, case.size[0]):
+                total = dtype(0)
+                for row in of_image:
+                    total = add(total, row)
+                images.append(total)
+            assert same(found.total, sum_of_images(images) + 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", RESPONSE_NORMS, ids=lambda case: case.name)
+def test_local_response_norms(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    net = network([cp.LocalResponseNorm(**case.options)], arrays.o.shape[1:], dtype)
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
+    name, done = net.names[0], asked.done.layers[0]
+    for n, k, i, j in corners_and_more(done.output.shape, random):
+        around = min(k + case.size // 2, case.channels - 1) - max(k - case.size // 2, 0) + 1
+        found = asked.output(name, k, i, j, image=n)
+        assert holds(found, done.output[n, k, i, j])
+        assert same(*last_sum(found))
+        assert len(found.terms) == around
+        found = asked.delta(name, k, i, j, image=n)
+        assert holds(found, asked.done.input_delta[n, k, i, j])
+        assert same(*last_sum(found))
+        assert len(found.terms) == around
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -344,7 +344,10 @@ def test_a_layer_of_a_family_without_explanations_is_refused():
         kind = family = "turned"
 
     asked = Explainer(cp.Network([Turned(), cp.Dense(2)], (1, 2, 2)), np.ones((1, 1, 2, 2)))
-    families = "activation, flatten, dropout, conv, pool, dense, add, multiply, concat"
+    families = (
+        "activation, flatten, dropout, conv, pool, dense, add, multiply, concat, group_norm, "
+        "layer_norm, local_response_norm"
+    )
     with refuses(
         cp.InvalidInput, f"layer must be of a family that is explained: {families}, got turned"
     ):

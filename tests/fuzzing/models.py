@@ -73,6 +73,7 @@ def graphs() -> list[cp.Network]:
             cp.Residual(
                 cp.Conv(4, 3, stride=2, padding=1), shortcut=[cp.AveragePool(2), cp.Conv(4, 1)]
             ),
+            *(cp.GroupNorm(2), cp.LocalResponseNorm(3), cp.LayerNorm(affine=False)),
             *(cp.Dropout(0.5), cp.Dense(3)),
         ],
         (1, 8, 8),

@@ -33,9 +33,13 @@ from convprop.layers import (
     Dense,
     Dropout,
     Flatten,
+    GroupNorm,
+    InstanceNorm,
     L2Pool,
     Layer,
+    LayerNorm,
     LeakyReLU,
+    LocalResponseNorm,
     MaxPool,
     Multiply,
     ReLU,
@@ -174,6 +178,14 @@ _BRANCHED = (
     ),
     *(ReLU(), Parallel([Flatten(), Dense(6)], [AveragePool("global"), Flatten()]), Dense(3)),
 )
+# Normalisations: with an activation behind them and without one, behind activations, in branches,
+# over rows of values, with and without weights.
+_NORMALISED = (
+    *(Conv(6, 3, padding=1), GroupNorm(2), ReLU(), Conv(4, 3), LayerNorm(epsilon=1e-6), Tanh()),
+    *(LocalResponseNorm(3, alpha=0.5), InstanceNorm(affine=False), MaxPool(2)),
+    Residual(GroupNorm(1), LeakyReLU(), Conv(4, 3, padding=1), LayerNorm(affine=False)),
+    *(Flatten(), LayerNorm(), Dense(12), GroupNorm(4), Sigmoid(), Dense(3)),
+)
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -198,6 +210,11 @@ TRAININGS = (
     Trained("branched-70-float64", _BRANCHED, (2, 8, 9), Adam(0.01), 70, "float64"),
     *(Trained(f"grouped-{batch}", _GROUPED, (4, 9, 8), AdamW(0.01), batch) for batch in (3, 70)),
     Trained("grouped-70-float64", _GROUPED, (4, 9, 8), AdamW(0.01), 70, "float64"),
+    *(
+        Trained(f"normalised-{batch}", _NORMALISED, (2, 8, 9), Adam(0.01), batch)
+        for batch in (1, 5, 33, 150)
+    ),
+    Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
     Trained("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Trained("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
 )
@@ -339,6 +356,25 @@ def _join(of: Properties, dtype: np.dtype[Any]) -> Parts:
     yield "input_delta", np.concatenate([delta.ravel() for delta in deltas])
 
 
+def _image_norm(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    options = {"groups": of.get("groups"), "epsilon": of["epsilon"]}
+    shape = of["images"], *of["input"]
+    o = _drawn(1, dtype, *shape)
+    weight, bias = (_drawn(stream, dtype, shape[1]) if of["affine"] else None for stream in (2, 4))
+    delta = _drawn(3, dtype, *shape)
+    yield "forward", ops.image_norm.forward(o, weight, bias, **options)
+    yield "weight_gradient", ops.image_norm.weight_gradient(o, delta, **options)
+    yield "bias_gradient", ops.image_norm.bias_gradient(o, delta, **options)
+    yield "input_delta", ops.image_norm.input_delta(delta, o, weight, **options)
+
+
+def _local_response_norm(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    options = {name: of[name] for name in ("size", "alpha", "beta", "k")}
+    o, delta = (_drawn(stream, dtype, of["images"], *of["input"]) for stream in (1, 3))
+    yield "forward", ops.local_response_norm.forward(o, **options)
+    yield "input_delta", ops.local_response_norm.input_delta(delta, o, **options)
+
+
 def _activation(of: Properties, dtype: np.dtype[Any]) -> Parts:
     x, delta = 8 * _drawn(1, dtype, of["size"]), _drawn(3, dtype, of["size"])
     o = ops.activation.forward(x, of["activation"], of["slope"])
@@ -364,6 +400,9 @@ _OPERATIONS: dict[str, Callable[[Properties, np.dtype[Any]], Parts]] = {
     "pool": _pool,
     "dense": _dense,
     "join": _join,
+    "group_norm": _image_norm,
+    "layer_norm": _image_norm,
+    "local_response_norm": _local_response_norm,
     "activation": _activation,
     "augment": _augment,
 }

@@ -54,6 +54,16 @@ _POOLINGS: tuple[dict[str, Any], ...] = (
 # (images, features, units)
 _DENSES = ((1, 7, 3), (17, 400, 120), (33, 30, 10))
 # (kind, shapes of what is joined)
+# Images, channels, rows and columns, and groups of channels.
+_IMAGE_NORMS: tuple[tuple[tuple[int, ...], int | None], ...] = (
+    ((17, 6, 5, 7), 2),
+    ((5, 3, 9, 4), 3),
+    ((18, 4, 3, 3), 1),
+    ((17, 6, 5, 7), None),
+    ((33, 30), None),
+)
+# Sizes, alpha, beta and k.
+_RESPONSES = ((5, 1e-4, 0.75, 1.0), (3, 0.5, 1.25, 2.0))
 _JOINS: tuple[tuple[ops.join.Kind, tuple[tuple[int, ...], ...]], ...] = (
     ("add", ((17, 3, 5, 4), (17, 3, 5, 4), (17, 3, 5, 4))),
     ("multiply", ((17, 3, 5, 4), (17, 3, 5, 4))),
@@ -81,6 +91,11 @@ def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
         yield from check_layer(group, _dense(images, features, units, dtype), "dense")
     for join, shapes in _JOINS:
         yield from check_layer(group, _join(join, shapes, dtype), join)
+    for shape, groups in _IMAGE_NORMS:
+        name = "layer norm" if groups is None else "group norm"
+        yield from check_layer(group, _image_norm(shape, groups, dtype), name)
+    for settings in _RESPONSES:
+        yield from check_layer(group, _response(settings, dtype), "local response norm")
     for activation in engine.activations:
         yield from check_layer(group, _activation(activation, dtype), activation)
     for loss in ops.loss.KINDS:
@@ -137,6 +152,34 @@ def _join(kind: ops.join.Kind, shapes: tuple[tuple[int, ...], ...], dtype: Dtype
     return ComputedLayer(
         {"kind": kind}, inputs, x, delta, [*ops.join.input_delta(delta, inputs, kind)]
     )
+
+
+def _image_norm(shape: tuple[int, ...], groups: int | None, dtype: Dtype) -> ComputedLayer:
+    options: dict[str, Any] = {"groups": groups, "epsilon": 1e-5}
+    o, delta = draw(71, *shape).astype(dtype), draw(72, *shape).astype(dtype)
+    weight, bias = draw(73, shape[1]).astype(dtype), draw(74, shape[1]).astype(dtype)
+    kind = "layer_norm" if groups is None else "group_norm"
+    layer = {"kind": kind, **{name: value for name, value in options.items() if value is not None}}
+    return ComputedLayer(
+        layer,
+        [o],
+        ops.image_norm.forward(o, weight, bias, **options),
+        delta,
+        [ops.image_norm.input_delta(delta, o, weight, **options)],
+        {"weight": weight, "bias": bias},
+        {
+            "weight": ops.image_norm.weight_gradient(o, delta, **options),
+            "bias": ops.image_norm.bias_gradient(o, delta, **options),
+        },
+    )
+
+
+def _response(settings: tuple[int, float, float, float], dtype: Dtype) -> ComputedLayer:
+    o, delta = draw(75, 17, 7, 4, 5).astype(dtype), draw(76, 17, 7, 4, 5).astype(dtype)
+    given: dict[str, Any] = dict(zip(("size", "alpha", "beta", "k"), settings, strict=True))
+    x = ops.local_response_norm.forward(o, **given)
+    back = ops.local_response_norm.input_delta(delta, o, **given)
+    return ComputedLayer({"kind": "local_response_norm", **given}, [o], x, delta, [back])
 
 
 def _activation(kind: str, dtype: Dtype) -> ComputedLayer:

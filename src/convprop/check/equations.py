@@ -18,6 +18,18 @@ BOUND = 1e-14
 
 STEP = 1e-30
 
+_NORMS: dict[str, dict[str, Any]] = {
+    "group norm": {"kind": "group_norm", "groups": 2, "epsilon": 0.01},
+    "layer norm": {"kind": "layer_norm", "epsilon": 0.01},
+    "local response norm": {
+        "kind": "local_response_norm",
+        "size": 3,
+        "alpha": 0.5,
+        "beta": 0.75,
+        "k": 2.0,
+    },
+}
+
 _GENERAL: dict[str, Any] = {
     "stride": (2, 1),
     "padding": (1, 0, 2, 1),
@@ -120,6 +132,8 @@ def _derivatives() -> Iterator[tuple[str, float]]:
         yield f"dE/dy of {kind}", difference(delta_y, step(loss, y))
     for pool in eq.pooling.POOLINGS:
         yield f"routing of {pool} pooling", _pooling(pool)
+    for name, layer in _NORMS.items():
+        yield from _norm(name, layer)
     yield from _general()
 
 
@@ -136,6 +150,27 @@ def _pooling(kind: str) -> float:
 
     (routed,) = eq.network.layer_input_deltas(layer, [o], delta, {})
     return difference(routed, eq.delta_by_definition(error, o))
+
+
+def _norm(name: str, layer: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the differences of a normalisation's delta, and of its gradients if it has any."""
+    o, delta = draw(15, 2, 4, 3, 2), draw(16, 2, 4, 3, 2)
+    parameters = {"weight": draw(17, 4), "bias": draw(18, 4)} if "epsilon" in layer else {}
+    network = eq.network
+
+    def error(v: Array) -> Array:
+        return np.asarray((delta * network.layer_forward(layer, [v], parameters)).sum())
+
+    (back,) = network.layer_input_deltas(layer, [o], delta, parameters)
+    yield f"dE/do of {name}", difference(back, eq.delta_by_definition(error, o))
+    for part, gradient in network.layer_gradients(layer, [o], delta, parameters).items():
+
+        def moved(v: Array, part: str = part) -> Array:
+            x = network.layer_forward(layer, [o], parameters | {part: v})
+            return np.asarray((delta * x).sum())
+
+        steps = eq.delta_by_definition(moved, parameters[part])
+        yield f"dE/d {part} of {name}", difference(gradient, steps)
 
 
 def _general() -> Iterator[tuple[str, float]]:

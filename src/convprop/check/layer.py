@@ -14,14 +14,15 @@ built from them within FUNCTION_TERMS u.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from convprop import equations as eq
-from convprop.check.rows import Array, Row, difference, ratio
+from convprop.check import batch_norm, image_norm
+from convprop.check.rows import Array, Row, difference, ratio, slack
 
 DOUBLE_BOUND = 1e-12
 UNIT = 2.0**-24
@@ -56,24 +57,23 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     big_inputs, big_delta = [np.abs(o) for o in inputs], np.abs(delta)
     big = {part: np.abs(array) for part, array in parameters.items()}
     terms = _terms(run)
+    own = _normalisation(layer)
+    sizes_own = own(layer, inputs[0], delta, parameters, _roundings) if own else {}
 
     def row(part: str, got: Array, right: Array, largest: Array, of: str = "") -> Row:
-        bound = DOUBLE_BOUND
+        size, whole = float(np.abs(right).max()), float(largest.max())
+        bound = DOUBLE_BOUND * slack(size, whole)
         if run.x.dtype == np.float32:
-            roundings = min(terms[part], LUCK * math.sqrt(terms[part]))
-            bound = roundings * UNIT * ratio(float(largest.max()), float(np.abs(right).max()))
+            bound = _roundings(terms[part]) * UNIT * ratio(whole, size)
         return Row(group, f"{name}: {part}{of}", difference(got, right), bound)
 
     right = network.layer_forward(layer, inputs, parameters)
     sums = parameters or len(inputs) > 1
-    if layer["kind"] == "batch_norm":
-        largest, sent = _normalised_terms(layer, inputs[0], big_delta, parameters)
-    elif sums:
-        largest = network.layer_forward(sizes, big_inputs, big)
-    else:
-        largest = np.abs(right)
+    largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
     if layer["kind"] == "pool":
         largest = network.layer_forward(layer, big_inputs, {})
+    if own:
+        largest = sizes_own["forward"]
     yield row("forward", run.x, right, largest)
 
     backs = network.layer_input_deltas(layer, inputs, delta, parameters)
@@ -84,8 +84,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     elif layer["kind"] == "pool":
         # All that the windows over one unit pass on to it has one sign, where no delta has one.
         bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
-    elif layer["kind"] == "batch_norm":
-        bigs = [sent]
+    elif own:
+        bigs = [sizes_own["input_delta"]]
+    elif layer["kind"] == "local_response_norm":
+        at = {name: layer[name] for name in ("size", "alpha", "beta", "k")}
+        parts = eq.image_norm.local_response_norm_deltas(big_delta, big_inputs[0], **at)
+        bigs = [parts[0] - parts[1]]
     else:
         bigs = network.layer_input_deltas(layer, big_inputs, big_delta, big)
     each = zip(run.input_deltas, backs, bigs, strict=True)
@@ -95,58 +99,32 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
             yield row("input_delta", got, back, largest, of)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
-    largests = gradient_terms(layer, inputs, delta, parameters)
+    largests = sizes_own or network.layer_gradients(sizes, big_inputs, big_delta, big)
     for part, gradient in gradients.items():
         yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
 
 
-def gradient_terms(
-    layer: Mapping[str, Any], inputs: Sequence[Array], delta: Array, parameters: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Return the sums of the absolute values of all that a layer's gradients sum up."""
-    if layer["kind"] == "batch_norm":
-        x = _standardised(layer, inputs[0], parameters)
-        zero, one = np.zeros(x.shape[1]), np.ones(x.shape[1])
-        sums = eq.batch_norm.batch_norm_gradients(np.abs(delta), np.abs(x), zero, one, 0.0)
-        return dict(zip(("weight", "bias"), sums, strict=True))
-    sizes = dict(layer) | {"padding_value": abs(layer.get("padding_value", 0.0))}
-    big = {part: np.abs(array) for part, array in parameters.items()}
-    return eq.network.layer_gradients(sizes, [np.abs(o) for o in inputs], np.abs(delta), big)
+def _normalisation(layer: Mapping[str, Any]) -> Callable[..., dict[str, Array]] | None:
+    """Return what tells how far the numbers of a normalisation may be off."""
+    if layer["kind"] in image_norm.KINDS:
+        return image_norm.sizes
+    return batch_norm.sizes if layer["kind"] == "batch_norm" else None
 
 
-def _standardised(layer: Mapping[str, Any], o: Array, parameters: Mapping[str, Array]) -> Array:
-    """Return the x^ of a batch normalisation."""
-    parts = eq.network.normalised_parts(layer, o, parameters)
-    epsilon = layer["epsilon"]
-    return np.concatenate([eq.batch_norm.standardised(y, *of, epsilon) for y, of in parts])
-
-
-def _normalised_terms(
-    layer: Mapping[str, Any], o: Array, delta: Array, parameters: Mapping[str, Array]
-) -> tuple[Array, Array]:
-    """Return the same of a batch normalisation's output and of its input's delta."""
-    x = np.abs(_standardised(layer, o, parameters))
-    weight, bias = np.abs(parameters["weight"]), np.abs(parameters["bias"])
-    zero, one = np.zeros_like(weight), np.ones_like(weight)
-    sent, backs = [], []
-    for y, (_, variance) in eq.network.normalised_parts(layer, o, parameters):
-        error, deviation = delta[: len(y)], x[sum(map(len, sent)) :][: len(y)]
-        delta = delta[len(y) :]
-        axes = (0, *range(2, o.ndim))
-        means = [terms.mean(axis=axes, keepdims=True) for terms in (error, error * deviation)]
-        sent.append(error + (layer["statistics"] != "running") * (means[0] + deviation * means[1]))
-        options = weight, zero, variance, layer["epsilon"]
-        backs.append(eq.batch_norm.batch_norm_delta(sent[-1], y, *options))
-    return eq.batch_norm.batch_norm(x, weight, bias, zero, one, 0.0), np.concatenate(backs)
+def _roundings(terms: int) -> float:
+    """Return how many units in the last place a sum of so many terms may be off."""
+    return min(terms, LUCK * math.sqrt(terms))
 
 
 def _terms(run: ComputedLayer) -> dict[str, int]:
     """Return how many roundings each sum has, by the part of the run."""
     layer = run.layer
-    if layer["kind"] == "batch_norm":
-        # The sums of a channel, and what is made of them.
-        pixels = run.x.size // run.x.shape[1] + FUNCTION_TERMS
-        return dict.fromkeys(("forward", "input_delta", "weight_gradient", "bias_gradient"), pixels)
+    if _normalisation(layer):
+        return {"forward": 1, "input_delta": 1, "weight_gradient": 1, "bias_gradient": 1}
+    if layer["kind"] == "local_response_norm":
+        # The power is exp(-beta log d), whose argument may be off by a rounding of its own size.
+        window, power = 2 * layer["size"], math.ceil(layer["beta"] * 8) + FUNCTION_TERMS
+        return {"forward": window + power, "input_delta": 2 * window + 2 * power}
     if run.parameters:
         w = run.parameters["weight"]
         pixels = run.delta.size // run.delta.shape[1] if run.delta.ndim > 1 else 1

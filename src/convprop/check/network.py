@@ -9,8 +9,9 @@ import numpy as np
 
 from convprop import equations as eq
 from convprop.check.equations import STEP
-from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer, gradient_terms
-from convprop.check.rows import Array, Row, difference, draw, ratio
+from convprop.check import batch_norm
+from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer
+from convprop.check.rows import Array, Row, difference, draw, ratio, slack
 from convprop.graph import Node
 from convprop.losses import SquaredError
 from convprop.network import Network
@@ -107,10 +108,13 @@ class _Exact:
         )
 
     def terms(self, layer: int) -> dict[str, Array]:
-        """Return the sums of the absolute values of all that a layer's gradients sum up."""
-        inputs = [self.outputs[value] for value in self.layers[layer]["reads"]]
-        delta = self.deltas[layer + 1]
-        return gradient_terms(self.layers[layer], inputs, delta, self.parameters[layer])
+        """Return the sums of the absolute values of each of a layer's gradients' terms."""
+        at, reads, own = self.layers[layer], self.layers[layer]["reads"], self.parameters[layer]
+        if at["kind"] == "batch_norm":
+            return batch_norm.sizes(at, self.outputs[reads[0]], self.deltas[layer + 1], own)
+        sizes = at | {"padding_value": abs(at.get("padding_value", 0.0))}
+        inputs = [np.abs(self.outputs[value]) for value in reads]
+        return eq.network.layer_gradients(sizes, inputs, np.abs(self.deltas[layer + 1]), own)
 
     def slope(self, layer: int, part: str, direction: Array) -> float:
         """Return the derivative of the loss as one parameter moves along a direction."""
@@ -135,22 +139,17 @@ def _sent(node: Node, net: Network, run: Backpropagation) -> list[Array | None]:
 
 
 def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
-    def row(name: str, got: Any, right: Any) -> Row:
-        return Row(WHOLE, name, difference(got, right), DOUBLE_BOUND)
-
-    def gradient(layer: int, name: str, got: Array, right: Array) -> Row:
-        # Of the bias before a normalisation the terms are large, and their sum is 0.
-        off, terms = float(np.abs(got - right).max()), float(np.abs(exact.terms(layer)[name]).max())
-        return Row(WHOLE, f"{names[layer]}: {name} gradient", ratio(off, terms), DOUBLE_BOUND)
-
-    names = [layer.name for layer in run.layers]
+    def row(name: str, got: Any, right: Any, terms: float = 0.0) -> Row:
+        bound = DOUBLE_BOUND * slack(float(np.abs(right).max()), terms)
+        return Row(WHOLE, name, difference(got, right), bound)
 
     yield row("loss", run.loss, exact.loss)
     for index, layer in enumerate(run.layers):
         yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
         yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
         for part, right in exact.gradients[index].items():
-            yield gradient(index, part, layer.gradients[part], right)
+            terms = float(exact.terms(index)[part].max())
+            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right, terms)
     yield row("delta of the images", run.input_delta, exact.deltas[0])
 
 
@@ -159,9 +158,12 @@ def _complex_steps(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     for index, layer in enumerate(run.layers):
         for part, gradient in layer.gradients.items():
             direction = draw(42, *gradient.shape)
-            off = abs(exact.slope(index, part, direction) - float((gradient * direction).sum()))
-            value = ratio(off, float((exact.terms(index)[part] * np.abs(direction)).sum()))
-            yield Row(STEPS, f"{layer.name}: {part} gradient", value, DOUBLE_BOUND)
+            terms = gradient * direction
+            off = abs(exact.slope(index, part, direction) - float(terms.sum()))
+            size = float(np.abs(terms).sum())
+            largest = float((exact.terms(index)[part] * np.abs(direction)).sum())
+            bound = DOUBLE_BOUND * slack(size, largest)
+            yield Row(STEPS, f"{layer.name}: {part} gradient", ratio(off, size), bound)
 
 
 def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:

@@ -15,6 +15,10 @@ from convprop.machine.native import engine
 Array = npt.NDArray[Any]
 
 
+CANCELLED = 1e-4
+"""Of the largest term: what is left of a sum that is as good as 0."""
+
+
 @dataclass(frozen=True)
 class Row:
     """Two computations that must agree.
@@ -51,6 +55,14 @@ def difference(got: npt.ArrayLike, right: npt.ArrayLike) -> float:
 def ratio(part: float, whole: float) -> float:
     """Return part / whole, or part itself where the whole is zero."""
     return part / whole if whole else part
+
+
+def slack(size: float, terms: float) -> float:
+    """Return how many times larger terms are than what is left of them where they cancel, else 1.
+
+    A bias whose channel is normalised behind it has no effect: its gradient is 0 but for rounding.
+    """
+    return ratio(terms, size) if size < CANCELLED * terms else 1.0
 
 
 def worst(rows: Iterable[Row]) -> list[Row]:

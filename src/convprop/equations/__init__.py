@@ -9,7 +9,7 @@ notation is loose, the docstring says what is meant and why. NumPy is all that i
 The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
 """
 
-from convprop.equations import activations, batch_norm, general, network, pooling
+from convprop.equations import activations, batch_norm, general, image_norm, network, pooling
 from convprop.equations.activations import *  # noqa: F403 - a new one is named in its own file alone
 from convprop.equations.activations import activation
 from convprop.equations.backward import (
@@ -67,6 +67,7 @@ __all__ = [
     "forward",
     "forward_as_convolution",
     "general",
+    "image_norm",
     "input_delta",
     "input_delta_as_convolution",
     "input_delta_by_rotation",

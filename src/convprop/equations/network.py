@@ -1,11 +1,11 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"batch_norm", "flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
-the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
-one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
-measured against, and with one parameter stepped into the complex plane the loss carries that
-parameter's derivative.
+"flatten", "dropout", "batch_norm", "group_norm", "layer_norm" or "local_response_norm", and the
+properties of each) and "reads", the values that each reads: 0 is the images, n + 1 what layer n
+gives; without it a layer reads the one before it. Parameters are one dict of arrays for each layer.
+Nothing here is fast; in float64 it is what the engine is measured against, and with one parameter
+stepped into the complex plane the loss carries that parameter's derivative.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from convprop.equations import activations, batch_norm, general, joins, losses, pooling
+from convprop.equations import (
+    activations,
+    batch_norm,
+    general,
+    image_norm,
+    joins,
+    losses,
+    pooling,
+)
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -115,6 +123,15 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
                 for part, statistics in normalised_parts(layer, o, parameters)
             ]
             return np.concatenate(parts)
+        case "group_norm" | "layer_norm":
+            standard = _standardised(layer, o)
+            if b is None:
+                return standard
+            weight, bias = (image_norm.by_channel(p, o) for p in (parameters["weight"], b))
+            scaled: Array = weight * standard + bias
+            return scaled
+        case "local_response_norm":
+            return image_norm.local_response_norm(o, **_response_options(layer))
         # Of any other layer the output is the input.
         case _:
             return o
@@ -134,6 +151,9 @@ def layer_gradients(
             sums = batch_norm.batch_norm_gradients(error, part, *statistics, layer["epsilon"])
             weight, bias = weight + sums[0], bias + sums[1]
         return {"weight": weight, "bias": bias}
+    if layer["kind"] in ("group_norm", "layer_norm"):
+        sums = image_norm.channel_sums
+        return {"weight": sums(delta * _standardised(layer, o)), "bias": sums(delta)}
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -179,6 +199,16 @@ def layer_input_deltas(
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+        case "group_norm" | "layer_norm":
+            if parameters:
+                delta = delta * image_norm.by_channel(parameters["weight"], o)
+            if layer["kind"] == "layer_norm":
+                return [image_norm.layer_norm_delta(delta, o, layer["epsilon"])]
+            return [image_norm.group_norm_delta(delta, o, layer["groups"], layer["epsilon"])]
+        case "local_response_norm":
+            options = _response_options(layer)
+            own, others = image_norm.local_response_norm_deltas(delta, o, **options)
+            return [own + others]
         # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
@@ -187,6 +217,16 @@ def layer_input_deltas(
 def _one_pixel(a: Array) -> Array:
     """Return what flattens to (N, F) as F channels of one pixel: a dense layer is 1 x 1."""
     return a.reshape(len(a), -1, 1, 1)
+
+
+def _standardised(layer: Description, o: Array) -> Array:
+    if layer["kind"] == "layer_norm":
+        return image_norm.layer_norm(o, layer["epsilon"])
+    return image_norm.group_norm(o, layer["groups"], layer["epsilon"])
+
+
+def _response_options(layer: Description) -> dict[str, Any]:
+    return {name: layer[name] for name in ("size", "alpha", "beta", "k")}
 
 
 def _conv_options(layer: Description) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def weight_gradient(
     targets: ArrayLike,
     layer: str | int,
     k: int,
-    c: int,
+    c: int | None = None,
     m: int | None = None,
     n: int | None = None,
     *,

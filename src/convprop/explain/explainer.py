@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from convprop.arguments import checks_names
 from convprop.errors import invalid
-from convprop.explain import conv, dense, joins, pointwise, pool
+from convprop.explain import (
+    conv,
+    dense,
+    image_norm,
+    joins,
+    local_response_norm,
+    pointwise,
+    pool,
+)
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
 from convprop.explain.place import (
@@ -83,7 +91,8 @@ class Explainer:
 
         Of a Conv the products w o of Eq. 7, with the input's pixel as "row" and "column" (which
         lie outside of the map in the padding); of a Dense alike, by feature "f"; of a pool the
-        units of the window, and which "wins"; of an activation the value that f is taken of.
+        units of the window, and which "wins"; of an activation the value that f is taken of; of a
+        normalisation w x^, beside what x^ comes from; of a LocalResponseNorm the squares.
 
         Parameters
         ----------
@@ -107,20 +116,26 @@ class Explainer:
     @checks_names
     @quiet
     def weight_gradient(
-        self, layer: str | int, k: int, c: int, m: int | None = None, n: int | None = None
+        self,
+        layer: str | int,
+        k: int,
+        c: int | None = None,
+        m: int | None = None,
+        n: int | None = None,
     ) -> Explanation:
         """Explain dE/dw of one weight.
 
         Of a Conv the products delta o of Eq. 13, by image and output pixel, with the input's
-        pixel as "row" and "column"; of a Dense by image. Each image of a Conv is a part of its
-        own; the images are then added as DESIGN.md says.
+        pixel as "row" and "column"; of a Dense by image; of a normalisation the products delta x^.
+        Each image of a Conv is a part of its own, of a normalisation each row; these are then added
+        as DESIGN.md says.
 
         Parameters
         ----------
         layer : str or int
         k, c, m, n : int
             The weight's indices in ``net.parameters``: where a Conv has groups, c counts within
-            the group. Of a Dense k and c, the feature.
+            the group. Of a Dense k and c, the feature; of a normalisation k alone.
         """
         self._require_targets()
         place = self._of_parameter(layer, "weight")
@@ -152,7 +167,8 @@ class Explainer:
 
         Of a Conv the products delta w over the region Q of Eq. 16-20; of a Dense over its
         outputs; of a pool what every window over the unit passes on to it, "share" being 1 for
-        the winner of a max pool, 1 / n of an average and o / x of an L2 one.
+        the winner of a max pool, 1 / n of an average and o / x of an L2 one; of a normalisation the
+        value's own part, and those of the mean and of the variance.
 
         Of a value that other layers read, too, it is what this layer sends: `received` adds up
         what all of them do.
@@ -292,6 +308,9 @@ _FAMILIES = {
     "add": joins,
     "multiply": joins,
     "concat": joins,
+    "group_norm": image_norm,
+    "layer_norm": image_norm,
+    "local_response_norm": local_response_norm,
 }
 
 

@@ -144,6 +144,8 @@ def _same_places(shape: Shape, node: Node) -> bool:
 
     Where they are no maps, or the value is one number a channel, all go into all.
     """
+    if node.layer.sees_all_pixels:
+        return False
     return len(node.output) > 1 and shape[1:] == node.output[1:]
 
 

@@ -138,7 +138,8 @@ def _sentences(explanation: Explanation) -> list[str]:
     if len(explanation.parts) > 1:
         sums = ", ".join(f"{part.name}: {exact(part.sums[-1])}" for part in explanation.parts[:4])
         more = f" and {len(explanation.parts) - 4} more" if len(explanation.parts) > 4 else ""
-        sentences.append(f"Each image's sum: {sums}{more}.")
+        whose = "row" if ", row" in explanation.parts[0].name else "image"
+        sentences.append(f"Each {whose}'s sum: {sums}{more}.")
     for step in explanation.steps:
         sentences.append(f"Then {step.words}: {exact(step.value)}.")
     if explanation.exact:

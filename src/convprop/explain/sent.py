@@ -28,6 +28,13 @@ def sent(place: Place) -> Array:
         case "pool":
             options = _chosen(native, "size", "stride", "padding", "count_padding")
             return ops.pool.input_delta(delta, place.o, native["pool"], **options)
+        case "group_norm" | "layer_norm":
+            weight = place.parameter("weight") if place.has("weight") else None
+            options = {"groups": native.get("groups"), "epsilon": native["epsilon"]}
+            return ops.image_norm.input_delta(delta, place.o, weight, **options)
+        case "local_response_norm":
+            options = _chosen(native, "size", "alpha", "beta", "k")
+            return ops.local_response_norm.input_delta(delta, place.o, **options)
         case "activation":
             slope = native.get("slope", 0.01)
             return ops.activation.input_delta(delta, place.x, native["activation"], slope)

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def table(factors: dict[str, Array], indices: dict[str, Array]) -> Array:
-    """Return terms: their product as "value", the factors, and the indices as integers.
+def table(
+    factors: dict[str, Array], indices: dict[str, Array], beside: dict[str, Array] | None = None
+) -> Array:
+    """Return terms: their product as "value", what is told beside, the factors, and the indices.
 
     All arrays are of one shape, or broadcast to one; the terms are in its row order.
     """
-    arrays = np.broadcast_arrays(*factors.values(), *indices.values())
-    names = [*factors, *indices]
+    numbers = (beside or {}) | factors
+    arrays = np.broadcast_arrays(*numbers.values(), *indices.values())
+    names = [*numbers, *indices]
     dtype: list[tuple[str, Any]] = [("value", np.float64)]
-    dtype += [(name, array.dtype) for name, array in zip(factors, arrays, strict=False)]
+    dtype += [(name, array.dtype) for name, array in zip(numbers, arrays, strict=False)]
     dtype += [(name, np.dtype(np.int64)) for name in indices]
     terms = np.empty(math.prod(arrays[0].shape), dtype)
     for name, array in zip(names, arrays, strict=True):

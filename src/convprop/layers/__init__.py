@@ -16,6 +16,8 @@ from convprop.layers.batch_norm import BatchNorm
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
+from convprop.layers.image_norm import GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
+from convprop.layers.image_norm import ImageNorm as ImageNorm
 from convprop.layers.joins import Add, Concat, Multiply
 from convprop.layers.joins import Join as Join
 from convprop.layers.layer import Layer as Layer
@@ -34,6 +36,10 @@ LAYERS = table(
     Dropout,
     *ACTIVATIONS,
     BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
     Add,
     Multiply,
     Concat,
@@ -58,6 +64,10 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "LocalResponseNorm",
     "Multiply",
 ]
 __all__ += activations.__all__

@@ -54,6 +54,9 @@ class Layer(Described, ABC):
     None: what comes behind the layer decides.
     """
 
+    sees_all_pixels: ClassVar[bool] = False
+    """Whether each pixel that it gives depends on all that it reads."""
+
     reads_output: ClassVar[bool] = False
     """Whether the delta that it gives depends on its output, as that of an activation does."""
 

@@ -20,6 +20,15 @@ export const FORWARD = {
   add: "An output is the sum of the values at its place in all that is read.",
   multiply: "An output is the product of the values at its place in all that is read.",
   concat: "The maps of what is read, one after the other: each value passes on as it is.",
+  group_norm: text`
+    The numbers of a group of channels are moved and scaled together to mean 0 and variance 1; that
+    is x^. Then each channel has a weight and a bias of its own.`,
+  layer_norm: text`
+    The channels of each pixel are moved and scaled together to mean 0 and variance 1; that is x^.
+    Then each channel has a weight and a bias of its own.`,
+  local_response_norm: text`
+    Each value is divided by a power of what the channels round it hold at the same pixel: where
+    neighbours are strong, it is made weaker.`,
   other: "This layer passes every value on as it is.",
   source: "Eq. 6, the same sum as Eq. 7",
 };
@@ -80,6 +89,15 @@ export const DELTA = {
     A product passes on, to each value that it has read, its delta times the others: they are what
     the value was multiplied by.`,
   concat: "Each value that was read gets back the deltas of its own maps, as they are.",
+  group_norm: text`
+    A value goes into its own output, and into the mean and the variance of its group, by which it
+    moves all others. These two effects are taken off its delta.`,
+  layer_norm: text`
+    A value goes into its own output, and into the mean and the variance of its pixel, by which it
+    moves all others. These two effects are taken off its delta.`,
+  local_response_norm: text`
+    A value goes into its own output, and into what the outputs of the channels round it are divided
+    by.`,
   other: "This layer passes every delta on as it is.",
   sent: (readers) => ` ${readers} layers have read o, and each sends a delta back: `,
   sends: (reader) => `${reader} sends `,
