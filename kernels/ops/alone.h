@@ -36,7 +36,7 @@ class Alone {
            const Body& body) const {
     const auto value = [](const Shape& shape, const Maps<T>& maps, const Maps<T>& error) {
       Value<T> whole{shape};
-      whole.whole_batch = true;
+      whole.whole_batch = whole.whole_delta = true;
       whole.o = {maps};
       whole.delta = {error};
       return whole;

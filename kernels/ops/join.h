@@ -220,7 +220,7 @@ class Join {
            bool forwards) const {
     const auto value = [](const Shape& shape, const Maps<T>& o, const Maps<T>& error) {
       Value<T> whole{shape};
-      whole.whole_batch = true;
+      whole.whole_batch = whole.whole_delta = true;
       whole.o = {o};
       whole.delta = {error};
       return whole;
