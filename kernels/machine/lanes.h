@@ -161,6 +161,11 @@ CONVPROP_INLINE Lanes<T> max(const Lanes<T>& a, const Lanes<T>& b) {
 }
 
 template <class T>
+CONVPROP_INLINE Lanes<T> min(const Lanes<T>& a, const Lanes<T>& b) {
+  return select(b < a, b, a);
+}
+
+template <class T>
 CONVPROP_INLINE IntLanes<T> bits_of(const Lanes<T>& a) {
   IntLanes<T> r;
   std::memcpy(&r, &a, sizeof a);

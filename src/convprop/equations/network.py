@@ -1,11 +1,11 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
-the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
-one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
-measured against, and with one parameter stepped into the complex plane the loss carries that
-parameter's derivative.
+"prelu", "softmax", "flatten" or "dropout", and the properties of each) and "reads", the values that
+each reads: 0 is the images, n + 1 what layer n gives; without it a layer reads the one before it.
+Parameters are one dict of arrays for each layer. Nothing here is fast; in float64 it is what the
+engine is measured against, and with one parameter stepped into the complex plane the loss carries
+that parameter's derivative.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convprop.equations import activations, general, joins, losses, pooling
+from convprop.equations import activations, channel_softmax, general, joins, losses, pooling, prelu
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -103,7 +103,11 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             kind, at = _pooling(layer)
             return kind.forward(o, at)
         case "activation":
-            return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
+            return activations.activation(o, layer["activation"], **_settings(layer))
+        case "prelu":
+            return prelu.forward(o, parameters["slope"])
+        case "softmax":
+            return channel_softmax.forward(o)
         case "flatten":
             return o.reshape(len(o), -1)
         # Of any other layer the output is the input.
@@ -118,6 +122,8 @@ def layer_gradients(
     if not parameters:
         return {}
     (o,) = inputs
+    if layer["kind"] == "prelu":
+        return {"slope": prelu.weight_gradient(o, delta, by_channel=layer["by_channel"])}
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -150,8 +156,12 @@ def layer_input_deltas(
             kind, at = _pooling(layer)
             return [kind.input_delta(delta, o, at)]
         case "activation":
-            slope = layer.get("slope", 0.01)
-            return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+            slopes = activations.activation_derivative(o, layer["activation"], **_settings(layer))
+            return [delta * slopes]
+        case "prelu":
+            return [prelu.input_delta(delta, o, parameters["slope"])]
+        case "softmax":
+            return [channel_softmax.input_delta(delta, channel_softmax.forward(o))]
         # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
@@ -160,6 +170,11 @@ def layer_input_deltas(
 def _one_pixel(a: Array) -> Array:
     """Return what flattens to (N, F) as F channels of one pixel: a dense layer is 1 x 1."""
     return a.reshape(len(a), -1, 1, 1)
+
+
+def _settings(layer: Description) -> dict[str, float]:
+    """Return an activation's settings, as far as they are given."""
+    return {name: layer[name] for name in ("slope", "alpha") if name in layer}
 
 
 def _conv_options(layer: Description) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convprop.arguments import checks_names
 from convprop.errors import invalid
-from convprop.explain import conv, dense, joins, pointwise, pool
+from convprop.explain import conv, dense, joins, pointwise, pool, prelu, softmax
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
 from convprop.explain.place import (
@@ -83,7 +83,8 @@ class Explainer:
 
         Of a Conv the products w o of Eq. 7, with the input's pixel as "row" and "column" (which
         lie outside of the map in the padding); of a Dense alike, by feature "f"; of a pool the
-        units of the window, and which "wins"; of an activation the value that f is taken of.
+        units of the window, and which "wins"; of an activation the value that f is taken of; of a
+        Softmax the exponentials of its pixel.
 
         Parameters
         ----------
@@ -135,6 +136,20 @@ class Explainer:
         place = self._of_parameter(layer, "bias")
         found: Explanation = _module(place).bias_gradient(place, k)
         return found
+
+    @checks_names
+    @quiet
+    def slope_gradient(self, layer: str | int, k: int = 0) -> Explanation:
+        """Explain dE/da of one slope of a PReLU: the deltas times the values below 0.
+
+        Parameters
+        ----------
+        layer : str or int
+        k : int
+            The slope's channel; of one that is for all, 0.
+        """
+        self._require_targets()
+        return prelu.weight_gradient(self._of_parameter(layer, "slope"), k)
 
     @checks_names
     @quiet
@@ -284,6 +299,8 @@ def _module(place: Place) -> Any:
 
 _FAMILIES = {
     "activation": pointwise,
+    "prelu": prelu,
+    "softmax": softmax,
     "flatten": pointwise,
     "dropout": pointwise,
     "conv": conv,

@@ -24,6 +24,8 @@ from convprop.layers.layer import shape_text as shape_text
 from convprop.layers.pool import *  # noqa: F403 - the same
 from convprop.layers.pool import POOLINGS
 from convprop.layers.pool import Pool as Pool
+from convprop.layers.prelu import PReLU
+from convprop.layers.softmax import Softmax
 
 LAYERS = table(
     Conv,
@@ -32,6 +34,8 @@ LAYERS = table(
     Flatten,
     Dropout,
     *ACTIVATIONS,
+    PReLU,
+    Softmax,
     Add,
     Multiply,
     Concat,
@@ -56,6 +60,8 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Multiply",
+    "PReLU",
+    "Softmax",
 ]
 __all__ += activations.__all__
 __all__ += pool.__all__
