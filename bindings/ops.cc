@@ -9,6 +9,8 @@
 #include "ops/join.h"
 #include "ops/local_response_norm.h"
 #include "ops/pool.h"
+#include "ops/prelu.h"
+#include "ops/softmax.h"
 
 namespace convprop {
 
@@ -387,26 +389,28 @@ NewArray<T> dense_input_delta(Array<T> delta, Array<T> w) {
 }
 
 // f over every element of arrays of one shape, sixteen at a time, each thread a run of them.
-template <class T, class F>
-NewArray<T> lane_by_lane(const std::vector<Array<T>>& in, const F& f) {
-  std::vector<size_t> shape(in[0].ndim());
-  for (size_t a = 0; a < shape.size(); a++) shape[a] = in[0].shape(a);
-  const size_t size = in[0].size(), whole = size / LANES;
-  for (const auto& array : in) require(array.size() == size, "the arrays must have one shape");
+template <class T, class F, class... Others>
+NewArray<T> lane_by_lane(const F& f, const Array<T>& first, const Others&... others) {
+  std::vector<size_t> shape(first.ndim());
+  for (size_t a = 0; a < shape.size(); a++) shape[a] = first.shape(a);
+  const size_t size = first.size(), whole = size / LANES;
+  require(((others.size() == size) && ...), "the arrays must have one shape");
   require(whole <= size_t(std::numeric_limits<int>::max()), "the arrays must have fewer elements");
   auto out = new_array<T>(shape);
-  const T *first = in.front().data(), *second = in.back().data();
   const int threads = size < 65536 ? 1 : SharedPool::instance().threads();
   SharedPool::instance().run(threads, [&](int thread) {
     const Range mine = share(int(whole), thread, threads);
     for (size_t e = size_t(mine.begin) * LANES; e < size_t(mine.end) * LANES; e += LANES)
-      f(Lanes<T>::load(first + e), Lanes<T>::load(second + e)).store(out.data() + e);
+      f(Lanes<T>::load(first.data() + e), Lanes<T>::load(others.data() + e)...).store(out.data() + e);
     if (thread > 0 || whole * LANES == size) return;
-    alignas(VECTOR_BYTES) T values[2][LANES] = {};
-    std::copy(first + whole * LANES, first + size, values[0]);
-    std::copy(second + whole * LANES, second + size, values[1]);
-    f(Lanes<T>::load(values[0]), Lanes<T>::load(values[1])).store(values[0]);
-    std::copy_n(values[0], size - whole * LANES, out.data() + whole * LANES);
+    const auto rest = [&](const Array<T>& array) {
+      alignas(VECTOR_BYTES) T values[LANES] = {};
+      std::copy(array.data() + whole * LANES, array.data() + size, values);
+      return Lanes<T>::load(values);
+    };
+    alignas(VECTOR_BYTES) T last[LANES];
+    f(rest(first), rest(others)...).store(last);
+    std::copy_n(last, size - whole * LANES, out.data() + whole * LANES);
   });
   return out;
 }
@@ -435,15 +439,73 @@ NewArray<T> running_sums(Array<T> start, Array<T> a, Array<T> b) {
 template <class T>
 NewArray<T> activation_forward(Array<T> x, const std::string& description) {
   return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
-    return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f.forward(v); });
+    return lane_by_lane<T>([&](const Lanes<T>& v) { return f.forward(v); }, x);
   });
 }
 
 template <class T>
-NewArray<T> activation_input_delta(Array<T> delta, Array<T> o, const std::string& description) {
+NewArray<T> activation_input_delta(Array<T> delta, Array<T> x, Array<T> o, const std::string& description) {
   return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
-    return lane_by_lane<T>({delta, o}, [&](const Lanes<T>& d, const Lanes<T>& v) { return d * f.derivative(v); });
+    return lane_by_lane<T>([&](const Lanes<T>& d, const Lanes<T>& v, const Lanes<T>& w) { return d * f.derivative(v, w); }, delta, x, o);
   });
+}
+
+// Of as many slopes as there are channels, or one.
+template <class T>
+PReLULayer<T> prelu_of(const Array<T>& o, const Array<T>& a) {
+  require(a.ndim() == 1 && (length(a, 0) == 1 || length(a, 0) == length(o, 1)), "the slopes must be one or as many as the channels");
+  return {length(a, 0) > 1};
+}
+
+template <class T>
+NewArray<T> prelu_forward(Array<T> o, Array<T> a) {
+  const LaneArray<T> input(o), x(input.images, LaneArray<T>::shape_of(o));
+  const PReLULayer<T> layer = prelu_of(o, a);
+  input.for_blocks([&](int block) { layer.forward(input.maps, a.data(), x.maps, {block, block + 1}, {0, input.maps.C}); });
+  return x.array(o.ndim() == 2);
+}
+
+template <class T>
+NewArray<T> prelu_weight_gradient(Array<T> o, Array<T> delta, bool by_channel) {
+  const LaneArray<T> input(o), error(delta);
+  require(o.size() == delta.size() && input.maps.C == error.maps.C, "o and delta must have one shape");
+  const PReLULayer<T> layer{by_channel};
+  const int C = input.maps.C;
+  std::vector<T> sums(C);
+  add_in_groups(input.images, C, 1, sums.data(), [&](T* sum, int block, Range channels) {
+    layer.weight_gradient(input.maps, error.maps, sum, block, channels);
+  });
+  auto da = new_array<T>({size_t(by_channel ? C : 1)});
+  const FloatSettings settings;
+  if (by_channel) std::copy(sums.begin(), sums.end(), da.data());
+  else *da.data() = layer.of_all(sums.data(), C);
+  return da;
+}
+
+template <class T>
+NewArray<T> prelu_input_delta(Array<T> delta, Array<T> o, Array<T> a) {
+  const LaneArray<T> error(delta), input(o), back(input.images, LaneArray<T>::shape_of(o));
+  require(o.size() == delta.size() && input.maps.C == error.maps.C, "o and delta must have one shape");
+  const PReLULayer<T> layer = prelu_of(o, a);
+  input.for_blocks([&](int block) { layer.input_delta(error.maps, input.maps, a.data(), back.maps, {block, block + 1}, {0, input.maps.C}); });
+  return back.array(o.ndim() == 2);
+}
+
+template <class T>
+NewArray<T> softmax_forward(Array<T> o) {
+  const LaneArray<T> input(o), x(input.images, LaneArray<T>::shape_of(o));
+  const SoftmaxLayer<T> layer{input.maps.C};
+  input.for_blocks([&](int block) { layer.forward(input.maps, x.maps, block, {0, input.maps.H * input.maps.W}); });
+  return x.array(o.ndim() == 2);
+}
+
+template <class T>
+NewArray<T> softmax_input_delta(Array<T> delta, Array<T> x) {
+  const LaneArray<T> error(delta), output(x), back(output.images, LaneArray<T>::shape_of(x));
+  require(x.size() == delta.size() && output.maps.C == error.maps.C, "delta and x must have one shape");
+  const SoftmaxLayer<T> layer{output.maps.C};
+  output.for_blocks([&](int block) { layer.input_delta(error.maps, output.maps, back.maps, block, {0, output.maps.H * output.maps.W}); });
+  return back.array(x.ndim() == 2);
 }
 
 template <class T>
@@ -488,14 +550,6 @@ nb::tuple loss(Array<T> y, std::optional<Array<T>> values, std::optional<Array<i
   return nb::make_tuple(losses, delta.array(true));
 }
 
-template <class T>
-NewArray<T> softmax_of(Array<T> y) {
-  require(y.ndim() == 2 && y.shape(1) > 0, "y must have shape (N, K)");
-  const LaneArray<T> outputs(y), shares(outputs.images, {outputs.maps.C, 1, 1});
-  outputs.for_blocks([&](int block) { softmax(outputs.maps, shares.maps, block); });
-  return shares.array(true);
-}
-
 NewArray<uint64_t> random_bits_of(uint64_t seed, uint64_t stream, uint64_t count) {
   auto out = new_array<uint64_t>({size_t(count)});
   random_bits(seed, stream, out.data(), count);
@@ -506,6 +560,14 @@ NewArray<uint64_t> random_bits_of(uint64_t seed, uint64_t stream, uint64_t count
 template <class... Each>
 nb::tuple names(std::type_identity<std::variant<Each...>>) {
   return nb::make_tuple(Each::name...);
+}
+
+// Of activations, those whose f' is found from the output alone.
+template <class... Each>
+nb::tuple from_output(std::type_identity<std::variant<Each...>>) {
+  nb::list found;
+  ((Each::FROM_OUTPUT ? found.append(Each::name) : void()), ...);
+  return nb::tuple(found);
 }
 
 template <class T>
@@ -534,7 +596,13 @@ void define(nb::module_& m) {
   m.def("dense_bias_gradient", &dense_bias_gradient<T>, nb::arg("delta").noconvert());
   m.def("dense_input_delta", &dense_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("w").noconvert());
   m.def("activation_forward", &activation_forward<T>, nb::arg("x").noconvert(), "description"_a);
-  m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), "description"_a);
+  m.def("activation_input_delta", &activation_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("x").noconvert(), nb::arg("o").noconvert(),
+        "description"_a);
+  m.def("prelu_forward", &prelu_forward<T>, nb::arg("o").noconvert(), nb::arg("a").noconvert());
+  m.def("prelu_weight_gradient", &prelu_weight_gradient<T>, nb::arg("o").noconvert(), nb::arg("delta").noconvert(), "by_channel"_a);
+  m.def("prelu_input_delta", &prelu_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("o").noconvert(), nb::arg("a").noconvert());
+  m.def("softmax_forward", &softmax_forward<T>, nb::arg("o").noconvert());
+  m.def("softmax_input_delta", &softmax_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("x").noconvert());
   m.def("running_sums", &running_sums<T>, nb::arg("start").noconvert(), nb::arg("a").noconvert(), nb::arg("b").noconvert());
   m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
   m.def(
@@ -551,16 +619,15 @@ void define(nb::module_& m) {
       },
       nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none(),
       "label_smoothing"_a = 0.0);
-  m.def("softmax", &softmax_of<T>, nb::arg("y").noconvert());
   const auto unary = [&](const char* name, auto f) {
     m.def(
-        name, [f](Array<T> x) { return lane_by_lane<T>({x}, [&](const Lanes<T>& v, const Lanes<T>&) { return f(v); }); },
-        nb::arg("x").noconvert());
+        name, [f](Array<T> x) { return lane_by_lane<T>(f, x); }, nb::arg("x").noconvert());
   };
   unary("exp", [](const Lanes<T>& v) { return exp(v); });
   unary("log", [](const Lanes<T>& v) { return log(v); });
   unary("tanh", [](const Lanes<T>& v) { return tanh(v); });
   unary("sigmoid", [](const Lanes<T>& v) { return sigmoid(v); });
+  unary("normal", [](const Lanes<T>& v) { return Normal<T>(v).below; });
 }
 
 }  // namespace
@@ -570,6 +637,7 @@ void define_ops(nb::module_& m) {
   define<float>(m);
   define<double>(m);
   m.attr("activations") = names(std::type_identity<Activations<float>>{});
+  m.attr("activations_from_output") = from_output(std::type_identity<Activations<float>>{});
   m.attr("poolings") = names(std::type_identity<Poolings<float>>{});
   m.def("random_bits", &random_bits_of, "seed"_a, "stream"_a, "count"_a);
   m.def("set_num_threads", [](int threads, int processors) {

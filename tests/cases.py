@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from convprop import Augment, checks, geometry
+from convprop import equations as eq
 from convprop.check import bits
 from convprop.machine.native import description, engine
 
@@ -306,6 +307,33 @@ class ResponseCase:
         return ResponseArrays(_normal(random, shape, dtype), _normal(random, shape, dtype))
 
 
+class MapArrays(NamedTuple):
+    """o (N, C, H, W), slopes a and delta in o's shape."""
+
+    o: np.ndarray
+    a: np.ndarray
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class MapCase:
+    """Maps of which channels matter: what a PReLU and a softmax take."""
+
+    name: str
+    channels: int
+    size: Pair
+    images: int = 3
+    by_channel: bool = True
+    """Whether a PReLU has a slope for each channel."""
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> MapArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        shape = (self.images, self.channels, *self.size)
+        slopes = (self.channels if self.by_channel else 1,)
+        return MapArrays(*(_normal(random, each, dtype) for each in (shape, slopes, shape)))
+
+
 class LossArrays(NamedTuple):
     """y, targets (shares of one that sum to 1) and labels of N images with K outputs."""
 
@@ -456,6 +484,17 @@ JOINS: tuple[JoinCase, ...] = (
     JoinCase("concat-images-16", "concat", (5, 1, 5), (2, 6), images=16),
 )
 
+MAPS: tuple[MapCase, ...] = (
+    MapCase("one-number", 1, (1, 1), images=1),
+    MapCase("one-channel-odd", 1, (5, 7)),
+    MapCase("one-pixel", 19, (1, 1), images=15),
+    MapCase("images-16", 4, (3, 4), images=16, by_channel=False),
+    MapCase("images-17", 3, (2, 9), images=17),
+    MapCase("images-33", 5, (3, 3), images=33, by_channel=False),
+    MapCase("images-150", 2, (2, 1), images=150),
+    MapCase("many-channels", 70, (2, 3)),
+)
+
 IMAGE_NORMS: tuple[NormCase, ...] = (
     NormCase("group-2", 4, (5, 7), 2),
     NormCase("group-1", 6, (4, 4), 1, images=17),
@@ -558,7 +597,16 @@ def bit_lines() -> list[str]:
     for kind in engine.activations:
         if kind != "identity":
             given = {"name": kind, "size": 1024, "activation": kind, "slope": 0.01}
-            lines.append(description("activation", **given))
+            alpha = {"alpha": 1.0} if "alpha" in eq.activations.ACTIVATIONS[kind].settings else {}
+            lines.append(description("activation", **given, **alpha))
+    shapes = [(one, (one.channels, *one.size)) for one in MAPS]
+    lines += [
+        description("prelu", name=m.name, images=m.images, input=shape, by_channel=m.by_channel)
+        for m, shape in shapes
+    ]
+    lines += [
+        description("softmax", name=m.name, images=m.images, input=shape) for m, shape in shapes
+    ]
     for name, (shape, augment) in AUGMENT_CASES.items():
         settings = {key: float(augment.settings()[key]) for key in bits.AUGMENT_SETTINGS}
         given = {"name": name, "images": shape[0], "input": shape[1:]}

@@ -87,6 +87,25 @@ NETWORKS = {
         (2, 4, 6),
         cp.SoftmaxCrossEntropy(),
     ),
+    "activations of today": (
+        [
+            *(cp.Conv(4, 3, padding=1), cp.GELU(), cp.Conv(4, 3), cp.GELU("tanh"), cp.MaxPool(2)),
+            *(cp.Conv(5, 2), cp.SiLU(), cp.Conv(4, 1), cp.Mish(), cp.Conv(4, 2), cp.HardSwish()),
+            *(cp.Conv(3, 1), cp.ReLU6(), cp.Dense(6), cp.ELU(0.5), cp.Dense(6), cp.SELU()),
+            *(cp.Dense(5), cp.HardSigmoid(), cp.Dense(4), cp.Softsign(), cp.Dense(3)),
+        ],
+        (2, 9, 8),
+        cp.SoftmaxCrossEntropy(),
+    ),
+    "slopes and shares": (
+        [
+            *(cp.Conv(4, 3), cp.PReLU(by_channel=True), cp.Softmax(), cp.Conv(3, 2), cp.PReLU()),
+            *(cp.Flatten(), cp.PReLU(by_channel=True), cp.Dropout(0.5), cp.Softmax(), cp.Dense(5)),
+            *(cp.PReLU(), cp.Dense(4), cp.PReLU(by_channel=True), cp.Dense(3)),
+        ],
+        (2, 7, 6),
+        cp.SoftmaxCrossEntropy(),
+    ),
     "convolutions-only": (
         [cp.Conv(3, 3), cp.Identity(), cp.Conv(2, 3)],
         (1, 5, 5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,10 +190,70 @@ def test_activation_values():
         "scaled_tanh": 1.7159 * np.tanh(2 * x / 3),
         "softplus": np.log(1 + np.exp(x)),
         "identity": x,
+        "relu6": np.clip(x, 0, 6),
+        "elu": [math.expm1(-2), 0, 1],
+        "selu": [1.7580993408473766 * math.expm1(-2), 0, 1.0507009873554805],
+        "hard_sigmoid": [1 / 6, 1 / 2, 2 / 3],
+        "softsign": [-2 / 3, 0, 1 / 2],
+        "gelu": [-math.erfc(math.sqrt(2)), 0, math.erfc(-math.sqrt(0.5)) / 2],
+        "gelu_tanh": [
+            -1 - math.tanh(math.sqrt(2 / math.pi) * (-2 - 0.044715 * 8)) * 1,
+            0,
+            0.5 + 0.5 * math.tanh(math.sqrt(2 / math.pi) * 1.044715),
+        ],
+        "silu": x / (1 + np.exp(-x)),
+        "mish": x * np.tanh(np.log(1 + np.exp(x))),
+        "hard_swish": [-1 / 3, 0, 2 / 3],
     }
     for kind, values in expected.items():
         assert eq.activation(x, kind, slope=0.25) == pytest.approx(values, rel=AGREE)
     assert eq.scaled_tanh(np.array(1.0)) == pytest.approx(1, abs=1e-4)
+    assert eq.activation(x, "elu", alpha=0.5) == pytest.approx(
+        [math.expm1(-2) / 2, 0, 1], rel=AGREE
+    )
+
+
+def test_the_standard_normal_distribution():
+    """Against the C library's function, which is right to a unit or two; both tails, too."""
+    x = np.linspace(-37, 9, 2001)
+    wanted = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in x])
+    # The argument's rounding, one of x, is one of x^2 / 2 in the exponential.
+    assert np.max(np.abs(eq.standard_normal(x) / wanted - 1) / (1 + x * x)) <= 1e-15
+
+
+def test_selu_keeps_mean_and_variance():
+    """Of a normal x: the integral over Gauss's nodes, those below 0 and above apart."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    below, above = -6 + 6 * nodes, 6 + 6 * nodes
+    x = np.concatenate([below, above])
+    density = np.tile(6 * weights, 2) * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    f = eq.selu(x)
+    assert (density * f).sum() == pytest.approx(0, abs=1e-12)
+    assert (density * f * f).sum() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("case", cases.MAPS, ids=lambda case: case.name)
+def test_slopes_that_are_learned(case: cases.MapCase):
+    o, a, delta = case.arrays()
+
+    def error(values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        return (delta * eq.prelu.forward(values, slopes)).sum()
+
+    step, close = eq.delta_by_definition, AGREE * o[:, 0].size * case.channels
+    back = eq.prelu.input_delta(delta, o, a)
+    assert np.max(np.abs(back - step(lambda v: error(v, a), o))) <= close
+    gradient = eq.prelu.weight_gradient(o, delta, by_channel=case.by_channel)
+    assert gradient.shape == a.shape
+    assert np.max(np.abs(gradient - step(lambda v: error(o, v), a))) <= close
+
+
+@pytest.mark.parametrize("case", cases.MAPS[:5], ids=lambda case: case.name)
+def test_softmax_over_channels(case: cases.MapCase):
+    o, _, delta = case.arrays()
+    x = eq.channel_softmax.forward(o)
+    assert np.max(np.abs(x.sum(axis=1) - 1)) <= AGREE
+    steps = eq.delta_by_definition(lambda v: (delta * eq.channel_softmax.forward(v)).sum(), o)
+    assert np.max(np.abs(eq.channel_softmax.input_delta(delta, x) - steps)) <= AGREE * case.channels
 
 
 @pytest.mark.parametrize(

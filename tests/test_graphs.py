@@ -374,3 +374,14 @@ def test_fields_go_through_all_branches():
     assert (list(reached.rows), list(reached.columns)) == ([0, 1, 2],) * 2
     # What lies on another branch is not seen.
     assert list(receptive_field(net, "conv5", 0, 0, of="tanh1").rows) == []
+
+
+def test_what_lies_in_maps_behind_a_flatten_is_read_in_a_row():
+    """A Flatten hands on the maps that it reads, and so does what only follows it."""
+    bend = [cp.Flatten(), cp.Tanh()]
+    for join in (cp.Add(), cp.Multiply(), cp.Concat()):
+        layers = [cp.Conv(3, 2), cp.Parallel(bend, [cp.Sigmoid(), *bend], join=join), cp.Dense(2)]
+        net = cp.Network(layers, (1, 4, 5), seed=2)
+        assert all(row.passed for row in check_network(net))
+        images = np.random.default_rng(0).standard_normal((40, 1, 4, 5)).astype(np.float32)
+        assert np.array_equal(net.forward(images)[:3], net.forward(images[:3]))

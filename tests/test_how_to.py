@@ -209,8 +209,8 @@ def test_what_is_added_by_the_steps_of_the_document_is_right(tmp_path: Path) -> 
         assert len(touched[section] | {RECORDED}) <= most, section
 
     assert "proved" in copy.run(copy.python, "tests/how_to_proof.py", tmp_path)
-    assert copy.run(copy.python, "-m", "convprop", "check").count("softsign") >= 4
-    wanted = "softsign or sum or exports or same_activations or kinds"
+    assert copy.run(copy.python, "-m", "convprop", "check").count("log_sigmoid") >= 4
+    wanted = "log_sigmoid or sum or exports or same_activations or kinds"
     files = ("test_equations.py", "test_ops.py", "test_layers.py", "explain/test_cases.py")
     ran = copy.run(
         copy.python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", wanted,
@@ -219,4 +219,4 @@ def test_what_is_added_by_the_steps_of_the_document_is_right(tmp_path: Path) -> 
     assert int(re.search(r"(\d+) passed", ran)[1]) > 60
     said = copy.run(copy.compile_selftest(), RECORDED, "2", "1", "3")
     assert " 0 failed" in said
-    assert all(f"ok      {name} " in said for name in ("softsign", "sum-zeros", "scaled-40"))
+    assert all(f"ok      {name} " in said for name in ("log_sigmoid", "sum-zeros", "scaled-40"))

@@ -75,6 +75,22 @@ def test_streams_depend_on_seed_and_place_alone():
     assert not np.array_equal(first, he.values((4, 3), seed=1, index=3))
 
 
+@pytest.mark.parametrize(
+    ("layer", "initializer"),
+    [
+        *((layer, initializers.HeUniform()) for layer in (
+            cp.ReLU6(), cp.ELU(), cp.GELU(), cp.SiLU(), cp.Mish(), cp.HardSwish(), cp.PReLU())),
+        *((layer, initializers.GlorotUniform()) for layer in (
+            cp.HardSigmoid(), cp.Softsign(), cp.Softmax())),
+        (cp.SELU(), initializers.LeCunUniform()),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_activation_behind_them_decides_how_weights_begin(layer, initializer):
+    net = cp.Network([cp.Conv(4, 3), cp.MaxPool(2), layer, cp.Dense(2)], (2, 8, 8), dtype="float64")
+    assert np.array_equal(net.parameters["conv1.weight"], initializer.values((4, 2, 3, 3), 0, 0))
+
+
 def test_network_takes_he_before_a_relu_and_glorot_elsewhere():
     net = cp.Network(
         [cp.Conv(4, 3), cp.MaxPool(2), cp.ReLU(), cp.Conv(4, 3), cp.Tanh(), cp.Dense(2)],

@@ -1,5 +1,7 @@
 """Layers: shapes, parameters, what they refuse, and the one error of a wrong stack."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,20 @@ def test_native_descriptions_are_resolved():
         "activation": "leaky_relu",
         "slope": 0.2,
     }
+    assert cp.ELU(0.5).native((3,)) == {"kind": "activation", "activation": "elu", "alpha": 0.5}
+    assert cp.GELU().native((3,)) == {"kind": "activation", "activation": "gelu"}
+    assert cp.GELU("tanh").native((3,)) == {"kind": "activation", "activation": "gelu_tanh"}
+    assert cp.PReLU().native((3, 4, 5)) == {"kind": "prelu", "by_channel": False}
+    assert cp.Softmax().native((3, 4, 5)) == {"kind": "softmax"}
+
+
+def test_prelu_has_as_many_slopes_as_it_is_told():
+    for shape in ((3, 4, 5), (3,)):
+        for by_channel, count in ((False, 1), (True, 3)):
+            (slope,) = cp.PReLU(by_channel=by_channel, initial=0.5).parameters(shape).values()
+            assert slope.shape == (count,)
+            assert slope.initializer == cp.initializers.Constant(0.5)
+    assert cp.Network([cp.PReLU(), cp.Dense(2)], (1, 2, 2)).parameters["prelu1.slope"] == 0.25
 
 
 def test_repr_shows_what_was_chosen():
@@ -185,6 +201,11 @@ def test_repr_shows_what_was_chosen():
         (lambda: cp.Dropout(1.0), "rate must be a number with 0 <= value < 1, got 1.0"),
         (lambda: cp.Dropout("half"), "rate must be a number with 0 <= value < 1, got 'half'"),
         (lambda: cp.LeakyReLU(-0.1), "slope must be a number of at least 0, got -0.1"),
+        (lambda: cp.ELU(-1), "alpha must be a number of at least 0, got -1"),
+        (lambda: cp.GELU("erf"), "approximate must be 'none' or 'tanh', got 'erf'"),
+        (lambda: cp.GELU(None), "approximate must be 'none' or 'tanh', got None"),
+        (lambda: cp.PReLU(by_channel=3), "by_channel must be True or False, got 3"),
+        (lambda: cp.PReLU(initial=math.inf), "initial must be a finite number, got inf"),
     ],
 )
 def test_refuses(make, message):
@@ -295,7 +316,18 @@ def test_every_layer_survives_its_description():
         cp.Tanh(),
         cp.ScaledTanh(),
         cp.Softplus(),
+        cp.ReLU6(),
+        cp.ELU(0.5),
+        cp.SELU(),
+        cp.HardSigmoid(),
+        cp.Softsign(),
+        cp.GELU(approximate="tanh"),
+        cp.SiLU(),
+        cp.Mish(),
+        cp.HardSwish(),
         cp.Identity(),
+        cp.PReLU(by_channel=True, initial=0.1, name="learned"),
+        cp.Softmax(),
         cp.Add(),
         cp.Multiply(name="scaled"),
         cp.Concat(),
@@ -317,8 +349,12 @@ def test_equal_layers_are_equal_however_they_were_written():
 
 
 def test_engine_equations_and_layers_have_the_same_activations_and_poolings():
-    kinds = {layer.kind for layer in activations.ACTIVATIONS}
-    assert kinds == set(engine.activations) == set(eq.KINDS)
+    layers = [*(layer() for layer in activations.ACTIVATIONS), cp.GELU("tanh")]
+    kinds = {layer.native((3,))["activation"]: layer for layer in layers}
+    assert kinds.keys() == set(engine.activations) == set(eq.KINDS)
+    from_output = {kind for kind, layer in kinds.items() if not layer.reads_input}
+    assert from_output == set(engine.activations_from_output)
+    assert all(layer.reads_input != layer.reads_output for layer in layers)
     pools = {layer.pool for layer in pool.POOLINGS}
     assert pools == set(engine.poolings) == set(eq.pooling.POOLINGS) == set(explained.POOLINGS)
 

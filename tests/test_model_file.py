@@ -28,6 +28,9 @@ def network(dtype: str = "float32") -> cp.Network:
         cp.Tanh(),
         cp.AveragePool("global", count_padding=False),
         cp.Dense(3, bias=False),
+        cp.PReLU(by_channel=True, initial=0.125),
+        cp.GELU("tanh"),
+        cp.ELU(0.5),
     ]
     loss = cp.BinaryCrossEntropy("sum")
     return cp.Network(layers, (2, 8, 9), loss, seed=2**63 + 1, dtype=dtype)

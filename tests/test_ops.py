@@ -348,15 +348,18 @@ def test_activation(kind: Any, shape: tuple[int, ...], dtype: cases.Dtype):
     random = np.random.default_rng(0)
     x = (4 * random.standard_normal(shape)).astype(dtype)
     delta = random.standard_normal(shape).astype(dtype)
-    o = ops.activation.forward(x, kind, slope=0.125)
-    back = ops.activation.input_delta(delta, o, kind, slope=0.125)
+    o = ops.activation.forward(x, kind, slope=0.125, alpha=0.5)
+    back = ops.activation.input_delta(delta, o, kind, slope=0.125, alpha=0.5, x=x)
     close = 8 * float(np.finfo(dtype).eps)
+    if kind == "gelu_tanh":
+        # On both sides an exponent v of four roundings, whose units become as many of exp(v).
+        close = close * (1 + np.abs(1.6 * x + 0.0714 * x**3) / 2)
     assert o.dtype == back.dtype == dtype
-    right = eq.activation(exact(x), kind, slope=0.125)
-    assert np.max(np.abs(o - right) / np.maximum(np.abs(right), 1e-3)) <= close
-    f_prime = eq.activation_derivative(exact(x), kind, slope=0.125)
+    right = eq.activation(exact(x), kind, slope=0.125, alpha=0.5)
+    assert np.all(np.abs(o - right) / np.maximum(np.abs(right), 1e-3) <= close)
+    f_prime = eq.activation_derivative(exact(x), kind, slope=0.125, alpha=0.5)
     # f' comes from the rounded output: its error is one of o, not of f' where f' is small.
-    assert np.max(np.abs(back - delta * f_prime) / np.abs(delta)) <= close
+    assert np.all(np.abs(back - delta * f_prime) / np.abs(delta) <= close)
 
 
 @both_dtypes
@@ -366,9 +369,166 @@ def test_activation_at_corners_and_extremes(dtype: cases.Dtype):
     for kind in engine.activations:
         o = ops.activation.forward(x, kind, slope=0.25)
         assert np.allclose(o, eq.activation(x, kind, slope=0.25), rtol=1e-6, atol=1e-30)
-        back = ops.activation.input_delta(one, o, kind, slope=0.25)
+        back = ops.activation.input_delta(one, o, kind, slope=0.25, x=x)
         right = eq.activation_derivative(x, kind, slope=0.25)
         assert np.allclose(back, right, rtol=1e-6, atol=1e-6)
+
+
+def slopes(kind: str, x: np.ndarray) -> np.ndarray:
+    """Return the engine's f'(x)."""
+    o = ops.activation.forward(x, kind)
+    return ops.activation.input_delta(np.ones_like(x), o, kind, x=x)
+
+
+# What PyTorch documents, and says of itself in its backward functions.
+CORNERS = {
+    "relu": ([0.0], [0.0]),
+    "leaky_relu": ([0.0], [0.01]),
+    "relu6": ([0.0, 6.0], [0.0, 0.0]),
+    "elu": ([0.0], [1.0]),
+    "selu": ([0.0], [1.7580993408473766]),
+    "hard_sigmoid": ([-3.0, 3.0], [0.0, 0.0]),
+    "hard_swish": ([-3.0, 3.0], [0.0, 1.0]),
+}
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", CORNERS)
+def test_slopes_at_corners_and_beside_them(kind: str, dtype: cases.Dtype):
+    at, wanted = (np.array(values, dtype) for values in CORNERS[kind])
+    close = 2 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(slopes(kind, at), wanted, rtol=close)
+    np.testing.assert_allclose(eq.activation_derivative(at, kind), wanted, rtol=close)
+    for side in (-1, 1):
+        # The next number beside 0 is subnormal, which counts as 0.
+        tiny = dtype(side * np.finfo(dtype).tiny)
+        beside = np.where(at == 0, tiny, np.nextafter(at, dtype(side * np.inf)))
+        right = eq.activation_derivative(beside, kind)
+        np.testing.assert_allclose(slopes(kind, beside), right, rtol=1e-6)
+
+
+# f and f' at the ends; of finite numbers, however large, the same.
+ENDS = {
+    "identity": ((-np.inf, np.inf), (1, 1)),
+    "relu": ((0, np.inf), (0, 1)),
+    "leaky_relu": ((-np.inf, np.inf), (0.01, 1)),
+    "sigmoid": ((0, 1), (0, 0)),
+    "tanh": ((-1, 1), (0, 0)),
+    "scaled_tanh": ((-1.7159, 1.7159), (0, 0)),
+    "softplus": ((0, np.inf), (0, 1)),
+    "relu6": ((0, 6), (0, 0)),
+    "elu": ((-1, np.inf), (0, 1)),
+    "selu": ((-1.7580993408473768, np.inf), (0, 1.0507009873554805)),
+    "hard_sigmoid": ((0, 1), (0, 0)),
+    "softsign": ((-1, 1), (0, 0)),
+    "gelu": ((0, np.inf), (0, 1)),
+    "gelu_tanh": ((0, np.inf), (0, 1)),
+    "silu": ((0, np.inf), (0, 1)),
+    "mish": ((0, np.inf), (0, 1)),
+    "hard_swish": ((0, np.inf), (0, 1)),
+}
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", ENDS)
+def test_ends_of_activations(kind: str, dtype: cases.Dtype):
+    ends, wanted = ENDS[kind]
+    found = ops.activation.forward(np.array([-np.inf, np.inf, np.nan], dtype), kind)
+    np.testing.assert_allclose(found[:2], np.array(ends, dtype), rtol=1e-6)
+    assert np.isnan(found[2])
+    for far in (np.inf, np.finfo(dtype).max, 1e30):
+        x = np.array([-far, far], dtype)
+        np.testing.assert_allclose(slopes(kind, x), np.array(wanted, dtype), rtol=1e-6)
+        with np.errstate(all="ignore"):
+            limits = np.where(np.isfinite(ends), ends, np.array(wanted, dtype) * x)
+        f = ops.activation.forward(x, kind)
+        np.testing.assert_allclose(f, limits.astype(dtype), rtol=1e-6)
+
+
+@both_dtypes
+@pytest.mark.parametrize("kind", engine.activations)
+def test_activations_of_finite_numbers_are_finite(kind: str, dtype: cases.Dtype):
+    spread = [np.linspace(-size, size, 2003) for size in (1e4, 120, 1)]
+    x = np.concatenate([*spread, np.array([np.finfo(dtype).max, np.finfo(dtype).tiny])])
+    x = np.concatenate([x, -x]).astype(dtype)
+    assert not np.isnan(ops.activation.forward(x, kind)).any()
+    assert np.isfinite(slopes(kind, x)).all()
+
+
+# Learned slopes, and softmax over channels
+
+
+@both_dtypes
+@pytest.mark.parametrize("part", ["forward", "weight_gradient", "input_delta"])
+@over(cases.MAPS)
+def test_prelu(case: cases.MapCase, part: str, dtype: cases.Dtype):
+    def run(seed: int) -> Compared:
+        o, a, delta = case.arrays(dtype, seed)
+        if part == "weight_gradient":
+            got = ops.prelu.weight_gradient(o, delta, by_channel=case.by_channel)
+            right = eq.prelu.weight_gradient(exact(o), exact(delta), by_channel=case.by_channel)
+            terms = (delta * np.minimum(o, 0)).reshape(*o.shape[:2], -1).swapaxes(0, 1)
+            terms = terms.reshape(case.channels, -1) if case.by_channel else terms.reshape(1, -1)
+            return got, right, naive_sum(terms.T)
+        own, equation, given = ops.prelu.forward, eq.prelu.forward, [0, 1]
+        if part == "input_delta":
+            own, equation, given = ops.prelu.input_delta, eq.prelu.input_delta, [2, 0, 1]
+        arrays = [(o, a, delta)[n] for n in given]
+        return own(*arrays), equation(*map(exact, arrays)), equation(*arrays)
+
+    agrees(dtype, run)
+
+
+@both_dtypes
+@over(cases.MAPS)
+def test_softmax_over_channels(case: cases.MapCase, dtype: cases.Dtype):
+    o, _, delta = case.arrays(dtype)
+    o *= 3
+    x = ops.softmax.forward(o)
+    back = ops.softmax.input_delta(delta, x)
+    assert x.dtype == back.dtype == dtype
+    right = eq.channel_softmax.forward(exact(o))
+    close = (case.channels + 16) * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(x, right, rtol=close)
+    np.testing.assert_allclose(x.sum(axis=1), 1, rtol=close)
+    wanted = eq.channel_softmax.input_delta(exact(delta), right)
+    assert np.max(np.abs(back - wanted)) <= close * max(1.0, float(np.max(np.abs(delta))))
+
+
+@both_dtypes
+def test_what_goes_by_channels_takes_rows_as_maps_of_one_pixel(dtype: cases.Dtype):
+    o, a, delta = cases.MapCase("", 19, (1, 1), images=17).arrays(dtype)
+    row, error = o[..., 0, 0], delta[..., 0, 0]
+    x = ops.softmax.forward(o)
+    for rows, maps in (
+        (ops.prelu.forward(row, a), ops.prelu.forward(o, a)),
+        (ops.prelu.input_delta(error, row, a), ops.prelu.input_delta(delta, o, a)),
+        (ops.softmax.forward(row), x),
+        (ops.softmax.input_delta(error, x[..., 0, 0]), ops.softmax.input_delta(delta, x)),
+    ):
+        np.testing.assert_array_equal(rows, maps[..., 0, 0])
+    gradient = ops.prelu.weight_gradient(row, error, by_channel=True)
+    assert np.array_equal(gradient, ops.prelu.weight_gradient(o, delta, by_channel=True))
+
+
+@both_dtypes
+def test_prelu_by_hand(dtype: cases.Dtype):
+    """At 0 the slope is that from below, and what lies above adds nothing to a gradient."""
+    o = np.array([[[[-2.0, 0.0], [1.0, -4.0]], [[3.0, 5.0], [-0.5, 0.0]]]], dtype)
+    delta = np.array([[[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]], dtype)
+    a = np.array([0.25, -0.5], dtype)
+    x = ops.prelu.forward(o, a)
+    assert x.tolist() == [[[[-0.5, 0.0], [1.0, -1.0]], [[3.0, 5.0], [0.25, 0.0]]]]
+    assert ops.prelu.weight_gradient(o, delta, by_channel=True).tolist() == [-18.0, -3.5]
+    assert ops.prelu.weight_gradient(o, delta, by_channel=False).tolist() == [-21.5]
+    back = ops.prelu.input_delta(delta, o, a)
+    assert back.tolist() == [[[[0.25, 0.5], [3.0, 1.0]], [[5.0, 6.0], [-3.5, -4.0]]]]
+
+
+@both_dtypes
+def test_a_softmax_of_large_numbers_does_not_overflow(dtype: cases.Dtype):
+    o = np.array([[1e4, -1e4, 1e4], [np.finfo(dtype).max, 0, -np.finfo(dtype).max]], dtype)
+    np.testing.assert_array_equal(ops.softmax.forward(o), [[0.5, 0, 0.5], [1, 0, 0]])
 
 
 # Losses

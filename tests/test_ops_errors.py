@@ -195,6 +195,39 @@ CASES: list[tuple[Callable[[], Any], str]] = [
         "slope must be a number of at least 0, got -0.1",
     ),
     (
+        lambda: ops.activation.forward(Y, "elu", alpha=-0.1),
+        "alpha must be a number of at least 0, got -0.1",
+    ),
+    (
+        lambda: ops.activation.input_delta(Y, Y, "gelu"),
+        "x must be given, as the slope of gelu is not found from its output, got None",
+    ),
+    (
+        lambda: ops.activation.input_delta(Y, Y, "silu", x=Y[:, :1]),
+        f"x must have the shape of o, {Y.shape}, got {Y[:, :1].shape}",
+    ),
+    # what goes by channels
+    (
+        lambda: ops.prelu.forward(Y, np.zeros(Y.shape[1] + 1, Y.dtype)),
+        f"a must have shape (1,) or ({Y.shape[1]},), got ({Y.shape[1] + 1},)",
+    ),
+    (
+        lambda: ops.prelu.weight_gradient(Y, Y[:1], by_channel=True),
+        f"delta must have the shape of o, {Y.shape}, got {Y[:1].shape}",
+    ),
+    (
+        lambda: ops.prelu.weight_gradient(Y, Y, by_channel=1),
+        "by_channel must be True or False, got 1",
+    ),
+    (
+        lambda: ops.softmax.forward(np.zeros((2, 3, 4))),
+        "o must have the axes (N, C, H, W) or (N, F), got shape (2, 3, 4)",
+    ),
+    (
+        lambda: ops.softmax.input_delta(Y.astype(np.float32), Y),
+        f"delta must have the dtype of x, {Y.dtype}, got float32",
+    ),
+    (
         lambda: ops.activation.forward(np.array(1.0), "relu"),
         "x must hold at least one value, got shape ()",
     ),

@@ -94,6 +94,17 @@ def test_bytes_are_those_of_the_arrays_read_and_written(dtype, size):
     assert told == expected
 
 
+def test_an_activation_that_asks_for_its_input_is_an_operation_of_its_own():
+    layers = [cp.Conv(3, 3), cp.SiLU(), cp.Conv(3, 1), cp.ELU(), cp.Dense(2), cp.Mish()]
+    measured = entries(profiled(cp.Network(layers, (1, 6, 6)), 20, batch_size=20))
+    conv = 32 * 4 * 48
+    assert measured["silu1", "forward"].bytes == 2 * conv
+    assert measured["silu1", "input_delta"].bytes == 3 * conv
+    assert ("mish1", "input_delta") in measured
+    assert ("conv2+elu1", "input_delta") in measured
+    assert not any(name == "elu1" for name, _ in measured)
+
+
 @pytest.mark.parametrize("preset", cp.presets.NAMES)
 def test_the_table_fits_the_terminal(preset):
     entry = cp.presets.PRESETS[preset]

@@ -180,6 +180,11 @@ template <class U, class T>
 CONVPROP_INLINE Single<U> converted(Single<T> a) { return U(a.value); }
 
 template <class T>
+CONVPROP_INLINE Lanes<T> min(const Lanes<T>& a, const Lanes<T>& b) {
+  return select(b < a, b, a);
+}
+
+template <class T>
 CONVPROP_INLINE IntLanes<T> bits_of(const Lanes<T>& a) {
   IntLanes<T> r;
   std::memcpy(&r, &a, sizeof a);

@@ -132,7 +132,7 @@ struct NormalisingOp {
   void add_sums(const Operands<T>& v, Range blocks, const Share& at, const Sink& sink) const {
     const Maps<T> y = v.in(), o = v.out(), delta = v.delta();
     const Range channels = at.share_of(shape.C);
-    activation.known([&](const auto& f) {
+    activation.known_from_output([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++)
         for (int c = channels.begin; c < channels.end; c++)
           add_to_group(sums_of(f, with->channel(c), delta, o, y, block, c, sink), block, c, at);
@@ -150,7 +150,7 @@ struct NormalisingOp {
     for (int i = 0; i < shape.H; i++) {
       Lanes<T> row_g = T(0), row_products = T(0);
       for (int j = 0; j < shape.W; j++) {
-        const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * f.derivative(Lanes<T>::load(o.at(block, c, i, j)));
+        const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * slope(f, o.at(block, c, i, j));
         row_g = row_g + g;
         row_products = fma(g, channel.standard(Lanes<T>::load(y.at(block, c, i, j))), row_products);
         sink(g, block, c, i, j);
@@ -202,11 +202,11 @@ struct FrozenNormOp : NormalisingOp<T> {
   }
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> delta = v.delta(), o = v.out(), to = v.delta_in();
-    this->activation.known([&](const auto& f) {
+    this->activation.known_from_output([&](const auto& f) {
       for (int c = at.share_of(shape.C).begin; c < at.share_of(shape.C).end; c++) {
         const Lanes<T> scale = with->scale[c];
         each_vector(to, blocks, {c, c + 1}, [&](int block, int, int i, int j) {
-          const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * f.derivative(Lanes<T>::load(o.at(block, c, i, j)));
+          const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * slope(f, o.at(block, c, i, j));
           put(scale * g, to.at(block, c, i, j), v.added());
         });
       }
@@ -322,7 +322,7 @@ struct BatchMomentsOp {
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> g = v.delta(), y = v.in(), to = v.delta_in();
     const Range channels = at.share_of(shape.C);
-    through(v).known([&](const auto& f) {
+    through(v).known_from_output([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         const auto here = images.mask<T>();
@@ -332,7 +332,7 @@ struct BatchMomentsOp {
           each_vector(to, {block, block + 1}, {c, c + 1}, [&](int, int, int i, int j) {
             const Lanes<T> in = Lanes<T>::load(y.at(block, c, i, j));
             Lanes<T> back = channel.scale * fma(-channel.standard(in), products, Lanes<T>::load(g.at(block, c, i, j)) - mean);
-            if constexpr (!std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) back = back * f.derivative(in);
+            if constexpr (!std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) back = back * f.derivative(in, in);
             put(images.all ? back : select(here, back, Lanes<T>(T(0))), to.at(block, c, i, j), v.added());
           });
         }

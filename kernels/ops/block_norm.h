@@ -57,7 +57,7 @@ struct BlockNormOp : NormalisingOp<T> {
   void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> delta = v.delta(), o = v.out(), y = v.in(), to = v.delta_in();
     const Range channels = at.share_of(shape.C);
-    this->activation.known([&](const auto& f) {
+    this->activation.known_from_output([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         const auto here = images.mask<T>();
@@ -70,7 +70,7 @@ struct BlockNormOp : NormalisingOp<T> {
           if (!to.data) continue;
           const Lanes<T> mean = T(sums.g / std::max(count, 1.0)), products = T(sums.products / std::max(count, 1.0));
           each_vector(to, {block, block + 1}, {c, c + 1}, [&](int, int, int i, int j) {
-            const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * f.derivative(Lanes<T>::load(o.at(block, c, i, j)));
+            const Lanes<T> g = Lanes<T>::load(delta.at(block, c, i, j)) * slope(f, o.at(block, c, i, j));
             const Lanes<T> back = channel.scale * fma(-channel.standard(Lanes<T>::load(y.at(block, c, i, j))), products, g - mean);
             put(images.all ? back : select(here, back, Lanes<T>(T(0))), to.at(block, c, i, j), v.added());
           });

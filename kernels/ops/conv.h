@@ -129,7 +129,7 @@ struct ConvLayer {
         input_delta_row(delta, w, delta_in, block, g, own, i, added);
         if (!activation.identity())
           for (int c = own.begin; c < own.end; c++)
-            activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
+            activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
       }
     }
   }
@@ -401,7 +401,7 @@ struct BlockConvolutionOp : ConvolutionOp<T> {
   Maps<T> x_delta(const Operands<T>& v) const { return own_delta.empty() ? v.delta() : own_delta[v.at.unit]; }
   bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     for (int block = blocks.begin; block < blocks.end && !own_delta.empty(); block++)
-      this->activation.input_delta(v.delta(), v.out(), x_delta(v), block, at.share_of(this->layer.K));
+      this->activation.input_delta(v.delta(), v.out(), v.out(), x_delta(v), block, at.share_of(this->layer.K));
     return !own_delta.empty();
   }
 };

@@ -237,7 +237,7 @@ struct DenseOp {
   bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
     for (int b = blocks.begin; b < blocks.end; b++) {
-      activation.input_delta(v.delta(), v.out(), v.delta(), b, kernels);
+      activation.input_delta(v.delta(), v.out(), v.out(), v.delta(), b, kernels);
       layer.rows_of(v.delta(), b, delta_rows, kernels);
       layer.rows_of(v.in(), b, o_rows, features);
     }

@@ -206,7 +206,7 @@ struct ImageConvOp : ConvolutionOp<T> {
   void weight_gradient_image(const Operands<T>& v, int n, const Share& at) const {
     const ImageConv<T> images{layer};
     const Maps<T>& delta = own_delta[at.thread];
-    this->activation.input_delta_image(v.delta(), v.out(), n, delta, 0);
+    this->activation.input_delta_image(v.delta(), v.out(), v.out(), n, delta, 0);
     clear_margins(delta, 0, {0, delta.C}, T(0));
     images.weight_gradient(v.in(), delta, v.scratch, image_gradients + n * images.gradient_size(), n);
   }

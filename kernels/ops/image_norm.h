@@ -135,10 +135,10 @@ struct ImageNormOp {
     const Maps<T> delta = v.delta(), x = v.out();
     alignas(VECTOR_BYTES) T place[LANES];
     for (int l = 0; l < LANES; l++) place[l] = T(l);
-    activation.known([&](const auto& f) {
+    activation.known_from_output([&](const auto& f) {
       each_vector(delta, {block, block + 1}, channels, [&](int, int c, int i, int j) {
         const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
-        const Lanes<T> back = error * f.derivative(Lanes<T>::load(x.at(block, c, i, j)));
+        const Lanes<T> back = error * slope(f, x.at(block, c, i, j));
         select(Lanes<T>::load(place) < Lanes<T>(T(delta.W - j)), back, error).store(delta.at(block, c, i, j));
       });
     });
@@ -172,14 +172,14 @@ struct ImageNormOp {
   template <class Body>
   static void send(const Operands<T>& v, int block, Range channels, Range rows, const Body& body) {
     const Maps<T> o = v.in(), delta = v.delta(), to = v.delta_in();
-    through(v).known([&](const auto& before) {
+    through(v).known_from_output([&](const auto& before) {
       for (int c = channels.begin; c < channels.end; c++)
         for (int i = rows.begin; i < rows.end; i++)
           for (int j = 0; j < to.W; j += to.pixel == 1 ? LANES : 1) {
             const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, i, j));
             const Lanes<T> back = body(c, i, j, pixel, Lanes<T>::load(delta.at(block, c, i, j)));
             if constexpr (std::is_same_v<std::decay_t<decltype(before)>, Identity<T>>) put(back, to.at(block, c, i, j), v.added());
-            else (back * before.derivative(pixel)).store(to.at(block, c, i, j));
+            else (back * before.derivative(pixel, pixel)).store(to.at(block, c, i, j));
           }
     });
   }

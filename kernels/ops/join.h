@@ -59,11 +59,11 @@ struct AddOp {
     for (int r = int(v.reads.size()) - 1; r >= 0; r--) {
       const Maps<T> to = v.delta_in(r);
       if (!to.data) continue;
-      activation.known([&](const auto& f) {
+      activation.known_from_output([&](const auto& f) {
         each_vector(x, blocks, maps, [&](int b, int c, int i, int j) {
-          const Lanes<T> error = Lanes<T>::load(delta.at(b, c, i, j));
+          const Lanes<T> error = Lanes<T>::load(delta.at(b, c, i, j)), o = Lanes<T>::load(x.at(b, c, i, j));
           if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) put(error, to.at(b, c, i, j), v.added(r));
-          else put(error * f.derivative(Lanes<T>::load(x.at(b, c, i, j))), to.at(b, c, i, j), v.added(r));
+          else put(error * f.derivative(o, o), to.at(b, c, i, j), v.added(r));
         });
       });
     }

@@ -114,19 +114,4 @@ struct LossLayer {
   }
 };
 
-// The softmax of one block of outputs, into x.
-template <class T>
-void softmax(const Maps<T>& y, const Maps<T>& x, int block) {
-  const int K = int(y.features());
-  const auto output = [&](int k) { return Lanes<T>::load(y.at(block, 0, 0, k)); };
-  Lanes<T> largest = output(0), sum = T(0);
-  for (int k = 1; k < K; k++) largest = max(largest, output(k));
-  for (int k = 0; k < K; k++) {
-    const Lanes<T> e = exp(output(k) - largest);
-    e.store(x.at(block, 0, 0, k));
-    sum = sum + e;
-  }
-  for (int k = 0; k < K; k++) (Lanes<T>::load(x.at(block, 0, 0, k)) / sum).store(x.at(block, 0, 0, k));
-}
-
 }  // namespace convprop

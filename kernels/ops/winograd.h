@@ -118,11 +118,14 @@ struct Winograd {
             (Lanes<T>::load(to) + y).store(to);
           });
         else
-          activation.known([&](const auto& f) {
+          activation.known_from_output([&](const auto& f) {
             transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
               T* to = delta_in.at(block, c, i, j);
               if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
-              else (y * f.derivative(Lanes<T>::load(o.at(block, c, i, j)))).store(to);
+              else {
+                const Lanes<T> value = Lanes<T>::load(o.at(block, c, i, j));
+                (y * f.derivative(value, value)).store(to);
+              }
             });
           });
     }

@@ -5,10 +5,10 @@
 namespace convprop {
 
 // Whether the operation of the layer that an activation reads alone computes it in place: not where
-// every layer's own output is wanted.
+// every layer's own output is wanted, or x for f'(x).
 template <class T>
 bool Plan<T>::fuse(const ActivationOp<T>& activation, int layer) {
-  if (mode_ == Mode::inspect) return false;
+  if (mode_ == Mode::inspect || (mode_ == Mode::train && !activation.layer.from_output())) return false;
   for (Operation& operation : operations_)
     if (operation.layer == layer - 1 && operation.gives == layers_[layer].value)
       return std::visit([&](auto& op) {

@@ -51,14 +51,16 @@
 #include "ops/join.h"
 #include "ops/local_response_norm.h"
 #include "ops/pool.h"
+#include "ops/prelu.h"
+#include "ops/softmax.h"
 #include "ops/winograd.h"
 
 namespace convprop {
 
 template <class T>
 using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GroupNormOp<T>, LayerNormOp<T>, LocalResponseNormOp<T>, FrozenNormOp<T>,
-                        BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
+                        PReLUOp<T>, SoftmaxOp<T>, AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GroupNormOp<T>, LayerNormOp<T>,
+                        LocalResponseNormOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {

@@ -123,12 +123,13 @@ void Plan<T>::add_operations(const std::vector<Description>& layers, const std::
       if constexpr (!requires { One::POINTWISE; }) {
         gives.shape = op.shape;
         const bool any_order = requires { One::TOGETHER; } || requires { op.passes_on(true); };
+        // What has handed on the maps that a Flatten reads gives them in one row.
         for (size_t r = 0; r < values.size() && !any_order; r++)
-          if (!(values_[values[r]].shape == shapes[r])) layers[l].refuse("it cannot follow a Flatten of maps");
+          if (!(values_[values[r]].shape == shapes[r])) operation.reads[r] = flattened(values[r], l);
       }
       if constexpr (requires { One::TOGETHER; })
         if (others) operation.reads[0] = flattened(from.value, l);
-      if constexpr (requires { op.halo(); }) operation.reads[0] = with_halo(from.value, l, op.halo(), op.padding_value);
+      if constexpr (requires { op.halo(); }) operation.reads[0] = with_halo(operation.reads[0], l, op.halo(), op.padding_value);
       if constexpr (requires { op.passes_on(true); }) computes = !op.passes_on(!others && !shaped[l + 1]);
       if constexpr (std::is_same_v<One, ActivationOp<T>>) computes = others || !fuse(op, reads[l][0]);
       if (computes) {

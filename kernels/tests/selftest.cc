@@ -466,6 +466,39 @@ const std::map<std::string, std::pair<double, double> (*)(double)> exactly{
        return std::pair{1.7159 * t, 1.7159 * 2 / 3 * (1 - t * t)};
      }},
     {"softplus", [](double v) { return std::pair{std::log1p(std::exp(v)), 1 / (1 + std::exp(-v))}; }},
+    {"relu6", [](double v) { return std::pair{std::clamp(v, 0.0, 6.0), v > 0 && v < 6 ? 1.0 : 0.0}; }},
+    {"elu", [](double v) { return std::pair{v > 0 ? v : std::expm1(v), v > 0 ? 1 : std::exp(v)}; }},
+    {"selu",
+     [](double v) {
+       const double scale = 1.0507009873554804934, depth = scale * 1.6732632423543772848;
+       return std::pair{v > 0 ? scale * v : depth * std::expm1(v), v > 0 ? scale : depth * std::exp(v)};
+     }},
+    {"hard_sigmoid", [](double v) { return std::pair{std::clamp((v + 3) / 6, 0.0, 1.0), std::fabs(v) < 3 ? 1.0 / 6 : 0.0}; }},
+    {"softsign", [](double v) { return std::pair{v / (1 + std::fabs(v)), 1 / ((1 + std::fabs(v)) * (1 + std::fabs(v)))}; }},
+    {"gelu",
+     [](double v) {
+       const double below = std::erfc(-v / std::sqrt(2.0)) / 2, pi = 4 * std::atan(1.0);
+       return std::pair{v * below, below + v * std::exp(-v * v / 2) / std::sqrt(2 * pi)};
+     }},
+    {"gelu_tanh",
+     [](double v) {
+       const double root = std::sqrt(2 / (4 * std::atan(1.0))), t = std::tanh(root * (v + 0.044715 * v * v * v));
+       return std::pair{v / 2 * (1 + t), (1 + t) / 2 + v / 2 * (1 - t * t) * root * (1 + 3 * 0.044715 * v * v)};
+     }},
+    {"silu",
+     [](double v) {
+       const double s = 1 / (1 + std::exp(-v));
+       return std::pair{v * s, s * (1 + v * (1 - s))};
+     }},
+    {"mish",
+     [](double v) {
+       const double t = std::tanh(std::log1p(std::exp(v)));
+       return std::pair{v * t, t + v * (1 - t * t) / (1 + std::exp(-v))};
+     }},
+    {"hard_swish",
+     [](double v) {
+       return std::pair{v * std::clamp((v + 3) / 6, 0.0, 1.0), std::fabs(v) < 3 ? v / 3 + 0.5 : v > 0 ? 1.0 : 0.0};
+     }},
 };
 
 template <class T>
@@ -484,10 +517,76 @@ void test_activation(const Description& of, const std::string& name) {
     T lanes[LANES], delta[LANES];
     for (int l = 0; l < LANES; l++) lanes[l] = T(8 * x[i + l]), delta[l] = T(d[i + l]);
     layer.forward(lanes, &o[i], 1);
-    layer.input_delta(delta, &o[i], &back[i], 1);
+    layer.input_delta(delta, lanes, &o[i], &back[i], 1);
   }
   report(name, "forward", o, known != exactly.end() ? &exact : nullptr);
   report(name, "input_delta", back, known != exactly.end() ? &slope : nullptr);
+}
+
+// The ReLU with learned slopes.
+template <class T>
+void test_prelu(const Description& of, const std::string& name) {
+  const int N = of.integer("images");
+  const Shape shape = shape_of(of);
+  const PReLULayer<T> layer{of.flag("by_channel")};
+  const size_t pixels = size_t(shape.H) * shape.W, count = N * shape.C * pixels;
+  const auto o = values(count, 1), a = values(layer.by_channel ? shape.C : 1, 2), d = values(count, 3);
+  std::vector<double> x(count), din(count), da(a.size());
+  for (size_t e = 0; e < count; e++) {
+    const size_t k = layer.by_channel ? e / pixels % shape.C : 0;
+    const double factor = o[e] > 0 ? 1 : a[k];
+    x[e] = factor * o[e], din[e] = factor * d[e], da[k] += d[e] * std::min(o[e], 0.0);
+  }
+  const std::vector<T> slopes(a.begin(), a.end());
+  InLanes<T> input(N, shape), output(N, shape), delta(N, shape), back(N, shape);
+  input.fill(o), delta.fill(d);
+  const Range all{0, blocks_of(N)};
+  const Groups groups{N};
+  std::vector<std::vector<T>> sums(groups.count(), std::vector<T>(shape.C));
+  std::vector<T*> of_groups;
+  for (auto& sum : sums) of_groups.push_back(sum.data());
+  for (int part = 0; part < 2; part++) {
+    const Range channels = share(shape.C, part, 2);
+    layer.forward(input.maps, slopes.data(), output.maps, all, channels);
+    layer.input_delta(delta.maps, input.maps, slopes.data(), back.maps, all, channels);
+    for (int g = 0; g < groups.count(); g++)
+      for (int b = groups.blocks_in(g).begin; b < groups.blocks_in(g).end; b++) layer.weight_gradient(input.maps, delta.maps, of_groups[g], b, channels);
+  }
+  add_groups(of_groups, groups.count(), {0, shape.C});
+  report(name, "forward", output.array(), x);
+  report(name, "weight_gradient", layer.by_channel ? sums[0] : std::vector<T>{layer.of_all(sums[0].data(), shape.C)}, da);
+  report(name, "input_delta", back.array(), din);
+}
+
+// The softmax over channels.
+template <class T>
+void test_softmax(const Description& of, const std::string& name) {
+  const int N = of.integer("images");
+  const Shape shape = shape_of(of);
+  const SoftmaxLayer<T> layer{shape.C};
+  const size_t pixels = size_t(shape.H) * shape.W, count = N * shape.C * pixels;
+  auto o = values(count, 1);
+  const auto d = values(count, 3);
+  for (double& value : o) value *= 8;
+  std::vector<double> x(count), din(count);
+  for (size_t n = 0; n < size_t(N); n++)
+    for (size_t p = 0; p < pixels; p++) {
+      const auto at = [&](int c) { return (n * shape.C + c) * pixels + p; };
+      double sum = 0, mean = 0;
+      for (int c = 0; c < shape.C; c++) sum += std::exp(o[at(c)]);
+      for (int c = 0; c < shape.C; c++) x[at(c)] = std::exp(o[at(c)]) / sum, mean += d[at(c)] * x[at(c)];
+      for (int c = 0; c < shape.C; c++) din[at(c)] = x[at(c)] * (d[at(c)] - mean);
+    }
+  InLanes<T> input(N, shape), output(N, shape), delta(N, shape), back(N, shape);
+  input.fill(o), delta.fill(d);
+  for (int block = 0; block < blocks_of(N); block++)
+    for (int part = 0; part < 2; part++) {
+      const Range own = share(int(pixels), part, 2);
+      layer.forward(input.maps, output.maps, block, own);
+      layer.input_delta(delta.maps, output.maps, back.maps, block, own);
+    }
+  report(name, "forward", output.array(), x);
+  report(name, "input_delta", back.array(), din);
 }
 
 // Every image of an array changed at random: bits alone, since tests/test_augmentation.py has the values.
@@ -516,8 +615,8 @@ void test_augment(const Description& of, const std::string& name) {
 }
 
 // A network and its images, from the random bits that convprop.check.bits and
-// convprop.initializers take: weights by He's rule where a ReLU comes before the next ones,
-// else by Glorot's.
+// convprop.initializers take: weights by He's rule where a ReLU or what is like one comes before the next
+// ones, by LeCun's where a SELU does, else by Glorot's; slopes are 1/4.
 template <class T>
 struct Trained {
   int batch;
@@ -542,15 +641,23 @@ struct Trained {
       if (of.has(name)) *value = of.number(name);
   }
 
-  // Whether a ReLU comes before the next parameters and other activations, by what reads a value.
-  static bool rectified(const std::vector<Description>& nodes, int value) {
+  // The variance of weights, by which activation comes before the next parameters: by what reads a value.
+  static double variance(const std::vector<Description>& nodes, int value, double fan_in, double fan_out) {
+    const double glorot = 1.0 / ((fan_in + fan_out) / 2.0);
     for (size_t n = 0; n < nodes.size(); n++) {
       const std::vector<int> reads = nodes[n].integers("reads");
       if (std::find(reads.begin(), reads.end(), value) == reads.end()) continue;
-      if (nodes[n].kind() == "activation") return nodes[n].word("activation") == "relu" || nodes[n].word("activation") == "leaky_relu";
-      return !nodes[n].has("bias") && rectified(nodes, int(n) + 1);
+      if (nodes[n].kind() == "prelu") return 2.0 / fan_in;
+      if (nodes[n].kind() == "activation") {
+        const std::string& name = nodes[n].word("activation");
+        if (name == "selu") return 1.0 / fan_in;
+        for (const char* even : {"sigmoid", "tanh", "scaled_tanh", "softplus", "hard_sigmoid", "softsign", "identity"})
+          if (name == even) return glorot;
+        return 2.0 / fan_in;
+      }
+      return nodes[n].has("bias") || nodes[n].kind() == "softmax" ? glorot : variance(nodes, int(n) + 1, fan_in, fan_out);
     }
-    return false;
+    return glorot;
   }
 
   std::vector<std::vector<T>> first_weights(const Plan<T>& plan) const {
@@ -563,13 +670,13 @@ struct Trained {
         parameters.emplace_back(channels, T(1));
         parameters.emplace_back(channels);
       }
+      if (nodes[n].kind() == "prelu") parameters.emplace_back(size_t(shapes[parameters.size()][0]), T(0.25));
       if (!nodes[n].has("bias")) continue;
       const auto& shape = shapes[parameters.size()];
       ptrdiff_t area = 1;
       for (size_t a = 2; a < shape.size(); a++) area *= shape[a];
       const double fan_in = double(shape[1] * area), fan_out = double(shape[0] * area);
-      const bool he = rectified(nodes, int(n) + 1);
-      const double limit = std::sqrt(3.0 * (he ? 2.0 / fan_in : 1.0 / ((fan_in + fan_out) / 2.0)));
+      const double limit = std::sqrt(3.0 * variance(nodes, int(n) + 1, fan_in, fan_out));
       std::vector<T> weights;
       for (uint64_t bits : random_words(size_t(shape[0] * shape[1] * area), (uint64_t(0x494E4954) << 32) + parameters.size()))
         weights.push_back(T((2.0 * ((double(bits >> 12) + 0.5) * 0x1p-52) - 1.0) * limit));
@@ -672,6 +779,8 @@ void test_case(const std::string& text, int steps, const std::vector<int>& threa
   else if (of.kind() == "layer_norm") test_image_norm<T, LayerNormOp<T>>(of, name);
   else if (of.kind() == "local_response_norm") test_local_response_norm<T>(of, name);
   else if (of.kind() == "activation") test_activation<T>(of, name);
+  else if (of.kind() == "prelu") test_prelu<T>(of, name);
+  else if (of.kind() == "softmax") test_softmax<T>(of, name);
   else if (of.kind() == "augment") test_augment<T>(of, name);
   else if (of.kind() != "network") failed++, std::printf("WRONG   unknown operation %s\n", of.kind().c_str());
   else if (of.word("dtype") == type_name<T>()) test_network<T>(of, name, layers, steps, thread_counts);

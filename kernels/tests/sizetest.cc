@@ -65,7 +65,8 @@ bool compute(Draw& draw) {
   const Shape input{draw.size(1, 3), draw.size(1, 9), draw.size(1, 9)};
   std::vector<std::string> layers{conv_or_pool(draw, input)};
   const int units = draw.size(1, 3);
-  if (draw.below(2)) layers.push_back("activation activation=tanh");
+  constexpr const char* behind[] = {"activation activation=tanh", "activation activation=gelu", "prelu by_channel=1", "prelu by_channel=0", "softmax"};
+  if (draw.below(2)) layers.push_back(behind[draw.below(5)]);
   layers.push_back("dense bias=1 units=" + std::to_string(units));
   for (size_t l = 0; l < layers.size(); l++) layers[l] += " reads=" + std::to_string(l);
   const int batch = draw.size(1, 40), threads = 1 + draw.below(3);

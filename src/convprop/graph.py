@@ -47,7 +47,7 @@ class Node:
         Theirs.
     output : shape
     parameters : dict of Parameter
-        By "weight", "bias".
+        By "weight", "bias", "slope".
     """
 
     name: str

@@ -109,7 +109,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def prediction(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Return softmax(y): each image's probabilities of its classes."""
-        return engine.softmax(outputs)
+        return engine.softmax_forward(outputs)
 
     def one_answer(self, mean: Moments, variance: Moments) -> float:
         """Return the entropy of the targets' mean."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convprop.errors import invalid
 from convprop.graph import Graph
-from convprop.initializers import GlorotUniform, HeUniform, Initializer
+from convprop.initializers import GlorotUniform, HeUniform, Initializer, LeCunUniform
 
 Array = NDArray[Any]
 
@@ -69,13 +69,17 @@ def first_values(graph: Graph, seed: int, dtype: np.dtype[Any]) -> dict[str, Arr
 
 
 def _customary(graph: Graph, place: int) -> Initializer:
-    """Return He's initialiser where a ReLU comes before the next sum of products, else Glorot's."""
+    """Return He's initialiser where a ReLU comes before the next sum of products, LeCun's where a
+    SELU does, else Glorot's.
+    """
     waiting, seen = [place], {place}
     while waiting:
         for reader in graph.readers(waiting.pop() + 1):
             node = graph.nodes[reader]
             if node.layer.rectifies:
                 return HeUniform()
+            if node.layer.keeps_variance:
+                return LeCunUniform()
             if node.layer.rectifies is None and not node.multiply_adds and reader not in seen:
                 seen.add(reader)
                 waiting.append(reader)

@@ -13,6 +13,7 @@ from cases import (
     IMAGE_NORMS,
     JOINS,
     LOSSES,
+    MAPS,
     POOLINGS,
     RESPONSE_NORMS,
 )
@@ -292,6 +293,40 @@ def test_local_response_norms(case, dtype):
         assert holds(found, asked.done.input_delta[n, k, i, j])
         assert same(*last_sum(found))
         assert len(found.terms) == around
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", MAPS, ids=lambda case: case.name)
+def test_slopes_and_shares(case, dtype):
+    random = np.random.default_rng(7)
+    arrays = case.arrays(dtype)
+    layers = [cp.PReLU(case.by_channel), cp.Softmax()]
+    net = network(layers, arrays.o.shape[1:], dtype)
+    net.parameters["prelu1.slope"] = arrays.a
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(case.images, -1))
+    learned, shared = asked.done.layers[:2]
+    for name, done in (("prelu1", learned), ("softmax1", shared)):
+        for n, k, i, j in corners_and_more(done.output.shape, random):
+            found = asked.output(name, k, i, j, image=n)
+            assert found.exact
+            assert same(found.value, done.output[n, k, i, j])
+            found = asked.delta(name, k, i, j, image=n)
+            assert found.exact
+            before = asked.done.input_delta if name == "prelu1" else learned.delta
+            assert same(found.value, before[n, k, i, j])
+    for k in range(0, len(arrays.a), 7):
+        found = asked.slope_gradient("prelu1", k)
+        assert holds(found, learned.gradients["slope"][k])
+        assert len(found.terms) == arrays.o.size // len(arrays.a)
+        sums = [chain(found, part.first, part.last) for part in found.parts]
+        each = [
+            sum_of_images(sums[first : first + case.images])
+            for first in range(0, len(sums), case.images)
+        ]
+        total = dtype(0)
+        for one in each:
+            total = add(total, one)
+        assert same(found.total + 0, total + 0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

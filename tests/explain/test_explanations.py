@@ -38,15 +38,29 @@ def small():
 
 
 @pytest.fixture(scope="module")
+def bent():
+    """A network whose activations ask for x, with slopes that are learned and softmaxes."""
+    layers = [
+        *(cp.Conv(3, 3, padding=1), cp.GELU(), cp.PReLU(by_channel=True), cp.Softmax()),
+        *(cp.Conv(4, 3), cp.GELU("tanh"), cp.MaxPool(2), cp.Conv(3, 2), cp.SiLU(), cp.PReLU()),
+        *(cp.Dense(6), cp.ELU(0.5), cp.PReLU(by_channel=True), cp.Dense(5), cp.Mish()),
+        *(cp.Dense(4), cp.HardSwish(), cp.Softmax(), cp.PReLU(), cp.Dense(10)),
+    ]
+    return cp.Network(layers, (1, 8, 8), seed=3)
+
+
+@pytest.fixture(scope="module")
 def asked(small, digits):
     return Explainer(small, digits.train.images[:40], digits.train.labels[:40])
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 40, 150])
-def test_every_layer_of_a_network_is_exact_for_any_number_of_images(small, digits, count):
-    asked = Explainer(small, digits.train.images[:count], digits.train.labels[:count])
+@pytest.mark.parametrize("which", ["small", "bent"])
+def test_every_layer_of_a_network_is_exact_for_any_number_of_images(request, which, digits, count):
+    net = request.getfixturevalue(which)
+    asked = Explainer(net, digits.train.images[:count], digits.train.labels[:count])
     random = np.random.default_rng(count)
-    for name, went in zip(small.names, asked.done.layers, strict=True):
+    for name, went in zip(net.names, asked.done.layers, strict=True):
         n = int(random.integers(count))
         at = [int(random.integers(length)) for length in went.output.shape[1:]]
         found = asked.output(name, *at, image=n)
@@ -56,8 +70,7 @@ def test_every_layer_of_a_network_is_exact_for_any_number_of_images(small, digit
         assert asked.delta(name, *at, image=n).exact
         for part, gradient in went.gradients.items():
             at = [int(random.integers(length)) for length in gradient.shape]
-            question = asked.weight_gradient if part == "weight" else asked.bias_gradient
-            found = question(name, *at)
+            found = getattr(asked, f"{part}_gradient")(name, *at)
             assert found.exact
             assert found.value == gradient[tuple(at)]
     assert all(asked.loss(image=n).exact for n in range(count))
@@ -345,8 +358,8 @@ def test_a_layer_of_a_family_without_explanations_is_refused():
 
     asked = Explainer(cp.Network([Turned(), cp.Dense(2)], (1, 2, 2)), np.ones((1, 1, 2, 2)))
     families = (
-        "activation, flatten, dropout, conv, pool, dense, add, multiply, concat, group_norm, "
-        "layer_norm, local_response_norm"
+        "activation, prelu, softmax, flatten, dropout, conv, pool, dense, add, multiply, concat, "
+        "group_norm, layer_norm, local_response_norm"
     )
     with refuses(
         cp.InvalidInput, f"layer must be of a family that is explained: {families}, got turned"

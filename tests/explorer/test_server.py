@@ -195,6 +195,31 @@ def test_a_delta_is_of_the_value_of_a_join_that_is_asked_for():
             assert answer.json()["error"] == rule
 
 
+def test_slopes_that_are_learned_and_shares_of_channels_are_explained():
+    layers = [cp.Conv(3, 3), cp.GELU(), cp.PReLU(by_channel=True), cp.Softmax(), cp.Dense(10)]
+    with running(cp.Network(layers, (1, 8, 8))) as client:
+        client.enter()
+        layers = client.post("/open", {}).json()["layers"]
+        assert [one["kind"] for one in layers] == [
+            "conv",
+            "activation",
+            "prelu",
+            "softmax",
+            "dense",
+        ]
+        path = client.open()
+        for layer, number, at in (
+            ("gelu1", "output", [1, 2, 3]),
+            ("gelu1", "delta", [1, 2, 3]),
+            ("prelu1", "slope_gradient", [2]),
+            ("prelu1", "delta", [2, 0, 5]),
+            ("softmax1", "output", [0, 1, 1]),
+            ("softmax1", "delta", [0, 1, 1]),
+        ):
+            body = {"layer": layer, "number": number, "at": at}
+            assert client.post(f"{path}/explain", body).json()["exact"]
+
+
 def test_fields_are_those_of_explain(client):
     session, net = client.open(), small_network()
     regions = client.post(f"{session}/fields", {"map": 3, "pixel": [1, 2]}).json()
@@ -364,7 +389,7 @@ def test_the_equations_of_the_article_are_all_there(client):
             "explain",
             {"number": "input"},
             "number must be one of output, weight_gradient, "
-            "bias_gradient, delta, loss, got 'input'",
+            "bias_gradient, slope_gradient, delta, loss, got 'input'",
         ),
         (
             "explain",
@@ -390,7 +415,8 @@ def test_the_equations_of_the_article_are_all_there(client):
         (
             "explain",
             {"number": []},
-            "number must be one of output, weight_gradient, bias_gradient, delta, loss, got []",
+            "number must be one of output, weight_gradient, bias_gradient, slope_gradient, delta, "
+            "loss, got []",
         ),
         (
             "train",

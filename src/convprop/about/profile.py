@@ -302,5 +302,5 @@ class _Costs:
             return before + after + parameters
         if name == "input_delta":
             reads = any(node.layer.reads_output for node in fused)
-            return after + parameters + after * reads + before
+            return after + parameters + after * reads + before * (1 + fused[0].layer.reads_input)
         return parameters * (3 + 2 * self.slots)

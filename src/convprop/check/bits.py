@@ -28,6 +28,9 @@ from convprop.check.rows import Array, draw
 from convprop.errors import ConvpropError
 from convprop.graph import Parallel, Residual
 from convprop.layers import (
+    ELU,
+    GELU,
+    SELU,
     AveragePool,
     Conv,
     Dense,
@@ -35,17 +38,25 @@ from convprop.layers import (
     Flatten,
     GroupNorm,
     InstanceNorm,
+    HardSigmoid,
+    HardSwish,
     L2Pool,
     Layer,
     LayerNorm,
     LeakyReLU,
     LocalResponseNorm,
     MaxPool,
+    Mish,
     Multiply,
+    PReLU,
     ReLU,
+    ReLU6,
     ScaledTanh,
     Sigmoid,
+    SiLU,
+    Softmax,
     Softplus,
+    Softsign,
     Tanh,
 )
 from convprop.machine.native import description, engine
@@ -186,6 +197,19 @@ _NORMALISED = (
     Residual(GroupNorm(1), LeakyReLU(), Conv(4, 3, padding=1), LayerNorm(affine=False)),
     *(Flatten(), LayerNorm(), Dense(12), GroupNorm(4), Sigmoid(), Dense(3)),
 )
+# Activations that ask for what they were taken of, slopes that are learned, and shares of channels:
+# in a row, where few images go one by one; and behind joins, pools and Winograd's algorithm.
+_BENT = (
+    *(Conv(5, 3, padding=1), GELU(), MaxPool(2), Conv(6, 3, padding=1), PReLU(by_channel=True)),
+    *(Conv(4, 3), SiLU(), HardSwish(), PReLU(), Softmax(), Conv(6, 2), ELU(0.5), Flatten()),
+    *(PReLU(by_channel=True), Softmax(), Dense(7), PReLU(), Dense(6), GELU("tanh"), Dense(3)),
+)
+_BENT_BRANCHES = (
+    *(Conv(6, 3, padding=1, algorithm="winograd"), ReLU6(), MaxPool(2), Conv(5, 3), HardSigmoid()),
+    *(Residual(Conv(5, 3, padding=1), Mish(), Conv(5, 3, padding=1)), SiLU()),
+    *(Parallel([PReLU()], [Conv(5, 1), Softmax()], join=Multiply()), AveragePool(2), Softsign()),
+    *(Parallel([Flatten(), Dense(6), SELU()], [Flatten(), PReLU(by_channel=True)]), Dense(3)),
+)
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -215,6 +239,9 @@ TRAININGS = (
         for batch in (1, 5, 33, 150)
     ),
     Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
+    *(Trained(f"bent-{batch}", _BENT, (2, 9, 8), Adam(0.01), batch) for batch in (3, 70, 150)),
+    Trained("bent-70-float64", _BENT, (2, 9, 8), Adam(0.01), 70, "float64"),
+    Trained("bent-branches-70", _BENT_BRANCHES, (2, 10, 10), AdamW(0.01), 70),
     Trained("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Trained("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
 )
@@ -377,9 +404,26 @@ def _local_response_norm(of: Properties, dtype: np.dtype[Any]) -> Parts:
 
 def _activation(of: Properties, dtype: np.dtype[Any]) -> Parts:
     x, delta = 8 * _drawn(1, dtype, of["size"]), _drawn(3, dtype, of["size"])
-    o = ops.activation.forward(x, of["activation"], of["slope"])
+    kind, settings = of["activation"], {name: of[name] for name in ("slope", "alpha") if name in of}
+    o = ops.activation.forward(x, kind, **settings)
     yield "forward", o
-    yield "input_delta", ops.activation.input_delta(delta, o, of["activation"], of["slope"])
+    yield "input_delta", ops.activation.input_delta(delta, o, kind, x=x, **settings)
+
+
+def _prelu(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    own, channels = bool(of["by_channel"]), of["input"][0]
+    o = _drawn(1, dtype, of["images"], *of["input"])
+    a, delta = _drawn(2, dtype, channels if own else 1), _drawn(3, dtype, *o.shape)
+    yield "forward", ops.prelu.forward(o, a)
+    yield "weight_gradient", ops.prelu.weight_gradient(o, delta, by_channel=own)
+    yield "input_delta", ops.prelu.input_delta(delta, o, a)
+
+
+def _softmax(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    o = 8 * _drawn(1, dtype, of["images"], *of["input"])
+    x = ops.softmax.forward(o)
+    yield "forward", x
+    yield "input_delta", ops.softmax.input_delta(_drawn(3, dtype, *o.shape), x)
 
 
 def _augment(of: Properties, dtype: np.dtype[Any]) -> Parts:
@@ -404,6 +448,8 @@ _OPERATIONS: dict[str, Callable[[Properties, np.dtype[Any]], Parts]] = {
     "layer_norm": _image_norm,
     "local_response_norm": _local_response_norm,
     "activation": _activation,
+    "prelu": _prelu,
+    "softmax": _softmax,
     "augment": _augment,
 }
 

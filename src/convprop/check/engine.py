@@ -71,6 +71,9 @@ _JOINS: tuple[tuple[ops.join.Kind, tuple[tuple[int, ...], ...]], ...] = (
     ("concat", ((17, 3, 5, 4), (17, 1, 5, 4), (17, 4, 5, 4))),
 )
 
+# (images, channels, rows, columns), and whether a PReLU has a slope for each channel
+_MAPS = (((17, 3, 5, 4), True), ((33, 4, 3, 7), False))
+
 
 def check_engine() -> list[Row]:
     """Return the rows of both dtypes, each the worst of several shapes."""
@@ -98,6 +101,9 @@ def _rows(group: str, dtype: Dtype) -> Iterator[Row]:
         yield from check_layer(group, _response(settings, dtype), "local response norm")
     for activation in engine.activations:
         yield from check_layer(group, _activation(activation, dtype), activation)
+    for shape, by_channel in _MAPS:
+        yield from check_layer(group, _prelu(shape, by_channel, dtype), "prelu")
+        yield from check_layer(group, _softmax(shape, dtype), "softmax over channels")
     for loss in ops.loss.KINDS:
         yield from _loss(group, loss, dtype)
     yield from _loss(group, "softmax_cross_entropy", dtype, label_smoothing=0.1)
@@ -185,8 +191,30 @@ def _response(settings: tuple[int, float, float, float], dtype: Dtype) -> Comput
 def _activation(kind: str, dtype: Dtype) -> ComputedLayer:
     x, delta = (6 * draw(30, 5, 103)).astype(dtype), draw(31, 5, 103).astype(dtype)
     o = ops.activation.forward(x, kind)
-    back = ops.activation.input_delta(delta, o, kind)
+    back = ops.activation.input_delta(delta, o, kind, x=x)
     return ComputedLayer({"kind": "activation", "activation": kind}, [x], o, delta, [back])
+
+
+def _prelu(shape: tuple[int, ...], by_channel: bool, dtype: Dtype) -> ComputedLayer:
+    # Of one sign for the most part: one slope's gradient is a single sum, and none that cancels.
+    o, delta = draw(35, *shape).astype(dtype), (0.5 + draw(36, *shape)).astype(dtype)
+    a = draw(37, shape[1] if by_channel else 1).astype(dtype)
+    return ComputedLayer(
+        {"kind": "prelu", "by_channel": by_channel},
+        [o],
+        ops.prelu.forward(o, a),
+        delta,
+        [ops.prelu.input_delta(delta, o, a)],
+        {"slope": a},
+        {"slope": ops.prelu.weight_gradient(o, delta, by_channel=by_channel)},
+    )
+
+
+def _softmax(shape: tuple[int, ...], dtype: Dtype) -> ComputedLayer:
+    o, delta = (6 * draw(38, *shape)).astype(dtype), draw(39, *shape).astype(dtype)
+    x = ops.softmax.forward(o)
+    back = ops.softmax.input_delta(delta, x)
+    return ComputedLayer({"kind": "softmax"}, [o], x, delta, [back])
 
 
 def _loss(

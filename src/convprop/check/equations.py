@@ -134,6 +134,7 @@ def _derivatives() -> Iterator[tuple[str, float]]:
         yield f"routing of {pool} pooling", _pooling(pool)
     for name, layer in _NORMS.items():
         yield from _norm(name, layer)
+    yield from _channels()
     yield from _general()
 
 
@@ -171,6 +172,29 @@ def _norm(name: str, layer: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
         steps = eq.delta_by_definition(moved, parameters[part])
         yield f"dE/d {part} of {name}", difference(gradient, steps)
+
+
+def _channels() -> Iterator[tuple[str, float]]:
+    """Yield the differences of what goes by channels: slopes that are learned, and shares."""
+    o, delta, step = 3 * draw(15, 3, 4, 2, 3), draw(16, 3, 4, 2, 3), eq.delta_by_definition
+    for words, a in (("", draw(17, 4)), (", one for all", draw(17, 1))):
+
+        def error(v: Array, a: Array = a) -> Array:
+            return np.asarray((delta * eq.prelu.forward(v, a)).sum())
+
+        def by_slope(v: Array) -> Array:
+            return np.asarray((delta * eq.prelu.forward(o, v)).sum())
+
+        gradient = eq.prelu.weight_gradient(o, delta, by_channel=len(a) > 1)
+        yield f"slopes of a PReLU: dE/da{words}", difference(gradient, step(by_slope, a))
+        back = eq.prelu.input_delta(delta, o, a)
+        yield f"delta through a PReLU{words}", difference(back, step(error, o))
+
+    def shared(v: Array) -> Array:
+        return np.asarray((delta * eq.channel_softmax.forward(v)).sum())
+
+    back = eq.channel_softmax.input_delta(delta, eq.channel_softmax.forward(o))
+    yield "delta through a softmax over channels", difference(back, step(shared, o))
 
 
 def _general() -> Iterator[tuple[str, float]]:

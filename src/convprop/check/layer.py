@@ -70,6 +70,8 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     right = network.layer_forward(layer, inputs, parameters)
     sums = parameters or len(inputs) > 1
     largest = network.layer_forward(sizes, big_inputs, big) if sums else np.abs(right)
+    if layer["kind"] == "prelu":
+        largest = np.abs(right)
     if layer["kind"] == "pool":
         largest = network.layer_forward(layer, big_inputs, {})
     if own:
@@ -81,6 +83,12 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
         # f' is found from o, whose rounding is not small beside f' where that is nearly 0.
         (slopes,) = network.layer_input_deltas(layer, inputs, np.ones_like(delta), {})
         bigs: list[Array] = [np.abs(slopes).max(initial=1.0) * big_delta]
+    elif layer["kind"] == "softmax":
+        # What is taken from a delta may be as large as that, whatever is left.
+        mean = (right * big_delta).sum(axis=1, keepdims=True)
+        bigs = [right * (big_delta + mean)]
+    elif layer["kind"] == "prelu":
+        bigs = [np.abs(back) for back in backs]
     elif layer["kind"] == "pool":
         # All that the windows over one unit pass on to it has one sign, where no delta has one.
         bigs = [np.abs(back) for back in network.layer_input_deltas(layer, inputs, big_delta, {})]
@@ -99,9 +107,11 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
             yield row("input_delta", got, back, largest, of)
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
-    largests = sizes_own or network.layer_gradients(sizes, big_inputs, big_delta, big)
+    # A PReLU's gradient has the values below 0.
+    signed = [-o for o in big_inputs] if layer["kind"] == "prelu" else big_inputs
+    largests = sizes_own or network.layer_gradients(sizes, signed, big_delta, big)
     for part, gradient in gradients.items():
-        yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
+        yield row(f"{part}_gradient", run.gradients[part], gradient, np.abs(largests[part]))
 
 
 def _normalisation(layer: Mapping[str, Any]) -> Callable[..., dict[str, Array]] | None:
@@ -125,6 +135,13 @@ def _terms(run: ComputedLayer) -> dict[str, int]:
         # The power is exp(-beta log d), whose argument may be off by a rounding of its own size.
         window, power = 2 * layer["size"], math.ceil(layer["beta"] * 8) + FUNCTION_TERMS
         return {"forward": window + power, "input_delta": 2 * window + 2 * power}
+    if layer["kind"] == "prelu":
+        pixels = run.delta.size // (len(run.parameters["slope"]) if layer["by_channel"] else 1)
+        return {"forward": 1, "input_delta": 1, "slope_gradient": pixels}
+    if layer["kind"] == "softmax":
+        # The sum over the channels; a difference, an exponential and a division, or two products.
+        terms = run.x.shape[1] + FUNCTION_TERMS
+        return {"forward": terms, "input_delta": terms}
     if run.parameters:
         w = run.parameters["weight"]
         pixels = run.delta.size // run.delta.shape[1] if run.delta.ndim > 1 else 1

@@ -9,7 +9,16 @@ notation is loose, the docstring says what is meant and why. NumPy is all that i
 The article: "Backpropagation In Convolutional Neural Networks", Jefkine, 2016.
 """
 
-from convprop.equations import activations, batch_norm, general, image_norm, network, pooling
+from convprop.equations import (
+    activations,
+    batch_norm,
+    channel_softmax,
+    general,
+    image_norm,
+    network,
+    pooling,
+    prelu,
+)
 from convprop.equations.activations import *  # noqa: F403 - a new one is named in its own file alone
 from convprop.equations.activations import activation
 from convprop.equations.backward import (
@@ -58,6 +67,7 @@ __all__ = [
     "bias_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_delta",
+    "channel_softmax",
     "convolution",
     "convolution_by_flipped_kernel",
     "convolve_grey_image",
@@ -76,6 +86,7 @@ __all__ = [
     "input_derivative",
     "input_derivative_expanded",
     "network",
+    "prelu",
     "rot180",
     "smoothed_targets",
     "softmax",

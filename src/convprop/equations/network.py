@@ -1,11 +1,11 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten", "dropout", "batch_norm", "group_norm", "layer_norm" or "local_response_norm", and the
-properties of each) and "reads", the values that each reads: 0 is the images, n + 1 what layer n
-gives; without it a layer reads the one before it. Parameters are one dict of arrays for each layer.
-Nothing here is fast; in float64 it is what the engine is measured against, and with one parameter
-stepped into the complex plane the loss carries that parameter's derivative.
+"prelu", "softmax", "flatten", "dropout", "batch_norm", "group_norm", "layer_norm" or
+"local_response_norm", and the properties of each) and "reads", the values that each reads: 0 is the
+images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are one dict
+of arrays for each layer. Nothing here is fast; in float64 it is what the engine is measured against,
+and with one parameter stepped into the complex plane the loss carries that parameter's derivative.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import numpy as np
 from convprop.equations import (
     activations,
     batch_norm,
+    channel_softmax,
     general,
     image_norm,
     joins,
     losses,
     pooling,
+    prelu,
 )
 from convprop.equations.arrays import Array
 
@@ -113,7 +115,11 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             kind, at = _pooling(layer)
             return kind.forward(o, at)
         case "activation":
-            return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
+            return activations.activation(o, layer["activation"], **_settings(layer))
+        case "prelu":
+            return prelu.forward(o, parameters["slope"])
+        case "softmax":
+            return channel_softmax.forward(o)
         case "flatten":
             return o.reshape(len(o), -1)
         case "batch_norm":
@@ -154,6 +160,8 @@ def layer_gradients(
     if layer["kind"] in ("group_norm", "layer_norm"):
         sums = image_norm.channel_sums
         return {"weight": sums(delta * _standardised(layer, o)), "bias": sums(delta)}
+    if layer["kind"] == "prelu":
+        return {"slope": prelu.weight_gradient(o, delta, by_channel=layer["by_channel"])}
     if layer["kind"] == "dense":
         o, delta = _one_pixel(o), _one_pixel(delta)
         gradient = general.weight_gradient(o, delta, kernel_size=(1, 1))[..., 0, 0]
@@ -197,8 +205,12 @@ def layer_input_deltas(
                     backs.append(batch_norm.batch_norm_batch_delta(error, part, weight, epsilon))
             return [np.concatenate(backs)]
         case "activation":
-            slope = layer.get("slope", 0.01)
-            return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+            slopes = activations.activation_derivative(o, layer["activation"], **_settings(layer))
+            return [delta * slopes]
+        case "prelu":
+            return [prelu.input_delta(delta, o, parameters["slope"])]
+        case "softmax":
+            return [channel_softmax.input_delta(delta, channel_softmax.forward(o))]
         case "group_norm" | "layer_norm":
             if parameters:
                 delta = delta * image_norm.by_channel(parameters["weight"], o)
@@ -217,6 +229,11 @@ def layer_input_deltas(
 def _one_pixel(a: Array) -> Array:
     """Return what flattens to (N, F) as F channels of one pixel: a dense layer is 1 x 1."""
     return a.reshape(len(a), -1, 1, 1)
+
+
+def _settings(layer: Description) -> dict[str, float]:
+    """Return an activation's settings, as far as they are given."""
+    return {name: layer[name] for name in ("slope", "alpha") if name in layer}
 
 
 def _standardised(layer: Description, o: Array) -> Array:

@@ -1,9 +1,9 @@
 """The exact terms of any output, gradient or delta of a network.
 
-``output``, ``weight_gradient``, ``bias_gradient``, ``delta`` and ``loss`` take one number apart
-into the products it sums; added up in the order of DESIGN.md they are the engine's number bit for
-bit. ``receptive_field`` and ``projective_field`` say which pixels depend on which. Each call
-carries the images through the network; to ask more than once, make an ``Explainer``.
+``output``, ``weight_gradient``, ``bias_gradient``, ``slope_gradient``, ``delta`` and ``loss`` take
+one number apart into the products it sums; added up in the order of DESIGN.md they are the engine's
+number bit for bit. ``receptive_field`` and ``projective_field`` say which pixels depend on which.
+Each call carries the images through the network; to ask more than once, make an ``Explainer``.
 
 >>> import convprop as cp
 >>> from convprop.data import load
@@ -36,6 +36,7 @@ __all__ = [
     "output",
     "projective_field",
     "receptive_field",
+    "slope_gradient",
     "weight_gradient",
 ]
 
@@ -84,6 +85,20 @@ def bias_gradient(
 ) -> Explanation:
     """Explain a bias's gradient; see ``Explainer.bias_gradient``."""
     return Explainer(net, images, targets, sample_weight).bias_gradient(layer, k)
+
+
+@checks_names
+def slope_gradient(
+    net: Network,
+    images: ArrayLike,
+    targets: ArrayLike,
+    layer: str | int,
+    k: int = 0,
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> Explanation:
+    """Explain the gradient of a PReLU's slope; see ``Explainer.slope_gradient``."""
+    return Explainer(net, images, targets, sample_weight).slope_gradient(layer, k)
 
 
 @checks_names

@@ -18,6 +18,8 @@ from convprop.explain import (
     local_response_norm,
     pointwise,
     pool,
+    prelu,
+    softmax,
 )
 from convprop.explain.explanation import Explanation
 from convprop.explain.loss import loss as explained_loss
@@ -93,6 +95,7 @@ class Explainer:
         lie outside of the map in the padding); of a Dense alike, by feature "f"; of a pool the
         units of the window, and which "wins"; of an activation the value that f is taken of; of a
         normalisation w x^, beside what x^ comes from; of a LocalResponseNorm the squares.
+        Softmax the exponentials of its pixel.
 
         Parameters
         ----------
@@ -150,6 +153,20 @@ class Explainer:
         place = self._of_parameter(layer, "bias")
         found: Explanation = _module(place).bias_gradient(place, k)
         return found
+
+    @checks_names
+    @quiet
+    def slope_gradient(self, layer: str | int, k: int = 0) -> Explanation:
+        """Explain dE/da of one slope of a PReLU: the deltas times the values below 0.
+
+        Parameters
+        ----------
+        layer : str or int
+        k : int
+            The slope's channel; of one that is for all, 0.
+        """
+        self._require_targets()
+        return prelu.weight_gradient(self._of_parameter(layer, "slope"), k)
 
     @checks_names
     @quiet
@@ -300,6 +317,8 @@ def _module(place: Place) -> Any:
 
 _FAMILIES = {
     "activation": pointwise,
+    "prelu": prelu,
+    "softmax": softmax,
     "flatten": pointwise,
     "dropout": pointwise,
     "conv": conv,

@@ -15,20 +15,22 @@ from convprop.explain.rendering import power
 
 def applied(activation: Place, x: Any) -> Any:
     """Return f(x) of one value, as the engine has it."""
-    settings = activation.native()
-    return ops.activation.forward(
-        np.array([x]), settings["activation"], settings.get("slope", 0.01)
-    )[0]
+    kind, settings = described(activation.native())
+    return ops.activation.forward(np.array([x]), kind, **settings)[0]
 
 
 def slope(activation: Place, at: tuple[int, ...]) -> Any:
     """Return f'(x) for the value at (image, indices...) of an activation, as the engine has it."""
-    settings = activation.native()
-    o = np.array([activation.x[at]])
-    found = ops.activation.input_delta(
-        np.ones_like(o), o, settings["activation"], settings.get("slope", 0.01)
-    )
-    return found[0]
+    kind, settings = described(activation.native())
+    x, o = np.array([activation.o[at]]), np.array([activation.x[at]])
+    return ops.activation.input_delta(np.ones_like(o), o, kind, x=x, **settings)[0]
+
+
+def described(native: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """Return an activation's kind and settings, as its operation takes them."""
+    return native["activation"], {
+        name: native[name] for name in ("slope", "alpha") if name in native
+    }
 
 
 def with_factor(

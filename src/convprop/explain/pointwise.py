@@ -35,7 +35,7 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
         name=f"o[{index_text(NAMES[len(shape)], found)}] of {place.name}, image {image}",
         source="Eq. 8" if bends else type(layer).__name__,
         symbol=rf"o^{{{place.latex_name}}}_{subscript(found)}",
-        formula=f"f({letter}), \\quad f(x) = {ACTIVATIONS[layer.kind].latex}" if bends else letter,
+        formula=f"f({letter}), \\quad f(x) = {_latex(place)}" if bends else letter,
         terms=table(
             {letter: np.array([before])},
             {name: np.array([at]) for name, at in zip(names, indices, strict=True)},
@@ -83,6 +83,11 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
         value=place.sent((image, *found), total),
         remark="" if bends else _REMARKS[layer.kind],
     )
+
+
+def _latex(place: Place) -> str:
+    """Return f(x) of an activation."""
+    return ACTIVATIONS[place.native()["activation"]].latex
 
 
 _REMARKS = {

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convprop import ops
+from convprop.explain.factor import described
 from convprop.explain.place import Place
 
 Array = NDArray[Any]
@@ -36,8 +37,12 @@ def sent(place: Place) -> Array:
             options = _chosen(native, "size", "alpha", "beta", "k")
             return ops.local_response_norm.input_delta(delta, place.o, **options)
         case "activation":
-            slope = native.get("slope", 0.01)
-            return ops.activation.input_delta(delta, place.x, native["activation"], slope)
+            kind, settings = described(native)
+            return ops.activation.input_delta(delta, place.x, kind, x=place.o, **settings)
+        case "prelu":
+            return ops.prelu.input_delta(delta, place.o, place.parameter("slope"))
+        case "softmax":
+            return ops.softmax.input_delta(delta, place.x)
         case "add" | "multiply" | "concat":
             inputs = place.done.layers[place.index].inputs
             return ops.join.input_delta(delta, inputs, layer.family)[place.read]

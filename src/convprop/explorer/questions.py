@@ -59,6 +59,7 @@ INDICES = {
     "output": (1, 3),
     "weight_gradient": (2, 4),
     "bias_gradient": (1, 1),
+    "slope_gradient": (1, 1),
     "delta": (1, 3),
     "loss": (0, 0),
 }
@@ -71,6 +72,7 @@ def _explain(session: Session, body: dict[str, Any]) -> dict[str, Any]:
         "output": asked.output,
         "weight_gradient": asked.weight_gradient,
         "bias_gradient": asked.bias_gradient,
+        "slope_gradient": asked.slope_gradient,
         "delta": asked.delta,
         "loss": asked.loss,
     }

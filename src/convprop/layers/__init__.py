@@ -27,6 +27,8 @@ from convprop.layers.layer import shape_text as shape_text
 from convprop.layers.pool import *  # noqa: F403 - the same
 from convprop.layers.pool import POOLINGS
 from convprop.layers.pool import Pool as Pool
+from convprop.layers.prelu import PReLU
+from convprop.layers.softmax import Softmax
 
 LAYERS = table(
     Conv,
@@ -40,6 +42,8 @@ LAYERS = table(
     InstanceNorm,
     LayerNorm,
     LocalResponseNorm,
+    PReLU,
+    Softmax,
     Add,
     Multiply,
     Concat,
@@ -69,6 +73,8 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "Multiply",
+    "PReLU",
+    "Softmax",
 ]
 __all__ += activations.__all__
 __all__ += pool.__all__

@@ -50,7 +50,8 @@ class Conv(Layer):
         same up to rounding from 4/9 of the multiplications, and faster from about 16 channels and
         kernels on, in batches of more than 8 images (docs/explanation/cost.md).
     initializer : Initializer, optional
-        None: He's uniform one before a ReLU, Glorot's elsewhere. Biases begin at 0.
+        None: He's uniform one before a ReLU or what is like one, LeCun's before a SELU, Glorot's
+        elsewhere. Biases begin at 0.
     name : str, optional
         In the place of "conv1", "conv2", ...
     """

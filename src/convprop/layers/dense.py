@@ -28,7 +28,8 @@ class Dense(Layer):
         K, the number of outputs.
     bias : bool
     initializer : Initializer, optional
-        None: He's uniform one before a ReLU, Glorot's elsewhere. Biases begin at 0.
+        None: He's uniform one before a ReLU or what is like one, LeCun's before a SELU, Glorot's
+        elsewhere. Biases begin at 0.
     name : str, optional
         In the place of "dense1", "dense2", ...
     """

@@ -57,15 +57,21 @@ class Layer(Described, ABC):
     sees_all_pixels: ClassVar[bool] = False
     """Whether each pixel that it gives depends on all that it reads."""
 
+    keeps_variance: ClassVar[bool] = False
+    """Of an activation, whether it is made to, behind weights of variance 1 / fan_in."""
+
     reads_output: ClassVar[bool] = False
     """Whether the delta that it gives depends on its output, as that of an activation does."""
+
+    reads_input: ClassVar[bool] = False
+    """Whether it depends on its input, as that of a SiLU does."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of one image's output; raise InvalidInput if the inputs do not fit."""
         return inputs[0]
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
-        """Return the parameters by name ("weight", "bias"), or nothing."""
+        """Return the parameters by name ("weight", "bias", "slope"), or nothing."""
         return {}
 
     def multiply_adds(self, *inputs: Shape) -> int:

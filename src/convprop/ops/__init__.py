@@ -18,6 +18,8 @@ from convprop.ops import (
     local_response_norm,
     loss,
     pool,
+    prelu,
+    softmax,
 )
 
 __all__ = [
@@ -31,4 +33,6 @@ __all__ = [
     "local_response_norm",
     "loss",
     "pool",
+    "prelu",
+    "softmax",
 ]

@@ -46,6 +46,16 @@ def checked(
     return np.ascontiguousarray(value)
 
 
+def checked_maps(parameter: str, value: object, *, like: tuple[str, Array] | None = None) -> Array:
+    """Return maps (N, C, H, W) or rows (N, F) as `checked` does; of the shape of ``like``, too."""
+    array = checked(parameter, value, "", like)
+    if array.ndim not in (2, 4):
+        raise invalid(parameter, "have the axes (N, C, H, W) or (N, F)", f"shape {array.shape}")
+    if like is not None and array.shape != like[1].shape:
+        raise invalid(parameter, f"have the shape of {like[0]}, {like[1].shape}", array.shape)
+    return array
+
+
 def require_shape(parameter: str, value: Array, *expected: int | str) -> None:
     """Raise InvalidInput unless value has the expected lengths; a name allows any length."""
     named = [

@@ -17,6 +17,12 @@ export const FORWARD = {
     Every output of a dense layer is a sum over all of its input: Eq. 7 with a window as large as
     the map.`,
   activation: "An activation takes every value by itself: o = f(x), Eq. 8.",
+  prelu: text`
+    A PReLU lets values above 0 pass, and multiplies the others by a slope that it has learned: one
+    for each channel, or one for all.`,
+  softmax: text`
+    A softmax makes shares of the channels' values at a pixel: the exponential of each, over the
+    sum of all.`,
   add: "An output is the sum of the values at its place in all that is read.",
   multiply: "An output is the product of the values at its place in all that is read.",
   concat: "The maps of what is read, one after the other: each value passes on as it is.",
@@ -84,6 +90,11 @@ export const DELTA = {
   activation: text`
     The delta behind an activation is the one before it times the slope f′(x): the last factor of
     Eq. 20.`,
+  prelu: text`
+    The delta behind a PReLU is the one before it, and below 0 that times the slope.`,
+  softmax: text`
+    A channel gains what the others lose: its delta, less the mean of all the pixel's deltas,
+    weighed by their shares, times its own share.`,
   add: "A sum passes its delta on as it is, to each value that it has read.",
   multiply: text`
     A product passes on, to each value that it has read, its delta times the others: they are what
