@@ -131,7 +131,7 @@ struct ImageNormOp {
   // next one must stay as it is.
   void through_activation(const Operands<T>& v, int block, Range channels) const {
     if (activation.identity()) return;
-    if (!by_image) return activation.input_delta(v.delta(), v.out(), v.delta(), block, channels);
+    if (!by_image) return activation.input_delta(v.delta(), v.out(), v.out(), v.delta(), block, channels);
     const Maps<T> delta = v.delta(), x = v.out();
     alignas(VECTOR_BYTES) T place[LANES];
     for (int l = 0; l < LANES; l++) place[l] = T(l);
