@@ -486,7 +486,7 @@ JOINS: tuple[JoinCase, ...] = (
 
 MAPS: tuple[MapCase, ...] = (
     MapCase("one-number", 1, (1, 1), images=1),
-    MapCase("one-channel-odd", 1, (5, 7)),
+    MapCase("one-map", 1, (5, 7)),
     MapCase("one-pixel", 19, (1, 1), images=15),
     MapCase("images-16", 4, (3, 4), images=16, by_channel=False),
     MapCase("images-17", 3, (2, 9), images=17),

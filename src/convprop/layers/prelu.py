@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +37,11 @@ class PReLU(Layer):
     name: str | None = None
 
     def __post_init__(self) -> None:
-        lowest = -sys.float_info.max
+        # What float32 has, too.
+        rule = "be a number between -1e38 and 1e38"
         self._set(
             by_channel=flag("by_channel", self.by_channel),
-            initial=number("initial", self.initial, "be a finite number", lowest),
+            initial=number("initial", self.initial, rule, -1e38, 1e38),
             name=checked_name(self.name),
         )
 
