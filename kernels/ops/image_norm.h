@@ -111,18 +111,28 @@ struct ImageNormOp {
   }
   static bool single(const Share& at) { return at.step->groups.images == 1; }
 
-  // f(w · x^ + b), a vector at a time; normalised(c, i, j, o) gives x^.
+  // Vectors of a row, each LANES numbers behind the last one: of sixteen images a pixel, of one sixteen.
+  static int vectors_of(const Maps<T>& maps) { return lots(maps.W, maps.pixel == 1 ? LANES : 1); }
+
+  // f(w · x^ + b); normalised(i) gives x^ in row i, of what stands so many numbers behind its beginning.
   template <class Normalised>
   void forward_maps(const Operands<T>& v, int block, Range channels, const Normalised& normalised) const {
     const Maps<T> o = v.in(), x = v.out();
-    activation.known([&](const auto& f) {
+    const int vectors = vectors_of(x);
+    const bool scaled = affine;
+    activation.known([&](const auto& known) {
+      const auto f = known;
       for (int c = channels.begin; c < channels.end; c++) {
         const Lanes<T> weight = w(v, c), bias = b(v, c);
-        const auto of_map = normalised(c);
-        each_vector(x, {block, block + 1}, {c, c + 1}, [&](int, int, int i, int j) {
-          const Lanes<T> standard = of_map(i, j, Lanes<T>::load(o.at(block, c, i, j)));
-          f.forward(affine ? fma(standard, weight, bias) : standard).store(x.at(block, c, i, j));
-        });
+        for (int i = 0; i < x.H; i++) {
+          const T* pixel = o.at(block, c, i, 0);
+          T* to = x.at(block, c, i, 0);
+          const auto of_row = normalised(i);
+          for (ptrdiff_t p = 0; p < vectors * ptrdiff_t(LANES); p += LANES) {
+            const Lanes<T> standard = of_row(p, Lanes<T>::load(pixel + p));
+            f.forward(scaled ? fma(standard, weight, bias) : standard).store(to + p);
+          }
+        }
       }
     });
   }
@@ -144,22 +154,22 @@ struct ImageNormOp {
     });
   }
 
-  // Σ delta · x^ and Σ delta of some maps; normalised(c) gives x^ of (i, j, o).
+  // Σ delta · x^ and Σ delta of some maps.
   template <class Value, class Normalised>
   void sum_maps(const Operands<T>& v, int block, Range channels, const Normalised& normalised) const {
     const Maps<T> o = v.in(), delta = v.delta();
     for (int c = channels.begin; c < channels.end; c++) {
-      const auto of_map = normalised(c);
       Value of_products = T(0), of_deltas = T(0);
       in_rows<Value>(o.H, [&](int i, auto rows) {
         constexpr int ROWS = decltype(rows)::value;
+        const T *pixel = o.at(block, c, i, 0), *error = delta.at(block, c, i, 0);
         Value products[ROWS], deltas[ROWS];
         for (int r = 0; r < ROWS; r++) products[r] = deltas[r] = T(0);
-        for (int j = 0; j < o.W; j++)
+        for (ptrdiff_t p = 0; p < o.W * o.pixel; p += o.pixel)
           for (int r = 0; r < ROWS; r++) {
-            const Value error = Value::load(delta.at(block, c, i + r, j));
-            products[r] = fma(error, of_map(i + r, j, Value::load(o.at(block, c, i + r, j))), products[r]);
-            deltas[r] = deltas[r] + error;
+            const Value given = Value::load(error + r * delta.row + p);
+            products[r] = fma(given, normalised(i + r)(p, Value::load(pixel + r * o.row + p)), products[r]);
+            deltas[r] = deltas[r] + given;
           }
         for (int r = 0; r < ROWS; r++) of_products = of_products + products[r], of_deltas = of_deltas + deltas[r];
       });
@@ -168,19 +178,26 @@ struct ImageNormOp {
     }
   }
 
-  // The delta of what it reads, from its parts: in lanes taken through f' of the operation before.
-  template <class Body>
-  static void send(const Operands<T>& v, int block, Range channels, Range rows, const Body& body) {
+  // The delta of what it reads, in lanes taken through f' of the operation before; part_of(c, i) gives
+  // it in a row, of o and delta so many numbers behind its beginning.
+  template <class PartOf>
+  static void send(const Operands<T>& v, int block, Range channels, Range rows, const PartOf& part_of) {
     const Maps<T> o = v.in(), delta = v.delta(), to = v.delta_in();
-    through(v).known_from_output([&](const auto& before) {
+    const int vectors = vectors_of(to);
+    const bool added = v.added();
+    through(v).known_from_output([&](const auto& known) {
+      const auto before = known;
       for (int c = channels.begin; c < channels.end; c++)
-        for (int i = rows.begin; i < rows.end; i++)
-          for (int j = 0; j < to.W; j += to.pixel == 1 ? LANES : 1) {
-            const Lanes<T> pixel = Lanes<T>::load(o.at(block, c, i, j));
-            const Lanes<T> back = body(c, i, j, pixel, Lanes<T>::load(delta.at(block, c, i, j)));
-            if constexpr (std::is_same_v<std::decay_t<decltype(before)>, Identity<T>>) put(back, to.at(block, c, i, j), v.added());
-            else (back * before.derivative(pixel, pixel)).store(to.at(block, c, i, j));
+        for (int i = rows.begin; i < rows.end; i++) {
+          const T *pixel = o.at(block, c, i, 0), *error = delta.at(block, c, i, 0);
+          T* back = to.at(block, c, i, 0);
+          const auto part = part_of(c, i);
+          for (ptrdiff_t p = 0; p < vectors * ptrdiff_t(LANES); p += LANES) {
+            const Lanes<T> own = Lanes<T>::load(pixel + p), sent = part(p, own, Lanes<T>::load(error + p));
+            if constexpr (std::is_same_v<std::decay_t<decltype(before)>, Identity<T>>) put(sent, back + p, added);
+            else (sent * before.derivative(own, own)).store(back + p);
           }
+        }
     });
   }
   // -mean of g + w · delta - x^ · mean of g · x^, by one chain from 0, and times r.
@@ -269,7 +286,7 @@ struct GroupNormOp : ImageNormOp<T> {
     each_group(channels, [&](int g, Range own) {
       const auto found = normaliser<Value>(v, block, g);
       const Normaliser<Lanes<T>> all{spread(found.m), spread(found.r), spread(found.e)};
-      this->forward_maps(v, block, own, [&](int) { return [&](int, int, const Lanes<T>& o) { return all(o); }; });
+      this->forward_maps(v, block, own, [&](int) { return [all](ptrdiff_t, const Lanes<T>& o) { return all(o); }; });
     });
   }
   template <class Value>
@@ -277,7 +294,7 @@ struct GroupNormOp : ImageNormOp<T> {
     this->through_activation(v, block, channels);
     each_group(channels, [&](int g, Range own) {
       const auto all = normaliser<Value>(v, block, g);
-      this->template sum_maps<Value>(v, block, own, [&](int) { return [&](int, int, const Value& o) { return all(o); }; });
+      this->template sum_maps<Value>(v, block, own, [&](int) { return [all](ptrdiff_t, const Value& o) { return all(o); }; });
     });
   }
   template <class Value>
@@ -293,12 +310,11 @@ struct GroupNormOp : ImageNormOp<T> {
       const Wide<Value> part = 1.0 / (double(each()) * shape.H * shape.W);
       const Lanes<T> mean = spread(converted<T>(deltas * part)), mean_product = spread(converted<T>(products * part));
       const Normaliser<Lanes<T>> all{spread(found.m), spread(found.r), spread(found.e)};
-      for (int c = own.begin; c < own.end; c++) {
-        const Lanes<T> weight = this->w(v, c);
-        this->send(v, block, {c, c + 1}, {0, shape.H}, [&](int, int, int, const Lanes<T>& o, const Lanes<T>& delta) {
-          return this->sent(weight, delta, all(o), mean, mean_product, all.r);
-        });
-      }
+      this->send(v, block, own, {0, shape.H}, [&](int c, int) {
+        return [=, weight = Lanes<T>(this->w(v, c))](ptrdiff_t, const Lanes<T>& o, const Lanes<T>& delta) {
+          return Base::sent(weight, delta, all(o), mean, mean_product, all.r);
+        };
+      });
     });
   }
 };
@@ -350,14 +366,21 @@ struct LayerNormOp : ImageNormOp<T> {
   }
 
  private:
-  template <class Value>
-  static CONVPROP_INLINE Normaliser<Value> at_pixel(const Maps<T>& found, int block, int i, int j) {
-    return {Value::load(found.at(block, 0, i, j)), Value::load(found.at(block, 1, i, j)), Value::load(found.at(block, 2, i, j))};
-  }
-  // body(j, sums), the latter two vectors, for the vectors of a row.
+  // What gives x^ in a row, and r.
+  struct OfRow {
+    const T *m, *r, *e;
+
+    OfRow(const Maps<T>& found, int block, int i) : m(found.at(block, 0, i, 0)), r(found.at(block, 1, i, 0)), e(found.at(block, 2, i, 0)) {}
+    template <class Value>
+    CONVPROP_INLINE Value operator()(ptrdiff_t p, const Value& o) const {
+      return Normaliser<Value>{Value::load(m + p), Value::load(r + p), Value::load(e + p)}(o);
+    }
+  };
+  // body(p, sums) for the vectors of a row, p numbers behind its beginning, with room for two sums each.
   template <class Body>
-  static void each_in_row(const Maps<T>& maps, T* sums, const Body& body) {
-    for (int j = 0; j < maps.W; j += maps.pixel == 1 ? LANES : 1, sums += 2 * LANES) body(j, sums);
+  static CONVPROP_INLINE void each_in_row(const Maps<T>& maps, T* sums, const Body& body) {
+    const ptrdiff_t end = Base::vectors_of(maps) * ptrdiff_t(LANES);
+    for (ptrdiff_t p = 0; p < end; p += LANES) body(p, sums + 2 * p);
   }
 
   void find_normalisers(const Operands<T>& v, int block, Range rows) const {
@@ -366,68 +389,62 @@ struct LayerNormOp : ImageNormOp<T> {
     const Lanes<T> zero = T(0);
     const Lanes<double> part = 1.0 / C, count = double(C), nothing = 0.0;
     for (int i = rows.begin; i < rows.end; i++) {
+      const T* middle = o.at(block, C / 2, i, 0);
+      T *const m = found.at(block, 0, i, 0), *const r = found.at(block, 1, i, 0), *const e = found.at(block, 2, i, 0);
+      each_in_row(o, v.scratch, [&](ptrdiff_t, T* sums) { zero.store(sums), zero.store(sums + LANES); });
       for (int c = 0; c < C; c++)
-        each_in_row(o, v.scratch, [&](int j, T* sums) {
-          const Lanes<T> apart = Lanes<T>::load(o.at(block, c, i, j)) - Lanes<T>::load(o.at(block, C / 2, i, j));
-          ((c ? Lanes<T>::load(sums) : zero) + apart).store(sums);
+        each_in_row(o, v.scratch, [pixel = o.at(block, c, i, 0), middle](ptrdiff_t p, T* sums) {
+          (Lanes<T>::load(sums) + (Lanes<T>::load(pixel + p) - Lanes<T>::load(middle + p))).store(sums);
         });
-      const auto mean_of = [&](int j, const T* sums) {
-        return fma(converted<double>(Lanes<T>::load(sums)), part, converted<double>(Lanes<T>::load(o.at(block, C / 2, i, j))));
+      const auto mean_of = [&](ptrdiff_t p, const T* sums) {
+        return fma(converted<double>(Lanes<T>::load(sums)), part, converted<double>(Lanes<T>::load(middle + p)));
       };
-      each_in_row(o, v.scratch, [&](int j, T* sums) {
-        converted<T>(mean_of(j, sums)).store(found.at(block, 0, i, j));
-        zero.store(sums + LANES);
-      });
+      each_in_row(o, v.scratch, [&](ptrdiff_t p, T* sums) { converted<T>(mean_of(p, sums)).store(m + p); });
       for (int c = 0; c < C; c++)
-        each_in_row(o, v.scratch, [&](int j, T* sums) {
-          const Lanes<T> apart = Lanes<T>::load(o.at(block, c, i, j)) - Lanes<T>::load(found.at(block, 0, i, j));
+        each_in_row(o, v.scratch, [pixel = o.at(block, c, i, 0), m](ptrdiff_t p, T* sums) {
+          const Lanes<T> apart = Lanes<T>::load(pixel + p) - Lanes<T>::load(m + p);
           fma(apart, apart, Lanes<T>::load(sums + LANES)).store(sums + LANES);
         });
-      each_in_row(o, v.scratch, [&](int j, T* sums) {
-        const Lanes<double> mean = mean_of(j, sums), off = converted<double>(Lanes<T>::load(found.at(block, 0, i, j))) - mean;
+      each_in_row(o, v.scratch, [&](ptrdiff_t p, T* sums) {
+        const Lanes<double> mean = mean_of(p, sums), off = converted<double>(Lanes<T>::load(m + p)) - mean;
         // About m there are as many times its distance to the mean too much.
         const Lanes<double> squares = fma(-(off * off), count, converted<double>(Lanes<T>::load(sums + LANES)));
         const Moments<Lanes<double>> all{double(C), mean, select(squares > nothing, squares, nothing)};
         const auto of_pixel = Normaliser<Lanes<T>>::of(all, this->epsilon, std::type_identity<T>());
-        of_pixel.m.store(found.at(block, 0, i, j));
-        of_pixel.r.store(found.at(block, 1, i, j));
-        of_pixel.e.store(found.at(block, 2, i, j));
+        of_pixel.r.store(r + p);
+        of_pixel.e.store(e + p);
       });
     }
   }
   void normalise(const Operands<T>& v, int block, Range channels) const {
     const Maps<T> found = v.beside_out(normalisers);
-    const auto of_pixel = [&](int i, int j, const Lanes<T>& o) { return at_pixel<Lanes<T>>(found, block, i, j)(o); };
-    this->forward_maps(v, block, channels, [&](int) { return of_pixel; });
+    this->forward_maps(v, block, channels, [&](int i) { return OfRow(found, block, i); });
   }
   template <class Value>
   void find_sums(const Operands<T>& v, int block, Range channels) const {
     const Maps<T> found = v.beside_out(normalisers);
     this->through_activation(v, block, channels);
-    const auto of_pixel = [&](int i, int j, const Value& o) { return at_pixel<Value>(found, block, i, j)(o); };
-    this->template sum_maps<Value>(v, block, channels, [&](int) { return of_pixel; });
+    this->template sum_maps<Value>(v, block, channels, [&](int i) { return OfRow(found, block, i); });
   }
   void send_back(const Operands<T>& v, int block, Range rows) const {
     const Maps<T> o = v.in(), delta = v.delta(), found = v.beside_out(normalisers);
-    const Lanes<T> part = T(1) / T(shape.C);
+    const Lanes<T> part = T(1) / T(shape.C), zero = T(0);
     for (int i = rows.begin; i < rows.end; i++) {
-      for (int c = 0; c < shape.C; c++) {
-        const Lanes<T> weight = this->w(v, c), zero = T(0);
-        each_in_row(o, v.scratch, [&](int j, T* sums) {
-          const Lanes<T> standard = at_pixel<Lanes<T>>(found, block, i, j)(Lanes<T>::load(o.at(block, c, i, j)));
-          const Lanes<T> g = weight * Lanes<T>::load(delta.at(block, c, i, j));
-          fma(g, standard, c ? Lanes<T>::load(sums) : zero).store(sums);
-          ((c ? Lanes<T>::load(sums + LANES) : zero) + g).store(sums + LANES);
-        });
-      }
-      for (int c = 0; c < shape.C; c++) {
-        const Lanes<T> weight = this->w(v, c);
-        this->send(v, block, {c, c + 1}, {i, i + 1}, [&](int, int, int j, const Lanes<T>& pixel, const Lanes<T>& error) {
-          const T* sums = v.scratch + (o.pixel == 1 ? j / LANES : j) * ptrdiff_t(2 * LANES);
-          const auto normaliser = at_pixel<Lanes<T>>(found, block, i, j);
-          return this->sent(weight, error, normaliser(pixel), Lanes<T>::load(sums + LANES) * part, Lanes<T>::load(sums) * part, normaliser.r);
-        });
-      }
+      const OfRow of_row(found, block, i);
+      each_in_row(o, v.scratch, [&](ptrdiff_t, T* sums) { zero.store(sums), zero.store(sums + LANES); });
+      for (int c = 0; c < shape.C; c++)
+        each_in_row(o, v.scratch,
+                    [of_row, pixel = o.at(block, c, i, 0), error = delta.at(block, c, i, 0), weight = Lanes<T>(this->w(v, c))](ptrdiff_t p, T* sums) {
+                      const Lanes<T> g = weight * Lanes<T>::load(error + p);
+                      fma(g, of_row(p, Lanes<T>::load(pixel + p)), Lanes<T>::load(sums)).store(sums);
+                      (Lanes<T>::load(sums + LANES) + g).store(sums + LANES);
+                    });
+      this->send(v, block, {0, shape.C}, {i, i + 1}, [&](int c, int) {
+        return [of_row, part, sums = v.scratch, weight = Lanes<T>(this->w(v, c))](ptrdiff_t p, const Lanes<T>& pixel, const Lanes<T>& error) {
+          const Lanes<T> mean = Lanes<T>::load(sums + 2 * p + LANES) * part, mean_product = Lanes<T>::load(sums + 2 * p) * part;
+          return Base::sent(weight, error, of_row(p, pixel), mean, mean_product, Lanes<T>::load(of_row.r + p));
+        };
+      });
     }
   }
 };
