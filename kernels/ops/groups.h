@@ -26,6 +26,7 @@ struct Groups {
   int blocks() const { return blocks_of(images); }
   int count() const { return std::min(blocks(), MOST_GROUPS); }
   Range blocks_in(int group) const { return share(blocks(), group, count()); }
+  Range images_in(int group) const { return images_[group]; }
 
   // The sums of the groups, added up by the tree: sums of equally many groups meet. of_pair(first,
   // second, to, joins, last) makes those of two groups' images, the last one's perhaps of none, adds

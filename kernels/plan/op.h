@@ -10,6 +10,9 @@
 //   parameters()                     their shapes; then gradient(p), weight_gradient(v, blocks, at), its
 //                                    part in the sum of the group, and gather(p, step, thread, threads):
 //                                    a share of the sums of all groups, of which it returns the elements
+//                                    (of a parameter that is not trained, nothing is asked for)
+//   add_part(step, thread, threads)  of a batch that comes in parts, what is left to do behind each: its
+//                                    share of that
 //   make_delta(v, blocks, at)        what all threads make together before weight_gradient, if anything
 //   prepare(v, thread, threads)      before any block
 //   forward_image, input_delta_image, weight_gradient_image, gather_images

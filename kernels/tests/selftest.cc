@@ -444,6 +444,7 @@ struct Trained {
   Shape input;
   Optimizer optimizer;
   double rate;
+  std::vector<Factors> factors;     // of the trained parameters
   std::vector<std::string> layers;  // as descriptions
 
   Trained(const Description& of, const std::vector<std::string>& layers_)
@@ -452,14 +453,20 @@ struct Trained {
                                                      {"adam", OptimizerKind::adam},
                                                      {"adamw", OptimizerKind::adamw},
                                                      {"rmsprop", OptimizerKind::rmsprop},
-                                                     {"adadelta", OptimizerKind::adadelta}};
+                                                     {"adadelta", OptimizerKind::adadelta},
+                                                     {"lars", OptimizerKind::lars},
+                                                     {"lamb", OptimizerKind::lamb}};
     optimizer.kind = kinds.at(of.word("optimizer"));
     const std::map<const char*, double*> settings{{"momentum", &optimizer.momentum}, {"nesterov", &optimizer.nesterov},
                                                   {"beta1", &optimizer.beta1},       {"beta2", &optimizer.beta2},
                                                   {"epsilon", &optimizer.epsilon},   {"weight_decay", &optimizer.weight_decay},
-                                                  {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho}};
+                                                  {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho},
+                                                  {"trust", &optimizer.trust},       {"decoupled", &optimizer.decoupled}};
     for (const auto& [name, value] : settings)
       if (of.has(name)) *value = of.number(name);
+    if (!of.has("rates")) return;
+    const std::vector<double> rates = of.numbers("rates"), decays = of.numbers("decays");
+    for (size_t p = 0; p < rates.size(); p++) factors.push_back({rates[p], decays[p]});
   }
 
   // Whether a ReLU comes before the next parameters and other activations, by what reads a value.
@@ -500,15 +507,15 @@ struct Trained {
     Plan<T> plan(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
     auto parameters = first_weights(plan);
     std::vector<std::vector<T>> state;
-    for (const auto& p : parameters)
-      for (int slot = 0; slot < optimizer.slots(); slot++) state.emplace_back(p.size());
+    for (int p : plan.trained())
+      for (int slot = 0; slot < optimizer.slots(); slot++) state.emplace_back(parameters[p].size());
     const auto pointers = [](std::vector<std::vector<T>>& arrays) {
       std::vector<T*> result;
       for (auto& a : arrays) result.push_back(a.data());
       return result;
     };
     plan.bind(pointers(parameters));
-    plan.bind_optimizer(optimizer, pointers(state));
+    plan.bind_optimizer(optimizer, pointers(state), factors);
     const int half = (batch + 1) / 2;
     const size_t image = size_t(input.C) * input.H * input.W;
     std::vector<uint8_t> pixels;

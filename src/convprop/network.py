@@ -17,7 +17,7 @@ from convprop.attributes import (
     checked_normalisation,
     checked_target_scaling,
 )
-from convprop.checks import seed_number
+from convprop.checks import flag, seed_number
 from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
@@ -103,7 +103,7 @@ class Network:
         self._normalisation: tuple[Array, Array] | None = None
         self._target_scaling: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
-        self._plans: dict[tuple[str, bool], tuple[tuple[int, int], Any]] = {}
+        self._plans: dict[tuple[str, bool], tuple[tuple[int, int, int], Any]] = {}
 
     @property
     def parameters(self) -> Parameters:
@@ -193,15 +193,35 @@ class Network:
         # Plans hold native memory and are made again when needed.
         return self.__dict__ | {"_plans": {}}
 
-    def plan(self, mode: str, batch_size: int) -> Any:
+    @checks_names
+    def set_trainable(self, trainable: bool, *layers: str) -> None:
+        """Have some layers trained, or all, or no more; their weights stay as they are.
+
+        Parameters
+        ----------
+        trainable : bool
+            What becomes of ``trainable`` of the layers that have parameters.
+        *layers : str
+            Their names, where * stands for anything: "conv1", "conv*". None: all layers.
+
+        Raises
+        ------
+        InvalidInput
+            A name that no layer with parameters has.
+        """
+        self.graph = self.graph.with_trainable(flag("trainable", trainable), layers)
+        self.release()
+
+    def plan(self, mode: str, batch_size: int, part_size: int = 0) -> Any:
         """Return the engine's plan for a mode, bound to the parameters.
 
-        The last one is kept, and besides it the last one for few images.
+        The last one is kept, and besides it the last one for few images. Batches may come in parts
+        of at most ``part_size`` images, 0: as a whole.
         """
-        key = (batch_size, engine.get_num_threads())
+        key = (batch_size, part_size, engine.get_num_threads())
         kept = self._plans.get((mode, batch_size <= FEW_IMAGES))
         if kept is None or kept[0] != key:
-            made = self._made_plan(mode, batch_size)
+            made = self._made_plan(mode, batch_size, part_size)
             made.bind(list(self.parameters.values()))
             kept = self._plans[mode, batch_size <= FEW_IMAGES] = (key, made)
         return kept[1]
@@ -210,28 +230,28 @@ class Network:
         """Give back the engine's memory for batches; what needs it again takes it again."""
         self._plans.clear()
 
-    def plan_bytes(self, mode: str, batch_size: int | None = None) -> int:
+    def plan_bytes(self, mode: str, batch_size: int | None = None, part_size: int = 0) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
         try:
-            return int(engine.plan_bytes(*self._plan_arguments(mode, batch)))
+            return int(engine.plan_bytes(*self._plan_arguments(mode, batch, part_size)))
         except MemoryError:
             rule = "take less memory than a process can address"
             raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made_plan(self, mode: str, batch_size: int) -> Any:
+    def _made_plan(self, mode: str, batch_size: int, part_size: int) -> Any:
         """Return a new plan; raise OutOfMemory where it would not fit into what is free.
 
         The system gives memory as it is written to, and ends a process that writes to more than
         there is.
         """
-        size = self.plan_bytes(mode, batch_size)
+        size = self.plan_bytes(mode, batch_size, part_size)
         if size < CHECKED_BYTES or size <= (free_memory() or size):
             with suppress(MemoryError):
-                return engine.Plan(*self._plan_arguments(mode, batch_size))
+                return engine.Plan(*self._plan_arguments(mode, batch_size, part_size))
         raise OutOfMemory(f"a batch of {batch_size:,} images takes {size / 1e9:,.1f} GB")
 
-    def _plan_arguments(self, mode: str, batch_size: int) -> tuple[Any, ...]:
+    def _plan_arguments(self, mode: str, batch_size: int, part_size: int) -> tuple[Any, ...]:
         return (
             self.dtype.name,
             self.input_shape,
@@ -241,6 +261,7 @@ class Network:
             mode,
             self.loss.reduction,
             self.loss.label_smoothing,
+            part_size,
         )
 
     def lane_normalisation(self) -> tuple[Array, Array]:
@@ -515,7 +536,7 @@ class Network:
     def gradients(
         self, images: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, Array]:
-        """Return dE/d(parameter) by name, as ``backpropagate`` does."""
+        """Return dE/d(parameter) by name, as ``backpropagate`` does, of those that are trained."""
         return self._pass(images, targets, sample_weight)[1]
 
     def _pass(
@@ -526,7 +547,7 @@ class Network:
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
         plan = self.plan("inspect", count)
-        gradients = {name: np.empty_like(array) for name, array in self.parameters.items()}
+        gradients = {name: np.empty_like(self.parameters[name]) for name in self.graph.trained}
         loss, _ = plan.gradients(
             checked,
             None,
@@ -569,4 +590,5 @@ class Network:
 
 
 def _own(gradients: dict[str, Array], node: Node) -> dict[str, Array]:
-    return {part: gradients[f"{node.name}.{part}"] for part in node.parameters}
+    trained = (part for part, parameter in node.parameters.items() if parameter.trained)
+    return {part: gradients[f"{node.name}.{part}"] for part in trained}

@@ -34,7 +34,7 @@ class ComputedLayer:
     """What the engine made of a layer: its arrays forward and back, in its own dtype.
 
     Inputs and their deltas are one for each value that it reads, None where others had a part in
-    the delta; parameters and gradients are by name.
+    the delta; parameters and gradients are by name, the latter of what is trained.
     """
 
     layer: dict[str, Any]
@@ -89,8 +89,8 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
 
     gradients = network.layer_gradients(layer, inputs, delta, parameters)
     largests = network.layer_gradients(sizes, big_inputs, big_delta, big)
-    for part, gradient in gradients.items():
-        yield row(f"{part}_gradient", run.gradients[part], gradient, largests[part])
+    for part, gradient in run.gradients.items():
+        yield row(f"{part}_gradient", gradient, gradients[part], largests[part])
 
 
 def _terms(run: ComputedLayer) -> dict[str, int]:

@@ -136,8 +136,9 @@ def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     for index, layer in enumerate(run.layers):
         yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
         yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
-        for part, right in exact.gradients[index].items():
-            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right)
+        for part, gradient in layer.gradients.items():
+            right = exact.gradients[index][part]
+            yield row(f"{layer.name}: {part} gradient", gradient, right)
     yield row("delta of the images", run.input_delta, exact.deltas[0])
 
 
@@ -168,7 +169,7 @@ def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
 
 def _plans(net: Network, images: Array, targets: Array, run: Backpropagation) -> Iterator[Row]:
     """Yield rows whose bound is zero. Step 0 is no training step, so nothing is dropped."""
-    gradients = {name: np.empty_like(value) for name, value in net.parameters.items()}
+    gradients = {name: np.empty_like(value) for name, value in run.gradients.items()}
     loss, _ = net.plan("train", IMAGES).gradients(
         images,
         None,
