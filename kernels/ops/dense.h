@@ -68,7 +68,7 @@ struct DenseLayer {
   }
 
   // The rows begin with those of block `first`.
-  static void rows_of(const Maps<T>& maps, int block, int first, const Rows<T>& rows, Range features) {
+  static void rows_of(const Maps<T>& maps, int block, const Rows<T>& rows, Range features, int first = 0) {
     to_rows(maps.at(block, 0, 0, 0) + ptrdiff_t(features.begin) * LANES, features.end - features.begin,
             rows.data + ptrdiff_t(block - first) * LANES * rows.row + features.begin, rows.row);
   }
@@ -289,10 +289,11 @@ struct DenseOp {
   // What the weight gradient will be made of, when all images are there.
   bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
+    const int first = at.step->part.begin;
     for (int b = blocks.begin; b < blocks.end; b++) {
       activation.input_delta(v.delta(), v.out(), v.delta(), b, kernels);
-      if (trains_weights || trains_bias) layer.rows_of(v.delta(), b, at.step->part.begin, delta_rows, kernels);
-      if (trains_weights) layer.rows_of(v.in(), b, at.step->part.begin, o_rows, features);
+      if (trains_weights || trains_bias) layer.rows_of(v.delta(), b, delta_rows, kernels, first);
+      if (trains_weights) layer.rows_of(v.in(), b, o_rows, features, first);
     }
     return true;
   }

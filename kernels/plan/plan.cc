@@ -178,7 +178,7 @@ void Plan<T>::add_operation(Operation operation) {
         parameter_shapes_.push_back(shape);
         if (!operation.trained[size_t(parameter - operation.first_parameter)]) continue;
         trained_.push_back(parameter);
-        for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, begin, std::min(begin + PIECE, size)});
+        for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, operation.layer, begin, std::min(begin + PIECE, size)});
       }
       square_sums_.resize(pieces_.size()), squares_.resize(pieces_.size());
     }

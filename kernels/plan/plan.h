@@ -116,7 +116,7 @@ class Plan {
   };
   // Some elements of a parameter.
   struct Piece {
-    int parameter;
+    int parameter, layer;
     ptrdiff_t begin, end;
   };
   static constexpr ptrdiff_t PIECE = 4096;
@@ -176,6 +176,8 @@ class Plan {
   void finish(int thread);
   void clip(int thread, Range mine);
   void measure_squares(int thread, Range mine);
+  template <class Body>
+  void each_piece(int thread, Range mine, const Body& body);
   double ratio_of(int parameter) const;
   void update_range(int parameter, ptrdiff_t begin, ptrdiff_t end, double ratio = 1);
   Descending<T> descending(int parameter) const;

@@ -56,55 +56,50 @@ void Plan<T>::finish(int thread) {
   const Range mine = share(int(pieces_.size()), thread, threads_);
   if (clips) clip(thread, mine);
   if (optimizer_.adapts()) measure_squares(thread, mine);
-  timed(thread, -1, Pass::update, [&] {
-    int last = -1;
-    double ratio = 1;
-    for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = pieces_[r];
-      if (parameter != last) ratio = ratio_of(parameter);
-      last = parameter;
-      update_range(parameter, begin, end, ratio);
-    }
+  int last = -1;
+  double ratio = 1;
+  each_piece(thread, mine, [&](int, const Piece& piece) {
+    if (piece.parameter != last) ratio = ratio_of(piece.parameter);
+    last = piece.parameter;
+    update_range(piece.parameter, piece.begin, piece.end, ratio);
   });
+}
+
+// body(number, piece), timed as the update of its layer.
+template <class T>
+template <class Body>
+void Plan<T>::each_piece(int thread, Range mine, const Body& body) {
+  for (int r = mine.begin; r < mine.end; r++) timed(thread, pieces_[r].layer, Pass::update, [&] { body(r, pieces_[r]); });
 }
 
 // Norms come from sums of squares over runs of elements that are the same for any number of threads,
 // each in lanes; these sums are added up in order.
 template <class T>
 void Plan<T>::clip(int thread, Range mine) {
-  timed(thread, -1, Pass::update, [&] {
-    for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = pieces_[r];
-      const T* g = gradients_[parameter];
-      Lanes<T> sum = T(0);
-      ptrdiff_t i = begin;
-      for (; i + LANES <= end; i += LANES) sum = fma(Lanes<T>::load(g + i), Lanes<T>::load(g + i), sum);
-      alignas(VECTOR_BYTES) T tail[LANES] = {};
-      std::copy(g + i, g + end, tail);
-      square_sums_[r] = sum_of_lanes(fma(Lanes<T>::load(tail), Lanes<T>::load(tail), sum));
-    }
+  each_piece(thread, mine, [&](int r, const Piece& piece) {
+    const T* g = gradients_[piece.parameter];
+    Lanes<T> sum = T(0);
+    ptrdiff_t i = piece.begin;
+    for (; i + LANES <= piece.end; i += LANES) sum = fma(Lanes<T>::load(g + i), Lanes<T>::load(g + i), sum);
+    alignas(VECTOR_BYTES) T tail[LANES] = {};
+    std::copy(g + i, g + piece.end, tail);
+    square_sums_[r] = sum_of_lanes(fma(Lanes<T>::load(tail), Lanes<T>::load(tail), sum));
   });
   meet_all(thread);
-  timed(thread, -1, Pass::update, [&] {
-    double squares = 0;
-    for (double sum : square_sums_) squares += sum;
-    const double norm = __builtin_sqrt(squares);
-    if (!(norm > descent_->clip_norm)) return;
-    const T scale = T(descent_->clip_norm / norm);
-    for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = pieces_[r];
-      for (ptrdiff_t i = begin; i < end; i++) gradients_[parameter][i] *= scale;
-    }
+  double squares = 0;
+  for (double sum : square_sums_) squares += sum;
+  const double norm = __builtin_sqrt(squares);
+  if (!(norm > descent_->clip_norm)) return;
+  const T scale = T(descent_->clip_norm / norm);
+  each_piece(thread, mine, [&](int, const Piece& piece) {
+    for (ptrdiff_t i = piece.begin; i < piece.end; i++) gradients_[piece.parameter][i] *= scale;
   });
 }
 
 template <class T>
 void Plan<T>::measure_squares(int thread, Range mine) {
-  timed(thread, -1, Pass::update, [&] {
-    for (int r = mine.begin; r < mine.end; r++) {
-      const auto [parameter, begin, end] = pieces_[r];
-      squares_[r] = measure(optimizer_, factors_[parameter], step_.number, descending(parameter), begin, end);
-    }
+  each_piece(thread, mine, [&](int r, const Piece& piece) {
+    squares_[r] = measure(optimizer_, factors_[piece.parameter], step_.number, descending(piece.parameter), piece.begin, piece.end);
   });
   meet_all(thread);
 }
