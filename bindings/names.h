@@ -20,7 +20,9 @@ inline OptimizerKind optimizer_named(const std::string& name) {
                                 {"adam", OptimizerKind::adam},
                                 {"adamw", OptimizerKind::adamw},
                                 {"rmsprop", OptimizerKind::rmsprop},
-                                {"adadelta", OptimizerKind::adadelta}});
+                                {"adadelta", OptimizerKind::adadelta},
+                                {"lars", OptimizerKind::lars},
+                                {"lamb", OptimizerKind::lamb}});
 }
 
 }  // namespace convprop

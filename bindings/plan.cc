@@ -30,11 +30,11 @@ class PythonPlan {
   using Labels = Array<int32_t>;
 
   PythonPlan(std::array<int, 3> input, const std::vector<std::string>& layers, LossSpec loss, int batch_size, const std::string& mode,
-             const std::string& reduction, bool measured_alone)
+             const std::string& reduction, bool measured_alone, int part_size)
       : input_{input[0], input[1], input[2]},
         predicts_only_(mode_named(mode) == Mode::predict),
         plan_(input_, layers, loss, one_of<bool>(reduction, "reduction", {{"mean", true}, {"sum", false}}), batch_size,
-              mode_named(mode), SharedPool::instance().threads(), measured_alone) {}
+              mode_named(mode), SharedPool::instance().threads(), measured_alone, part_size) {}
 
   void bind(const std::vector<MutableArray<T>>& parameters) {
     check_arrays(parameters, plan_.parameter_shapes());
@@ -42,7 +42,9 @@ class PythonPlan {
     plan_.bind(pointers(parameters_));
   }
 
-  void bind_optimizer(const std::string& kind, const std::map<std::string, double>& settings, const std::vector<MutableArray<T>>& state) {
+  // factors: of the learning rate and the weight decay, for each trained parameter; none: 1.
+  void bind_optimizer(const std::string& kind, const std::map<std::string, double>& settings, const std::vector<MutableArray<T>>& state,
+                      const std::vector<std::array<double, 2>>& factors) {
     Optimizer optimizer;
     optimizer.kind = optimizer_named(kind);
     for (const auto& [name, value] : settings)
@@ -54,26 +56,35 @@ class PythonPlan {
                         {"beta2", &optimizer.beta2},
                         {"epsilon", &optimizer.epsilon},
                         {"alpha", &optimizer.alpha},
-                        {"rho", &optimizer.rho}}) = value;
-    const size_t slots = optimizer.slots();
-    const auto shapes = trained_shapes();
-    require(state.size() == slots * shapes.size(), "state must hold one array a slot and trained parameter");
+                        {"rho", &optimizer.rho},
+                        {"trust", &optimizer.trust},
+                        {"decoupled", &optimizer.decoupled}}) = value;
+    const size_t slots = optimizer.slots(), trained = plan_.trained().size();
+    require(state.size() == slots * trained, "state must hold one array a slot and trained parameter");
     for (size_t s = 0; s < state.size(); s++)
-      require(ptrdiff_t(state[s].size()) == size_of(shapes[s / slots]), "state must have its parameter's size");
+      require(ptrdiff_t(state[s].size()) == size_of(trained_shape(s / slots)), "state must have its parameter's size");
+    require(factors.empty() || factors.size() == trained, "there must be one pair of factors a trained parameter");
+    std::vector<Factors> of_each;
+    for (const auto& [rate, decay] : factors) of_each.push_back({rate, decay});
     state_ = state;
-    plan_.bind_optimizer(optimizer, pointers(state_));
+    plan_.bind_optimizer(optimizer, pointers(state_), of_each);
   }
 
   template <class Pixel, class Target>
   nb::tuple train_step(Array<Pixel> images, Index indices, Target targets, Weights sample_weight, Values offset, Values scale,
-                       double learning_rate, uint64_t step, uint64_t seed, double clip_norm) {
-    const auto a = arguments(images, indices, targets, sample_weight, offset, scale);
-    require(!state_.empty() || plan_.parameter_shapes().empty(), "bind_optimizer comes first");
+                       double learning_rate, uint64_t step, uint64_t seed, double clip_norm, int first, int whole) {
+    auto a = arguments(images, indices, targets, sample_weight, offset, scale, whole);
+    require(first >= 0 && first % LANES == 0 && (whole == 0 ? first == 0 : a.images.count < whole && first + a.images.count <= whole), "a part must lie in its batch");
+    require(a.images.count <= plan_.part_size(), "a part takes at most part_size images");
+    require(whole <= plan_.batch_size(), "a step takes at most batch_size images");
+    require(whole == 0 || first + a.images.count == whole || a.images.count % LANES == 0, "a part must be whole blocks, but for the last");
+    a.images.first = a.targets.first = first;
+    require(!state_.empty() || plan_.trained().empty(), "bind_optimizer comes first");
     require(step > 0, "steps count from 1");
     StepResult<T> result;
     {
       const Unlocked unlocked;
-      result = plan_.train_step(a.images, a.targets, a.sample_weight, learning_rate, step, seed, clip_norm);
+      result = plan_.train_step(a.images, a.targets, a.sample_weight, learning_rate, step, seed, clip_norm, whole);
     }
     return nb::make_tuple(result.loss, a.targets.labels ? result.correct : -1);
   }
@@ -82,13 +93,15 @@ class PythonPlan {
   nb::tuple gradients(Array<Pixel> images, Index indices, Target targets, Weights sample_weight, Values offset, Values scale,
                       uint64_t step, uint64_t seed, const std::vector<MutableArray<T>>& gradients) {
     const auto a = arguments(images, indices, targets, sample_weight, offset, scale);
-    check_arrays(gradients, trained_shapes());
+    const std::vector<int>& trained = plan_.trained();
+    require(gradients.size() == trained.size(), "there must be one array a trained parameter");
+    for (size_t p = 0; p < trained.size(); p++)
+      require(ptrdiff_t(gradients[p].size()) == size_of(trained_shape(p)), "array " + std::to_string(p) + " does not have its parameter's size");
     StepResult<T> result;
     {
       const Unlocked unlocked;
       result = plan_.gradients(a.images, a.targets, a.sample_weight, step, seed);
-      for (size_t p = 0, g = 0; p < plan_.parameter_shapes().size(); p++)
-        if (plan_.trained(int(p))) std::copy_n(plan_.gradient(int(p)), gradients[g].size(), gradients[g].data()), g++;
+      for (size_t p = 0; p < trained.size(); p++) std::copy_n(plan_.gradient(trained[p]), gradients[p].size(), gradients[p].data());
     }
     return nb::make_tuple(result.loss, a.targets.labels ? result.correct : -1);
   }
@@ -145,7 +158,8 @@ class PythonPlan {
     using namespace nb::literals;
     nb::class_<PythonPlan> c(m, name);
     c.def("bind", &PythonPlan::bind, "parameters"_a);
-    c.def("bind_optimizer", &PythonPlan::bind_optimizer, "kind"_a, "settings"_a, "state"_a);
+    c.def("bind_optimizer", &PythonPlan::bind_optimizer, "kind"_a, "settings"_a, "state"_a,
+          "factors"_a = std::vector<std::array<double, 2>>());
     define_steps<uint8_t, Labels>(c);
     define_steps<uint8_t, Values>(c);
     define_steps<T, Labels>(c);
@@ -165,7 +179,7 @@ class PythonPlan {
     using namespace nb::literals;
     c.def("train_step", &PythonPlan::train_step<Pixel, Target>, nb::arg("images").noconvert(), nb::arg("indices").none(),
           nb::arg("targets").noconvert(), nb::arg("sample_weight").none(), "offset"_a, "scale"_a, "learning_rate"_a, "step"_a, "seed"_a,
-          "clip_norm"_a = 0.0);
+          "clip_norm"_a = 0.0, "first"_a = 0, "whole"_a = 0);
     c.def("gradients", &PythonPlan::gradients<Pixel, Target>, nb::arg("images").noconvert(), nb::arg("indices").none(),
           nb::arg("targets").noconvert(), nb::arg("sample_weight").none(), "offset"_a, "scale"_a, "step"_a, "seed"_a, "gradients"_a);
   }
@@ -180,17 +194,12 @@ class PythonPlan {
     return std::accumulate(shape.begin(), shape.end(), ptrdiff_t(1), std::multiplies<>());
   }
 
+  const std::vector<ptrdiff_t>& trained_shape(size_t place) const { return plan_.parameter_shapes()[plan_.trained()[place]]; }
+
   static std::vector<T*> pointers(const std::vector<MutableArray<T>>& arrays) {
     std::vector<T*> p;
     for (const auto& array : arrays) p.push_back(array.data());
     return p;
-  }
-
-  std::vector<std::vector<ptrdiff_t>> trained_shapes() const {
-    std::vector<std::vector<ptrdiff_t>> shapes;
-    for (size_t p = 0; p < plan_.parameter_shapes().size(); p++)
-      if (plan_.trained(int(p))) shapes.push_back(plan_.parameter_shapes()[p]);
-    return shapes;
   }
 
   static void check_arrays(const std::vector<MutableArray<T>>& arrays, const std::vector<std::vector<ptrdiff_t>>& shapes) {
@@ -217,7 +226,7 @@ class PythonPlan {
 
   template <class Pixel, class Target>
   StepArguments<T> arguments(const Array<Pixel>& images, const Index& indices, const Target& targets, const Weights& sample_weight,
-                             const Values& offset, const Values& scale) const {
+                             const Values& offset, const Values& scale, int whole = 0) const {
     require(!predicts_only_, "a plan in predict mode does not train");
     StepArguments<T> a{images_of(images, indices, offset, scale), {nullptr, nullptr, nullptr}, nullptr};
     require(a.images.count <= plan_.batch_size(), "a step takes at most batch_size images");
@@ -236,7 +245,8 @@ class PythonPlan {
       a.targets.values = targets.data();
     }
     a.targets.index = a.images.index;
-    require(!sample_weight || sample_weight->size() == images.shape(0), "there must be one sample weight an image");
+    // Of a part, the weights are those of the whole batch.
+    require(!sample_weight || sample_weight->size() == (whole ? size_t(whole) : images.shape(0)), "there must be one sample weight an image");
     a.sample_weight = sample_weight ? sample_weight->data() : nullptr;
     return a;
   }
@@ -264,14 +274,14 @@ void define_plan(nb::module_& m) {
     m.def(
         name,
         [=](const std::string& dtype, std::array<int, 3> input_shape, const std::vector<std::string>& layers, const std::string& loss,
-            int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing) {
+            int batch_size, const std::string& mode, const std::string& reduction, double label_smoothing, int part_size) {
           const LossSpec what{loss_named(loss), label_smoothing};
           const auto plan = [&]<class T>(T) {
-            return answer(std::make_unique<PythonPlan<T>>(input_shape, layers, what, batch_size, mode, reduction, measured_alone));
+            return answer(std::make_unique<PythonPlan<T>>(input_shape, layers, what, batch_size, mode, reduction, measured_alone, part_size));
           };
           return one_of<bool>(dtype, "dtype", {{"float64", true}, {"float32", false}}) ? plan(double()) : plan(float());
         },
-        "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0);
+        "dtype"_a, "input_shape"_a, "layers"_a, "loss"_a, "batch_size"_a, "mode"_a, "reduction"_a = "mean", "label_smoothing"_a = 0.0, "part_size"_a = 0);
   };
   define("Plan", false, [](auto plan) { return nb::cast(plan.release(), nb::rv_policy::take_ownership); });
   define("plan_bytes", true, [](auto plan) { return plan->bytes(); });

@@ -25,7 +25,7 @@ from convprop.training.checkpoint import Checkpoints, read
 
 COMMAND = shlex.split(
     "train digits --epochs 80 --batch-size 16 --validation 0.2 --average 0.99 --clip-norm 1"
-    " --augment 'shift=1 rotation=10 mixup=0.2' --threads 1 --json"
+    " --augment 'shift=1 rotation=10 mixup=0.2' --lookahead 'steps=3' --threads 1 --json"
 )
 
 

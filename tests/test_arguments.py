@@ -18,8 +18,8 @@ from test_training import blobs, small
 def test_an_unknown_argument_is_answered_with_the_valid_ones():
     with refuses(
         UnknownArgument,
-        "arguments of SGD must be among learning_rate, momentum, nesterov, weight_decay, got"
-        " 'momentun' (did you mean 'momentum'?)",
+        "arguments of SGD must be among learning_rate, momentum, nesterov, weight_decay,"
+        " decoupled, rate_factors, decay_factors, got 'momentun' (did you mean 'momentum'?)",
     ):
         cp.SGD(0.1, momentun=0.9)
     with refuses(

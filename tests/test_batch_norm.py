@@ -136,7 +136,7 @@ def test_a_training_plan_has_the_gradients_of_the_inspection(statistics):
         cp.set_num_threads(threads)
         wanted = net.gradients(batch, labels, statistics=statistics)
         found = {name: np.empty_like(array) for name, array in wanted.items()}
-        net.plan("train", 37, statistics).gradients(
+        net.plan("train", 37, statistics=statistics).gradients(
             batch, None, labels, None, *net.lane_normalisation(), 0, 0, list(found.values())
         )
         for name, array in wanted.items():

@@ -11,7 +11,10 @@ from convprop.errors import InvalidInput
 from convprop.optimizers import OPTIMIZERS
 from convprop.presets import PRESETS
 
-ADAPTIVE = [cp.Adam(0.1), cp.AdamW(0.1), cp.RMSprop(0.1), cp.Adadelta(0.1)]
+ADAPTIVE = [
+    *(cp.Adam(0.1), cp.AdamW(0.1), cp.RMSprop(0.1), cp.Adadelta(0.1)),
+    *(cp.LARS(0.1), cp.LAMB(0.1)),
+]
 
 
 def test_plain_descent_goes_in_proportion_downwards_and_by_the_root_upwards():

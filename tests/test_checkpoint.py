@@ -13,12 +13,15 @@ import pytest
 
 import convprop as cp
 from convprop.errors import InvalidInput
+from convprop.training import run
 from convprop.training.checkpoint import CheckpointError, Checkpoints, read
+from convprop.training.identity import identity
 from refusal import refuses
 from test_training import blobs, with_dropout
 from test_training_options import EVERYTHING
 
 OPTIONS = EVERYTHING | {"stopping": cp.EarlyStopping(30), "validation": 0.2}
+OTHERS = [cp.SGD(0.05), cp.RMSprop(0.01), cp.Adadelta(1.0), cp.LARS(0.1), cp.LAMB(0.01)]
 STEPS = 4 * 6  # of 120 images less a fifth, in batches of 16
 
 
@@ -57,7 +60,7 @@ def test_a_resumed_training_ends_with_the_same_bits(step, undisturbed, tmp_path)
     assert history.best_epoch == complete.best_epoch
 
 
-@pytest.mark.parametrize("optimizer", [cp.SGD(0.05), cp.RMSprop(0.01), cp.Adadelta(1.0)], ids=repr)
+@pytest.mark.parametrize("optimizer", OTHERS, ids=repr)
 def test_every_optimizer_resumes(optimizer, tmp_path):
     changes = {"optimizer": optimizer, "stopping": None, "average": None}
     whole, _ = trained(**changes)
@@ -71,6 +74,24 @@ def test_a_training_interrupted_again_and_again(undisturbed, tmp_path):
         trained(tmp_path / "net", stop=step, resume=step > 1)
         assert len(list(tmp_path.iterdir())) <= 2
     net, _ = trained(tmp_path / "net", resume=True)
+    assert net.weights_sha256() == undisturbed[0].weights_sha256()
+
+
+def test_one_of_before_there_were_some_settings_is_gone_on_from(undisturbed, tmp_path, monkeypatch):
+    def older(*given):
+        parts = identity(*given)
+        for described in (*parts["layers"], parts["settings"]["optimizer"]):
+            for name in ("trainable", "rate_factors", "decay_factors"):
+                described.pop(name, None)
+        del parts["settings"]["lookahead"]
+        return parts
+
+    path = tmp_path / "net"
+    with monkeypatch.context() as before:
+        before.setattr(run, "identity", older)
+        trained(path, stop=9)
+    net, history = trained(path, resume=True)
+    assert history.resumed == 9
     assert net.weights_sha256() == undisturbed[0].weights_sha256()
 
 

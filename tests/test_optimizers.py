@@ -1,30 +1,48 @@
 """Update rules against the same formulas in NumPy, schedules, and what both refuse."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import convprop as cp
 from convprop import schedules
-from convprop.errors import InvalidInput
+from convprop.described import from_dict
+from convprop.errors import InvalidInput, ModelFileError
 from convprop.optimizers import OPTIMIZERS
 from refusal import refuses
 
 STEPS = 6
 
 
-def expected(optimizer: cp.SGD, weights: np.ndarray, gradients: list[np.ndarray]) -> np.ndarray:
-    """Return the weights after the gradients, by PyTorch's formulas (dampening 0)."""
+def expected(
+    optimizer: cp.SGD,
+    weights: np.ndarray,
+    gradients: list[np.ndarray],
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> np.ndarray:
+    """Return the weights after the gradients, by PyTorch's formulas (dampening 0), or papers'."""
     w = weights.copy()
     first, second = np.zeros_like(w), np.zeros_like(w)
-    rate = optimizer.learning_rate
+    rate, decay = optimizer.learning_rate * factors[0], optimizer.weight_decay * factors[1]
     for t, g in enumerate(gradients, start=1):
-        if isinstance(optimizer, cp.AdamW):
-            w = w - rate * optimizer.weight_decay * w
-        else:
-            g = g + optimizer.weight_decay * w
-        if isinstance(optimizer, cp.SGD):
+        norms = np.linalg.norm(w), np.linalg.norm(g)
+        if isinstance(optimizer, cp.AdamW) or getattr(optimizer, "decoupled", False):
+            w = w - rate * decay * w
+        elif not isinstance(optimizer, cp.LAMB):
+            g = g + decay * w
+        if isinstance(optimizer, cp.LARS):
+            ratio = optimizer.trust * norms[0] / (norms[1] + decay * norms[0]) if w.ndim > 1 else 1
+            first = optimizer.momentum * first + rate * ratio * g
+            w = w - first
+        elif isinstance(optimizer, cp.LAMB):
+            first = optimizer.beta1 * first + (1 - optimizer.beta1) * g
+            second = optimizer.beta2 * second + (1 - optimizer.beta2) * g * g
+            mean, square = first / (1 - optimizer.beta1**t), second / (1 - optimizer.beta2**t)
+            r = mean / (np.sqrt(square) + optimizer.epsilon) + decay * w
+            w = w - rate * (norms[0] / np.linalg.norm(r) if w.ndim > 1 else 1) * r
+        elif isinstance(optimizer, cp.SGD):
             first = optimizer.momentum * first + g
             w = w - rate * (g + optimizer.momentum * first if optimizer.nesterov else first)
         elif isinstance(optimizer, cp.Adam):
@@ -57,6 +75,11 @@ def expected(optimizer: cp.SGD, weights: np.ndarray, gradients: list[np.ndarray]
         cp.RMSprop(0.01, alpha=0.9, epsilon=1e-3, weight_decay=0.1, momentum=0.5),
         cp.Adadelta(),
         cp.Adadelta(0.5, rho=0.8, epsilon=1e-4, weight_decay=0.1),
+        cp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.1, decoupled=True),
+        cp.LARS(0.5, momentum=0.0, trust=0.1),
+        cp.LARS(0.5, trust=0.01, weight_decay=0.3),
+        cp.LAMB(0.01),
+        cp.LAMB(0.1, beta1=0.8, beta2=0.95, epsilon=1e-3, weight_decay=0.2),
     ],
     ids=repr,
 )
@@ -81,8 +104,136 @@ def test_update_rule(optimizer, dtype, tolerance):
     )
 
 
+SEVERAL = [
+    cp.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    cp.AdamW(0.01, weight_decay=0.1),
+    cp.Adadelta(0.5, weight_decay=0.1),
+    cp.LARS(0.02, trust=0.5, weight_decay=0.3),
+    cp.LAMB(0.01, weight_decay=0.2),
+]
+
+
+def followed(net, image, target, optimizer, factors):
+    """Compare a training of two layers with the rule's, whose gradients are the network's own."""
+    net.normalisation = None
+    w = {name: values.astype(np.float64) for name, values in net.parameters.items()}
+    first, gradients = dict(w), {name: [] for name in w}
+    for _ in range(STEPS):
+        for name in net.parameters:
+            net.parameters[name] = w[name]
+        for name, g in net.gradients(image, target).items():
+            gradients[name].append(g.astype(np.float64))
+            w[name] = expected(optimizer, first[name], gradients[name], factors[name])
+    for name, values in first.items():
+        net.parameters[name] = values
+    cp.train(
+        *(net, image, target),
+        optimizer=optimizer,
+        epochs=STEPS,
+        batch_size=len(image),
+        shuffle=False,
+        normalise=False,
+    )
+    for name, values in net.parameters.items():
+        np.testing.assert_allclose(values, w[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", SEVERAL, ids=repr)
+@pytest.mark.parametrize(
+    ("rates", "decays", "factors"),
+    [
+        (None, None, [(1, 1)] * 4),
+        ({"bias": 8}, "weights", [(1, 1), (8, 0), (1, 1), (8, 0)]),
+        (
+            {"conv1": 0.1, "*.bias": 4, "d*": 2},
+            {"conv1.weight": 0, "dense1": 3},
+            [(0.1, 0), (0.4, 1), (2, 3), (8, 3)],
+        ),
+    ],
+)
+def test_each_parameter_has_its_factors(optimizer, rates, decays, factors):
+    random = np.random.default_rng(3)
+    net = cp.Network([cp.Conv(3, 2), cp.Tanh(), cp.Dense(4)], (2, 4, 3), cp.SquaredError(), 3, "f8")
+    for name, values in net.parameters.items():
+        net.parameters[name] = values + random.normal(size=values.shape) / 8
+    image, target = random.normal(size=(5, 2, 4, 3)), random.normal(size=(5, 4))
+    optimizer = replace(optimizer, rate_factors=rates, decay_factors=decays)
+    assert optimizer.factors(net.graph.parameters) == factors
+    followed(net, image, target, optimizer, dict(zip(net.parameters, factors, strict=True)))
+
+
+@pytest.mark.parametrize("optimizer", [cp.LARS(0.5, weight_decay=0.3), cp.LAMB(0.1)], ids=repr)
+def test_norms_are_those_of_a_whole_parameter(optimizer):
+    # Of more elements than are summed at once, and no multiple of the lanes.
+    random = np.random.default_rng(4)
+    net = cp.Network([cp.Dense(83, bias=False)], (1, 11, 13), cp.SquaredError(), 3, "float64")
+    assert net.parameters["dense1.weight"].size > 2 * 4096
+    image, target = random.normal(size=(2, 1, 11, 13)), random.normal(size=(2, 83))
+    followed(net, image, target, optimizer, {"dense1.weight": (1.0, 1.0)})
+
+
+@pytest.mark.parametrize("optimizer", [cp.LARS(0.5, trust=0.1), cp.LAMB(0.1)], ids=repr)
+def test_where_a_norm_is_0_the_ratio_is_1(optimizer):
+    image, target = np.ones((1, 1, 1, 2)), np.array([[3.0, -1.0]])
+    net = cp.Network([cp.Dense(2, bias=False)], (1, 1, 2), cp.SquaredError(), dtype="float64")
+    net.parameters["dense1.weight"][...] = 0.0
+    cp.train(net, image, target, optimizer=optimizer, epochs=1, normalise=False)
+    # The first step of moments is of 1, less epsilon.
+    moved = np.array([[3.0, 3.0], [-1.0, -1.0]]) * 0.5
+    if isinstance(optimizer, cp.LAMB):
+        moved = 0.1 * np.sign(moved)
+    np.testing.assert_allclose(net.parameters["dense1.weight"], moved, rtol=2e-6)
+
+
+@pytest.mark.parametrize("optimizer", SEVERAL, ids=repr)
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+def test_the_bits_do_not_depend_on_the_threads(optimizer, clip_norm):
+    random = np.random.default_rng(5)
+    images, labels = random.normal(size=(70, 2, 9, 9)), random.integers(0, 3, 70)
+    hashes, before = set(), cp.get_num_threads()
+    try:
+        for threads in (1, 2, 3, 7):
+            cp.set_num_threads(threads)
+            net = cp.Network([cp.Conv(40, 3), cp.ReLU(), cp.Dense(5), cp.Dense(3)], (2, 9, 9))
+            changed = replace(optimizer, rate_factors={"bias": 2})
+            cp.train(net, images, labels, optimizer=changed, epochs=2, clip_norm=clip_norm)
+            hashes.add(net.weights_sha256())
+    finally:
+        cp.set_num_threads(before)
+    assert len(hashes) == 1
+
+
+def test_factors_of_1_change_no_bit():
+    random = np.random.default_rng(5)
+    images, labels = random.normal(size=(40, 1, 5, 5)), random.integers(0, 3, 40)
+    hashes = set()
+    for factors in ({}, {"rate_factors": {"*": 1}, "decay_factors": {"bias": 1.0}}):
+        net = cp.Network([cp.Conv(4, 3), cp.ReLU(), cp.Dense(3)], (1, 5, 5))
+        cp.train(net, images, labels, optimizer=cp.AdamW(0.01, **factors), epochs=2)
+        hashes.add(net.weights_sha256())
+    assert len(hashes) == 1
+
+
+def test_factors_are_kept_in_files(tmp_path):
+    random = np.random.default_rng(5)
+    images, labels = random.normal(size=(40, 1, 5, 5)), random.integers(0, 3, 40)
+    net = cp.Network([cp.Conv(4, 3), cp.ReLU(), cp.Dense(3)], (1, 5, 5))
+    optimizer = cp.SGD(0.1, weight_decay=0.1, rate_factors={"bias": 2}, decay_factors="weights")
+    cp.train(net, images, labels, optimizer=optimizer, epochs=1)
+    net.save(tmp_path / "net")
+    kept = cp.load(tmp_path / "net").training_settings["optimizer"]
+    assert from_dict(kept, OPTIMIZERS, "optimizer") == optimizer
+    assert optimizer.for_batches(32, 64).rate_factors == {"bias": 2}
+    with refuses(
+        ModelFileError,
+        "optimizer (sgd): rate_factors['bias'] must be a positive number, got {'a': 1}",
+    ):
+        from_dict(kept | {"rate_factors": {"bias": {"a": 1}}}, OPTIMIZERS, "optimizer")
+
+
 def test_table_names_every_optimizer():
-    assert list(OPTIMIZERS) == ["sgd", "adam", "adamw", "rmsprop", "adadelta"]
+    names = ["sgd", "adam", "adamw", "rmsprop", "adadelta", "lars", "lamb"]
+    assert list(OPTIMIZERS) == names
 
 
 @pytest.mark.parametrize(
@@ -101,6 +252,43 @@ def test_table_names_every_optimizer():
             "momentum must be above 0 when nesterov is True, got 0.0",
         ),
         (lambda: cp.SGD(0.1, nesterov=1), "nesterov must be True or False, got 1"),
+        (
+            lambda: cp.SGD(0.1, decoupled=True),
+            "weight_decay must be above 0 when decoupled is True, got 0.0",
+        ),
+        (lambda: cp.LARS(trust=0), "trust must be a positive number, got 0"),
+        (
+            lambda: cp.Adam(rate_factors={"bias": 0}),
+            "rate_factors['bias'] must be a positive number, got 0",
+        ),
+        (
+            lambda: cp.Adam(rate_factors="weights"),
+            "rate_factors must be None or numbers by name, as in {'bias': 2}, got 'weights'",
+        ),
+        (
+            lambda: cp.AdamW(decay_factors="weight"),
+            "decay_factors must be None, 'weights' or numbers by name, as in {'bias': 2},"
+            " got 'weight'",
+        ),
+        (
+            lambda: cp.AdamW(decay_factors={"bias": -1}),
+            "decay_factors['bias'] must be a number of at least 0, got -1",
+        ),
+        (
+            lambda: cp.SGD(decay_factors="weights"),
+            "decay_factors must be None with a weight_decay of 0, which they multiply,"
+            " got 'weights'",
+        ),
+        (
+            lambda: cp.train(
+                cp.Network([cp.Conv(1, 1), cp.Dense(2, trainable="bias")], (1, 2, 2)),
+                *(np.zeros((2, 1, 2, 2)), [0, 1]),
+                optimizer=cp.SGD(rate_factors={"conv*": 2, "dense1.weight": 2}),
+            ),
+            "rate_factors must name trained parameters, layers or kinds: conv1.weight, conv1.bias,"
+            " dense1.bias, got 'dense1.weight'",
+        ),
+        (lambda: schedules.Cosine(warmup=1), "warmup must be a number with 0 <= value < 1, got 1"),
         (
             lambda: cp.AdamW(weight_decay=-1),
             "weight_decay must be a number of at least 0, got -1",
@@ -143,6 +331,27 @@ def test_constant_and_step():
     assert factors(schedules.Constant(), 3).tolist() == [1, 1, 1]
     stepped = factors(schedules.Step(at=(0.5, 0.75), decay=0.5), 8)
     assert stepped.tolist() == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.Constant(),
+        schedules.Step((0.5,)),
+        schedules.Exponential(0.1),
+        schedules.Cosine(0.1),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("total", [7, 40, 100])
+def test_a_warm_up_comes_first(schedule, total):
+    curve = factors(replace(schedule, warmup=0.25), total)
+    before = math.ceil(total / 4) - 1
+    np.testing.assert_allclose(curve[:before], np.arange(1, before + 1) / (total / 4), rtol=1e-15)
+    assert curve[before] == 1.0
+    np.testing.assert_array_equal(curve[before:], factors(schedule, total - before))
+    # Where there is none, not a bit is another.
+    assert replace(schedule, warmup=0.0) == schedule
 
 
 def test_exponential_has_one_ratio():

@@ -167,12 +167,14 @@ def test_learns_and_says_so():
         "optimizer": {
             "kind": "adam",
             "learning_rate": 0.001,
+            "rate_factors": None,
+            "decay_factors": None,
             "beta1": 0.9,
             "beta2": 0.999,
             "epsilon": 1e-08,
             "weight_decay": 0.0,
         },
-        "schedule": {"kind": "constant"},
+        "schedule": {"kind": "constant", "warmup": 0.0},
         "epochs": 12,
         "batch_size": 32,
         "seed": 1,
@@ -182,6 +184,7 @@ def test_learns_and_says_so():
         "clip_norm": None,
         "average": None,
         "balanced": False,
+        "lookahead": None,
     }
 
 

@@ -396,3 +396,77 @@ def test_held_out_images_are_not_augmented_nor_weighed_by_class():
     history = cp.train(net, images, labels, validation=0.2, **options)
     assert history[-1].validation_loss == net.evaluate(images[held], labels[held]).loss
     assert len(rows) == 72
+
+
+# ---- Looking ahead ----
+
+
+@pytest.mark.parametrize("lookahead", [cp.Lookahead(), cp.Lookahead(3, 0.8), cp.Lookahead(2, 1)])
+def test_slow_weights_follow_every_few_steps(lookahead):
+    images, labels = blobs(80)
+    options = {"optimizer": cp.SGD(0.1), "epochs": 4, "batch_size": 16}
+    net, measured = small(), []
+    slow = weights(net)
+
+    def on_epoch(_):
+        measured.append(weights(net))
+
+    net.normalisation = normalisation(images)
+    # Without the step back, the steps from one such place to the next are those of SGD alone.
+    follower = small()
+    follower.normalisation = net.normalisation
+    history = cp.train(net, images, labels, lookahead=lookahead, on_epoch=on_epoch, **options)
+
+    def steps_of_sgd(record):
+        if record.step % lookahead.steps == 0:
+            share = lookahead.share
+            for name, values in follower.parameters.items():
+                slow[name] += share * (values - slow[name])
+                values[...] = slow[name]
+
+    cp.train(follower, images, labels, on_batch=steps_of_sgd, **options)
+    for name, values in net.parameters.items():
+        np.testing.assert_array_equal(values, slow[name])
+    assert history.steps == 20
+    # The hook of an epoch finds the weights that it is of: the slow ones.
+    for name, values in measured[-1].items():
+        np.testing.assert_array_equal(values, slow[name])
+
+
+def test_a_training_that_looks_ahead_goes_on_from_any_step(tmp_path):
+    images, labels = blobs(80)
+    options = EVERYTHING | {"lookahead": cp.Lookahead(3), "average": None}
+
+    def trained(**more):
+        net = with_dropout()
+        cp.train(net, images, labels, **options | more)
+        return net.weights_sha256()
+
+    whole = trained()
+    for step in (2, 3, 4, 7):
+        checkpoints = cp.Checkpoints(tmp_path / str(step))
+
+        def on_batch(record, step=step):
+            if record.step == step:
+                raise KeyboardInterrupt
+
+        trained(checkpoints=checkpoints, on_batch=on_batch)
+        assert trained(checkpoints=checkpoints, resume=True) == whole
+    with pytest.raises(InvalidInput, match="which had lookahead=Lookahead"):
+        trained(checkpoints=checkpoints, resume=True, lookahead=cp.Lookahead(4))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: cp.Lookahead(0), "steps must be a positive integer, got 0"),
+        (
+            lambda: cp.Lookahead(5, 1.5),
+            "share must be a number above 0 and at most 1, got 1.5",
+        ),
+        (lambda: cp.Lookahead(share=0), "share must be a number above 0 and at most 1, got 0"),
+    ],
+)
+def test_looking_ahead_refuses(make, message):
+    with refuses(InvalidInput, message):
+        make()

@@ -94,6 +94,7 @@ struct Batch {
   int images;
   const T* offset;
   const T* scale;
+  int first = 0;  // of a part of a batch, the place of its first image; `images` is where it ends
 };
 
 // Sixteen numbers of an array, as T.
@@ -116,7 +117,7 @@ void to_lanes(const Batch<T, Pixel>& batch, const Maps<T>& o, int block) {
   const int lanes = batch.images - block * LANES < LANES ? batch.images - block * LANES : LANES;
   const Pixel* image[LANES];
   for (int l = 0; l < LANES; l++) {
-    const int64_t n = block * LANES + (l < lanes ? l : 0);
+    const int64_t n = block * LANES + (l < lanes ? l : 0) - batch.first;
     image[l] = batch.pixels + (batch.index ? batch.index[n] : n) * o.C * map_size;
   }
   alignas(VECTOR_BYTES) T present[LANES];

@@ -106,7 +106,6 @@ struct NormalisingOp {
 
   // Weight, bias, running mean, running variance.
   std::vector<std::vector<ptrdiff_t>> parameters() const { return std::vector<std::vector<ptrdiff_t>>(4, {shape.C}); }
-  static constexpr int TRAINED = 2;
   T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
   void place(const Memory& memory, bool) {
     with->place(memory);
@@ -240,7 +239,7 @@ template <class T>
 struct BatchNormOp : NormalisingOp<T> {
   using Base = NormalisingOp<T>;
   using Base::dw, Base::db, Base::shape;
-  static constexpr bool AFTER_ALL = true;
+  static constexpr bool AFTER_ALL = true, SUMS_FOR_DELTA = true;
   std::shared_ptr<BatchStatistics<T>> batch;
 
   static bool takes(const Description&, const Way&) { return false; }  // BatchMomentsOp makes it

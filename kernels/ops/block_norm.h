@@ -12,7 +12,7 @@ template <class T>
 struct BlockNormOp : NormalisingOp<T> {
   using Base = NormalisingOp<T>;
   using Base::with, Base::dw, Base::db, Base::shape;
-  static constexpr bool BY_BLOCK = true;
+  static constexpr bool BY_BLOCK = true, SUMS_FOR_DELTA = true;
 
   // Of some blocks: how many numbers, and their means and unbiased variances, each times its numbers.
   struct Totals {

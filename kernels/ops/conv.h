@@ -350,15 +350,18 @@ struct ConvolutionOp {
   ConvLayer<T> layer;
   Shape shape;
   T padding_value;
-  bool bias;
+  bool bias, trains_weights, trains_bias;
   ActivationLayer<T> activation;  // in place, behind it
-  std::vector<T*> dw, db;         // a sum for each group
+  std::vector<T*> dw, db;         // a sum for each group, of those that are trained
 
   ConvolutionOp(const Description& description, const Shape& in)
       : layer(description, in),
         shape{layer.K, layer.Ho, layer.Wo},
         padding_value(T(description.number("padding_value"))),
-        bias(description.flag("bias")) {}
+        bias(description.flag("bias")) {
+    const std::vector<bool> trained = description.trained(bias ? 2 : 1);
+    trains_weights = trained[0], trains_bias = bias && trained[1];
+  }
 
   Halo halo() const { return input_halo(layer.window); }
   std::vector<std::vector<ptrdiff_t>> parameters() const {
@@ -369,9 +372,13 @@ struct ConvolutionOp {
   double multiply_adds() const { return double(layer.weights()) * layer.Ho * layer.Wo; }
 
  protected:
+  void place_sums(const Memory& memory, ptrdiff_t weights) {
+    if (trains_weights) dw = memory.sums<T>(weights);
+    if (trains_bias) db = memory.sums<T>(layer.K);
+  }
   const T* b(const Operands<T>& v) const { return bias ? v.parameters[1] : nullptr; }
   void add_to_bias(const Maps<T>& delta, const Share& at, int block, Range kernels) const {
-    if (!bias) return;
+    if (!trains_bias) return;
     if (at.first_of_group) std::fill(db[at.group] + kernels.begin, db[at.group] + kernels.end, T(0));
     layer.bias_gradient(delta, db[at.group], block, kernels);
   }
@@ -419,8 +426,7 @@ struct ConvOp : BlockConvolutionOp<T> {
   void place(const Memory& memory, bool delta_is_given) {
     if (!memory.trains()) return;
     this->place_delta(memory, delta_is_given);
-    dw = memory.sums<T>(layer.weights());
-    if (this->bias) db = memory.sums<T>(layer.K);
+    this->place_sums(memory, layer.weights());
   }
   T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
 
@@ -430,10 +436,11 @@ struct ConvOp : BlockConvolutionOp<T> {
   }
   void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K);
+    this->add_to_bias(this->x_delta(v), at, blocks.begin, kernels);
+    if (!this->trains_weights) return;
     const ptrdiff_t each = layer.weights() / layer.K;
     T* sum = dw[at.group];
     if (at.first_of_group) std::fill(sum + kernels.begin * each, sum + kernels.end * each, T(0));
-    this->add_to_bias(this->x_delta(v), at, blocks.begin, kernels);
     layer.weight_gradient(v.in(), this->x_delta(v), sum, blocks.begin, kernels);
   }
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {

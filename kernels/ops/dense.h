@@ -67,22 +67,24 @@ struct DenseLayer {
     products(all, features.end - features.begin, blocks.end - blocks.begin);
   }
 
-  static void rows_of(const Maps<T>& maps, int block, const Rows<T>& rows, Range features) {
+  // The rows begin with those of block `first`.
+  static void rows_of(const Maps<T>& maps, int block, const Rows<T>& rows, Range features, int first = 0) {
     to_rows(maps.at(block, 0, 0, 0) + ptrdiff_t(features.begin) * LANES, features.end - features.begin,
-            rows.data + ptrdiff_t(block) * LANES * rows.row + features.begin, rows.row);
+            rows.data + ptrdiff_t(block - first) * LANES * rows.row + features.begin, rows.row);
   }
 
   // dw[k][f] = sum over the images n of delta[n][k] · o[n][f], for rows k of dw
   void weight_gradient(const Rows<T>& o, const Rows<T>& delta, const Groups& groups, T* dw, Range kernels) const {
-    const int vectors = lots(F, LANES), tiles = lots(vectors, Sums::PIXELS);
-    for (int tile = 0; tile < tiles; tile++) {
-      const Range pixels = share(vectors, tile, tiles);
-      for (int k = kernels.begin; k < kernels.end; k += Sums::KERNELS) {
-        const Sums sums{o.data + ptrdiff_t(pixels.begin) * LANES, o.row, delta.data + k, delta.row, groups};
-        sums.add(std::min(Sums::KERNELS, kernels.end - k), pixels.end - pixels.begin, dw + ptrdiff_t(k) * F + ptrdiff_t(pixels.begin) * LANES, F,
-                 F - ptrdiff_t(pixels.begin) * LANES);
-      }
-    }
+    each_tile(o, delta, groups, kernels, [&](const Sums& sums, int K, int P, ptrdiff_t k, ptrdiff_t f) {
+      sums.add(K, P, dw + k * F + f, F, F - f);
+    });
+  }
+
+  // The same of some images of one group, from the sum of those before them on.
+  void add_images(const Rows<T>& o, const Rows<T>& delta, const Groups& groups, Range images, bool first_of_group, T* dw, Range kernels) const {
+    each_tile(o, delta, groups, kernels, [&](const Sums& sums, int K, int P, ptrdiff_t k, ptrdiff_t f) {
+      sums.go_on(images, first_of_group, K, P, dw + k * F + f, F, F - f);
+    });
   }
 
   // db[k] = sum over the images n of delta[n][k]
@@ -94,8 +96,30 @@ struct DenseLayer {
         return sum;
       });
   }
+  void add_images(const Rows<T>& delta, Range images, bool first_of_group, T* db, Range kernels) const {
+    for (int k = kernels.begin; k < kernels.end; k++) {
+      T sum = first_of_group ? T(0) : db[k];
+      for (int n = images.begin; n < images.end; n++) sum += delta.data[n * delta.row + k];
+      db[k] = sum;
+    }
+  }
 
  private:
+  struct Sums;
+
+  // body(sums, kernels, vectors, k, f) for tiles of rows k and features f of dw.
+  template <class Body>
+  void each_tile(const Rows<T>& o, const Rows<T>& delta, const Groups& groups, Range kernels, const Body& body) const {
+    const int vectors = lots(F, LANES), tiles = lots(vectors, Sums::PIXELS);
+    for (int tile = 0; tile < tiles; tile++) {
+      const Range pixels = share(vectors, tile, tiles);
+      for (int k = kernels.begin; k < kernels.end; k += Sums::KERNELS) {
+        const Sums sums{o.data + ptrdiff_t(pixels.begin) * LANES, o.row, delta.data + k, delta.row, groups};
+        body(sums, std::min(Sums::KERNELS, kernels.end - k), pixels.end - pixels.begin, k, ptrdiff_t(pixels.begin) * LANES);
+      }
+    }
+  }
+
   // Weight gradients of a few kernels for a few vectors of features, of two groups side by side: as
   // many sums as the registers hold. Those of the groups before them wait in the cache.
   struct Sums {
@@ -176,21 +200,44 @@ struct DenseLayer {
         }
     }
 
-    template <int K>
-    void add(int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+    // A zero has the sign that it has in the end: no later sum can tell.
+    template <int K, int P>
+    void go_on(Range images, bool first_of_group, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+      Part<K, P> part;
+      for (int k = 0; k < K; k++)
+        for (int p = 0; p < P; p++) {
+          alignas(VECTOR_BYTES) T before[LANES] = {};
+          const ptrdiff_t some = std::min(ptrdiff_t(LANES), features - p * LANES);
+          if (!first_of_group) std::copy_n(to + k * to_row + p * LANES, some, before);
+          part.sum[k][p] = Lanes<T>::load(before);
+        }
+      for (int n = images.begin; n < images.end; n++) add_image(n, part);
+      put(part, to, to_row, features);
+    }
+
+    // body.template operator()<K, P>() for as many kernels and vectors.
+    template <int K, class Body>
+    static void known(int pixels, const Body& body) {
 #define CONVPROP_PIXELS(P)    \
   if constexpr (P <= PIXELS) \
-    if (pixels == P) return add<K, P>(to, to_row, features);
+    if (pixels == P) return body.template operator()<K, P>();
       CONVPROP_PIXELS(1) CONVPROP_PIXELS(2) CONVPROP_PIXELS(3)
 #undef CONVPROP_PIXELS
     }
-
-    void add(int kernels, int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+    template <class Body>
+    static void known(int kernels, int pixels, const Body& body) {
 #define CONVPROP_KERNELS(K)    \
   if constexpr (K <= KERNELS) \
-    if (kernels == K) return add<K>(pixels, to, to_row, features);
+    if (kernels == K) return known<K>(pixels, body);
       CONVPROP_KERNELS(1) CONVPROP_KERNELS(2) CONVPROP_KERNELS(3) CONVPROP_KERNELS(4)
 #undef CONVPROP_KERNELS
+    }
+
+    void add(int kernels, int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+      known(kernels, pixels, [&]<int K, int P>() { add<K, P>(to, to_row, features); });
+    }
+    void go_on(Range images, bool first_of_group, int kernels, int pixels, T* to, ptrdiff_t to_row, ptrdiff_t features) const {
+      known(kernels, pixels, [&]<int K, int P>() { go_on<K, P>(images, first_of_group, to, to_row, features); });
     }
   };
 };
@@ -200,15 +247,18 @@ struct DenseOp {
   static constexpr bool TOGETHER = true;
   DenseLayer<T> layer;
   Shape shape;
-  bool bias;
+  bool bias, trains_weights, trains_bias;
   ActivationLayer<T> activation;  // in place, behind it
   Rows<T> o_rows{}, delta_rows{};
-  T *dw = nullptr, *db = nullptr;
+  std::vector<T*> dw, db;  // one sum of all, or where a batch comes in parts one for each group
+  bool in_parts = false;
 
   static bool takes(const Description& description, const Way&) { return description.kind() == "dense"; }
   DenseOp(const Description& description, const Shape& in, const Way&)
       : layer{in.C * in.H * in.W, description.integer("units")}, shape{layer.K, 1, 1}, bias(description.flag("bias")) {
     if (layer.K < 1) description.refuse("it needs a unit");
+    const std::vector<bool> trained = description.trained(bias ? 2 : 1);
+    trains_weights = trained[0], trains_bias = bias && trained[1];
     check_size("a dense layer's weights", {layer.K, layer.F});
   }
 
@@ -222,13 +272,16 @@ struct DenseOp {
     if (!memory.trains()) return;
     const auto rows = [&](int features) {
       const ptrdiff_t row = row_of(features);
-      return Rows<T>{memory.take<T>(room_for(ptrdiff_t(memory.blocks) * LANES, row)), row};
+      return Rows<T>{memory.take<T>(room_for(ptrdiff_t(memory.part_blocks) * LANES, row)), row};
     };
-    o_rows = rows(layer.F), delta_rows = rows(layer.K);
-    dw = memory.take<T>(layer.weights());
-    if (bias) db = memory.take<T>(layer.K);
+    if (trains_weights) o_rows = rows(layer.F);
+    if (trains_weights || trains_bias) delta_rows = rows(layer.K);
+    in_parts = memory.in_parts();
+    const auto sums = [&](ptrdiff_t count) { return in_parts ? memory.sums<T>(count) : std::vector<T*>{memory.take<T>(count)}; };
+    if (trains_weights) dw = sums(layer.weights());
+    if (trains_bias) db = sums(layer.K);
   }
-  T* gradient(int parameter) const { return parameter == 0 ? dw : db; }
+  T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
 
   void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     layer.forward(v.in(), v.parameters[0], bias ? v.parameters[1] : nullptr, v.out(), blocks, at.share_of(layer.K), activation);
@@ -236,24 +289,39 @@ struct DenseOp {
   // What the weight gradient will be made of, when all images are there.
   bool make_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Range kernels = at.share_of(layer.K), features = at.share_of(layer.F);
+    const int first = at.step->part.begin;
     for (int b = blocks.begin; b < blocks.end; b++) {
       activation.input_delta(v.delta(), v.out(), v.out(), v.delta(), b, kernels);
-      layer.rows_of(v.delta(), b, delta_rows, kernels);
-      layer.rows_of(v.in(), b, o_rows, features);
+      if (trains_weights || trains_bias) layer.rows_of(v.delta(), b, delta_rows, kernels, first);
+      if (trains_weights) layer.rows_of(v.in(), b, o_rows, features, first);
     }
     return true;
   }
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     layer.input_delta(v.delta(), v.parameters[0], v.delta_in(), blocks, at.share_of(layer.F), v.added());
   }
+  // Of a batch in parts, adds what the part's images give to the sums of their groups.
+  void add_part(const Step& step, int thread, int threads) const {
+    if (!in_parts) return;
+    const Range kernels = share(layer.K, thread, threads);
+    for (int g = 0; g < step.groups.count(); g++) {
+      const Range group = step.groups.images_in(g), part{step.part.begin * LANES, std::min(step.part.end * LANES, step.groups.images)};
+      const Range images{std::max(group.begin, part.begin), std::min(group.end, part.end)};
+      if (images.begin >= images.end) continue;
+      const bool first = images.begin == group.begin;
+      const Range rows{images.begin - part.begin, images.end - part.begin};
+      if (trains_weights) layer.add_images(o_rows, delta_rows, step.groups, rows, first, dw[g], kernels);
+      if (trains_bias) layer.add_images(delta_rows, rows, first, db[g], kernels);
+    }
+  }
   Range gather(int parameter, const Step& step, int thread, int threads) const {
     const Range kernels = share(layer.K, thread, threads);
-    if (parameter == 1) {
-      layer.bias_gradient(delta_rows, step.groups, db, kernels);
-      return kernels;
-    }
-    layer.weight_gradient(o_rows, delta_rows, step.groups, dw, kernels);
-    return {kernels.begin * layer.F, kernels.end * layer.F};
+    const int each = parameter == 1 ? 1 : layer.F;
+    const Range elements{kernels.begin * each, kernels.end * each};
+    if (in_parts) add_groups(parameter == 1 ? db : dw, step.groups.count(), elements);
+    else if (parameter == 1) layer.bias_gradient(delta_rows, step.groups, db[0], kernels);
+    else layer.weight_gradient(o_rows, delta_rows, step.groups, dw[0], kernels);
+    return elements;
   }
 };
 

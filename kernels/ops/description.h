@@ -53,10 +53,19 @@ class Description {
   }
   int integer(const char* name) const { return integers<1>(name)[0]; }
   bool flag(const char* name) const { return integer(name) != 0; }
+  std::vector<double> numbers(const char* name) const { return numbers<double>(name); }
   double number(const char* name) const {
-    const std::vector<double> given = numbers<double>(name);
+    const std::vector<double> given = numbers(name);
     if (given.size() != 1) refuse(std::string(name) + " must be a number");
     return given[0];
+  }
+
+  // Which of so many parameters are trained: all of them, where it does not say.
+  std::vector<bool> trained(int count) const {
+    if (!has("trained")) return std::vector<bool>(size_t(count), true);
+    const std::vector<int> given = integers("trained");
+    if (int(given.size()) != count) refuse("trained must have one number a parameter");
+    return std::vector<bool>(given.begin(), given.end());
   }
 
   [[noreturn]] void refuse(const std::string& why) const { throw std::invalid_argument("a " + kind_ + ": " + why); }

@@ -26,6 +26,7 @@ struct Groups {
   int blocks() const { return blocks_of(images); }
   int count() const { return std::min(blocks(), MOST_GROUPS); }
   Range blocks_in(int group) const { return share(blocks(), group, count()); }
+  Range images_in(int group) const { return images_[group]; }
   int group_of(int block) const {
     int group = 0;
     while (blocks_in(group).end <= block) group++;

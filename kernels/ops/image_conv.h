@@ -91,8 +91,9 @@ struct ImageConv {
   }
 
   // Eq. 13 for one image: part[t][k], the kernels in the lanes, for the taps t = (c, m, n) in the
-  // order of the window; behind them the bias gradients. by_kernel is room to work in.
-  void weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* by_kernel, T* part, int n) const {
+  // order of the window, if weights are trained; behind them the bias gradients. by_kernel is room to
+  // work in.
+  void weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* by_kernel, T* part, int n, bool weights) const {
     const ptrdiff_t lanes = kernel_lanes();
     for (int k = 0; k < layer.K; k += LANES)
       for (int i = 0; i < layer.Ho; i++)
@@ -105,7 +106,7 @@ struct ImageConv {
         }
     const T* origin = o.at(n, 0, -layer.window.before[0], -layer.window.before[1]);
     constexpr int MOST = std::min(Tile<T>::KERNELS, 10);
-    const int tiles = (taps() + MOST - 1) / MOST;
+    const int tiles = weights ? (taps() + MOST - 1) / MOST : 0;
     for (int k = 0; k < lanes; k += LANES) {
       for (int tile = 0, t = 0; tile < tiles; tile++) {
         const int count = (taps() - t + tiles - tile - 1) / (tiles - tile);
@@ -194,8 +195,7 @@ struct ImageConvOp : ConvolutionOp<T> {
   void place(const Memory& memory, bool) {
     if (!memory.trains()) return;
     own_delta = memory.maps(memory.threads, Layout<T>{this->shape, whole_delta_halo(layer.window, layer.H, layer.W), 1, 1});
-    dw = memory.sums<T>(layer.weights());
-    if (this->bias) db = memory.sums<T>(layer.K);
+    this->place_sums(memory, layer.weights());
     image_gradients = memory.take<T>(room_for(memory.batch_size, ImageConv<T>{layer}.gradient_size()));
   }
   T* gradient(int parameter) const { return parameter == 0 ? dw[0] : db[0]; }
@@ -208,14 +208,17 @@ struct ImageConvOp : ConvolutionOp<T> {
     const Maps<T>& delta = own_delta[at.thread];
     this->activation.input_delta_image(v.delta(), v.out(), v.out(), n, delta, 0);
     clear_margins(delta, 0, {0, delta.C}, T(0));
-    images.weight_gradient(v.in(), delta, v.scratch, image_gradients + n * images.gradient_size(), n);
+    if (this->trains_weights || this->trains_bias)
+      images.weight_gradient(v.in(), delta, v.scratch, image_gradients + n * images.gradient_size(), n, this->trains_weights);
   }
   void input_delta_image(const Operands<T>& v, int n, const Share& at) const {
     ImageConv<T>{layer}.input_delta(own_delta[at.thread], v.parameters[0], v.delta_in(), n);
   }
   void gather_images(int count, int thread, int threads) const {
     const ImageConv<T> images{layer};
-    images.add_images(image_gradients, count, dw[0], this->bias ? db[0] : nullptr, share(images.taps() + 1, thread, threads));
+    Range taps = share(images.taps() + 1, thread, threads);
+    if (!this->trains_weights) taps.begin = std::max(taps.begin, images.taps());
+    images.add_images(image_gradients, count, this->trains_weights ? dw[0] : nullptr, this->trains_bias ? db[0] : nullptr, taps);
   }
   Range gather(int parameter, const Step&, int thread, int threads) const {
     return share(parameter == 0 ? int(layer.weights()) : layer.K, thread, threads);

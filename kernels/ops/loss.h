@@ -25,8 +25,9 @@ struct Targets {
   const int32_t* labels;
   const T* values;
   const int64_t* index;
+  int first = 0;  // as in Batch
 
-  int64_t row(int n) const { return index ? index[n] : n; }
+  int64_t row(int n) const { return index ? index[n - first] : n - first; }
 };
 
 template <class T>

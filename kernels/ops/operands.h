@@ -34,12 +34,14 @@ struct Memory {
   Arena& arena;
   Mode mode;
   int batch_size, blocks;  // of the whole batch
+  int part_blocks;         // of what is given at a time: all, or fewer
   int groups, units, threads;
   int at_once;            // blocks that a unit carries at once
   bool by_image = false;  // whether the operation goes image by image
+  bool backward = true;   // whether it has deltas to compute
   bool whole_batch = false;  // whether what it gives is kept for the whole batch
 
-  bool trains() const { return mode != Mode::predict; }
+  bool trains() const { return mode != Mode::predict && backward; }
   // Maps that every unit has of its own, or the whole batch together.
   int copies() const { return whole_batch ? 1 : units; }
   int carried() const { return whole_batch ? blocks : at_once; }
@@ -48,6 +50,7 @@ struct Memory {
   U* take(ptrdiff_t count) const {
     return arena.take<U>(count);
   }
+  bool in_parts() const { return part_blocks < blocks; }
   // A sum of gradients for each group.
   template <class U>
   std::vector<U*> sums(ptrdiff_t count) const {
@@ -66,6 +69,7 @@ struct Memory {
 // The numbers of a run that operations ask for.
 struct Step {
   Groups groups;        // of the batch
+  Range part = {0, 0};  // the blocks of those images that are given: of a batch in parts not all
   uint64_t number = 0;  // from 1; 0: no training step
   uint64_t seed = 0;
   const double* image_weight = nullptr;  // one an image, in training
@@ -96,7 +100,7 @@ struct Value {
   T padding_value = 0;    // in it
   bool by_image = false;
   bool whole_batch = false, whole_delta = false;  // kept for all blocks of the batch
-  bool has_delta = false;  // wanted by an operation with parameters, or by an inspection
+  bool has_delta = false;  // wanted by an operation that trains, or by an inspection
   std::vector<Maps<T>> o = {}, delta = {};
   // The activation that made it in place with the operation before, where the last of its readers
   // takes its delta through f' at once, and the halo that this operation wants round the delta.

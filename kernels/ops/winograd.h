@@ -410,9 +410,8 @@ struct WinogradOp : BlockConvolutionOp<T> {
     transformed = memory.take<T>(winograd.transformed_size());
     if (!memory.trains()) return;
     this->place_delta(memory, delta_is_given);
-    dw = memory.sums<T>(winograd.gradient_size());
-    if (this->bias) db = memory.sums<T>(layer.K);
-    weight_sum = memory.take<T>(layer.weights());
+    this->place_sums(memory, winograd.gradient_size());
+    if (this->trains_weights) weight_sum = memory.take<T>(layer.weights());
   }
   T* gradient(int parameter) const { return parameter == 0 ? weight_sum : db[0]; }
 
@@ -430,6 +429,7 @@ struct WinogradOp : BlockConvolutionOp<T> {
   void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Winograd<T> winograd{layer};
     this->add_to_bias(this->x_delta(v), at, blocks.begin, at.share_of(layer.K));
+    if (!this->trains_weights) return;
     const Range vectors = at.share_of(int(winograd.kernel_lanes() / LANES));
     winograd.weight_gradient(v.in(), this->x_delta(v), dw[at.group], at.first_of_group, blocks.begin, vectors, v.scratch);
   }

@@ -10,6 +10,9 @@
 //   parameters()                     their shapes; then gradient(p), weight_gradient(v, blocks, at), its
 //                                    part in the sum of the group, and gather(p, step, thread, threads):
 //                                    a share of the sums of all groups, of which it returns the elements
+//                                    (of a parameter that is not trained, nothing is asked for)
+//   add_part(step, thread, threads)  of a batch that comes in parts, what is left to do behind each: its
+//                                    share of that
 //   make_delta(v, blocks, at)        what all threads make together before weight_gradient, if anything
 //   prepare(v, thread, threads)      before any block
 //   forward_image, input_delta_image, weight_gradient_image, gather_images
@@ -30,7 +33,7 @@
 //   AFTER_ALL                        it wants all images through what it reads: a segment begins
 //   begin(v, step, thread, threads)  then, before its segment runs, a share of what they say together;
 //   end(v, step, thread, threads)    and of what their deltas do, when its segment has run back
-//   TRAINED                          how many of its parameters, from the first on, have a gradient
+//   SUMS_FOR_DELTA                   weight_gradient is asked for though no parameter is trained
 //   keep_statistics(v, thread, threads)
 //                                    after a step, a share of what the others hold
 #pragma once

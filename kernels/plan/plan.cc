@@ -40,10 +40,13 @@ Halo larger(const Halo& a, const Halo& b) {
 
 template <class T>
 Plan<T>::Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads,
-              bool measured_alone)
-    : mode_(mode), loss_(loss), mean_(mean), batch_size_(batch_size), threads_(threads) {
+              bool measured_alone, int part_size)
+    : mode_(mode), loss_(loss), mean_(mean), batch_size_(batch_size), part_size_(part_size ? std::min(part_size, batch_size) : batch_size),
+      threads_(threads) {
   if (batch_size < 1 || threads < 1 || input.C < 1 || input.H < 1 || input.W < 1)
     throw std::invalid_argument("batch size, threads and input sizes must be positive");
+  if (part_size < 0 || part_size % LANES || (part_size && mode != Mode::train))
+    throw std::invalid_argument("a training's batch can come in parts of a multiple of sixteen images");
   check_size("the input", {input.C, input.H, input.W});
   const std::vector<Description> descriptions(layers.begin(), layers.end());
   const auto reads = checked_reads(descriptions);
@@ -120,6 +123,7 @@ void Plan<T>::add_operations(const std::vector<Description>& layers, const std::
       using One = std::decay_t<decltype(op)>;
       Layer gives = from;
       bool computes = true;
+      if constexpr (requires { op.parameters(); }) operation.trained = layers[l].trained(int(op.parameters().size()));
       if constexpr (!requires { One::POINTWISE; }) {
         gives.shape = op.shape;
         const bool any_order = requires { One::TOGETHER; } || requires { op.passes_on(true); };
@@ -145,7 +149,9 @@ void Plan<T>::add_operations(const std::vector<Description>& layers, const std::
       if constexpr (requires { op.follower(); }) {
         layers_.back().value = int(values_.size());
         values_.push_back({values_[given].shape});
-        add_operation({op.follower(), l, {given}, layers_.back().value});
+        Operation rest{op.follower(), l, {given}, layers_.back().value};
+        rest.trained = layers[l].trained(int(op.follower().parameters().size()));
+        add_operation(std::move(rest));
       }
     }, Op<T>(operations_.back().op));
   }
@@ -188,17 +194,15 @@ void Plan<T>::add_operation(Operation operation) {
     if constexpr (requires { op.parameters(); }) {
       operation.first_parameter = int(parameter_shapes_.size());
       const auto shapes = op.parameters();
-      operation.parameters = operation.trained = int(shapes.size());
-      if constexpr (requires { One::TRAINED; }) operation.trained = One::TRAINED;
-      for (int p = 0; p < operation.parameters; p++) {
+      for (size_t p = 0; p < shapes.size(); p++) {
         const int parameter = int(parameter_shapes_.size());
         parameter_shapes_.push_back(shapes[p]);
-        state_of_.push_back(p < operation.trained ? trained_++ : -1);
-        if (p >= operation.trained) continue;
+        if (!operation.trained[p]) continue;
+        trained_.push_back(parameter);
         const ptrdiff_t size = std::accumulate(shapes[p].begin(), shapes[p].end(), ptrdiff_t(1), std::multiplies<>());
-        for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, begin, std::min(begin + PIECE, size)});
+        for (ptrdiff_t begin = 0; begin < size; begin += PIECE) pieces_.push_back({parameter, operation.layer, begin, std::min(begin + PIECE, size)});
       }
-      square_sums_.resize(pieces_.size());
+      square_sums_.resize(pieces_.size()), squares_.resize(pieces_.size());
     }
   }, operation.op);
   segment_of_.push_back(operation.segment), memory_of_.push_back(memory);
@@ -243,16 +247,18 @@ void Plan<T>::find_head() {
   }
 }
 
-// Which operations go back: those with parameters, and those behind them.
+// Which operations go back: those that train, and those behind them.
 template <class T>
 void Plan<T>::find_deltas() {
   std::vector<bool> wanted(values_.size());
   wanted[0] = mode_ == Mode::inspect;
   for (Operation& operation : operations_) {
-    operation.backward = mode_ != Mode::predict && operation.parameters > 0;
+    operation.backward = mode_ != Mode::predict && operation.trains();
     for (int value : operation.reads) operation.backward |= wanted[value];
     wanted[operation.gives] = operation.backward;
   }
+  // The loss writes its own, whoever asks for it.
+  wanted[layers_.back().value] = mode_ != Mode::predict;
   for (size_t v = 0; v < values_.size(); v++) values_[v].has_delta = wanted[v];
 }
 
@@ -332,9 +338,9 @@ template <class T>
 void Plan<T>::lay_out() {
   const int blocks = blocks_of(batch_size_), groups = std::min(blocks, MOST_GROUPS), units = std::min(groups, threads_);
   const bool keeps_all = mode_ == Mode::inspect;
-  at_once_ = keeps_all ? blocks : blocks_at_once((groups + units - 1) / units * ((blocks + groups - 1) / groups));
-  Memory memory{arena_, mode_, batch_size_, blocks, groups, units, threads_, at_once_};
-  const int last = int(segments_.size()) - 1;
+  const int part_blocks = blocks_of(part_size_), last = int(segments_.size()) - 1;
+  at_once_ = keeps_all ? blocks : blocks_at_once(std::min((groups + units - 1) / units * ((blocks + groups - 1) / groups), part_blocks));
+  Memory memory{arena_, mode_, batch_size_, blocks, part_blocks, groups, units, threads_, at_once_};
   const auto layout = [&](const Value<T>& value, const Halo& halo, bool whole) {
     return Layout<T>{value.shape, halo, value.by_image ? batch_size_ : whole ? blocks : at_once_, value.by_image ? 1 : LANES};
   };
@@ -398,9 +404,11 @@ void Plan<T>::lay_out() {
     std::visit([&](auto& op) {
       memory.by_image = values_[operation.gives].by_image;
       memory.whole_batch = values_[operation.gives].whole_batch;
+      memory.backward = operation.backward;
       if constexpr (requires { op.place(memory, true); }) op.place(memory, values_[operation.gives].through != nullptr);
       if constexpr (requires { op.gradient(0); })
-        for (int p = 0; p < operation.trained && mode_ != Mode::predict; p++) gradients_[operation.first_parameter + p] = op.gradient(p);
+        for (size_t p = 0; p < operation.trained.size() && mode_ != Mode::predict; p++)
+          if (operation.trained[p]) gradients_[operation.first_parameter + p] = op.gradient(int(p));
     }, operation.op);
   barriers_.clear();
   for (int u = 0; u <= units; u++) barriers_.push_back(std::make_unique<Barrier>());

@@ -38,6 +38,7 @@ struct Images {
   int count;
   const T* offset;
   const T* scale;
+  int first = 0;  // of a part of a batch: its place there
 };
 
 template <class T>
@@ -50,33 +51,34 @@ template <class T>
 class Plan {
  public:
   // The layers as descriptions (description.h), each of which says what it `reads`: 0 is the image, and
-  // n + 1 what layer n gives. Measured alone it has no memory, and can tell shapes and bytes.
+  // n + 1 what layer n gives. Measured alone it has no memory, and can tell shapes and bytes. A batch
+  // may come in parts of at most part_size images, a multiple of sixteen; 0: as a whole.
   Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss, bool mean, int batch_size, Mode mode, int threads,
-       bool measured_alone = false);
+       bool measured_alone = false, int part_size = 0);
 
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  // The shapes of the parameters in layer order, and which of them have a gradient.
+  // The shapes of the parameters in layer order, and the numbers of those that are trained.
   const std::vector<std::vector<ptrdiff_t>>& parameter_shapes() const { return parameter_shapes_; }
-  bool trained(int parameter) const { return state_of_[parameter] >= 0; }
+  const std::vector<int>& trained() const { return trained_; }
   // Layer 0 is the input.
   Shape layer_shape(int layer) const { return layers_[layer].shape; }
   int layers() const { return int(layers_.size()) - 1; }
   int batch_size() const { return batch_size_; }
+  int part_size() const { return part_size_; }
   size_t bytes() const { return arena_.bytes(); }
 
   void bind(std::vector<T*> parameters) { parameters_ = std::move(parameters); }
-  // One or two state arrays for each parameter that is trained, in order.
-  void bind_optimizer(const Optimizer& optimizer, std::vector<T*> state) {
-    optimizer_ = optimizer;
-    state_ = std::move(state);
-  }
+  // One or two state arrays a trained parameter, in order, and the factors of its rate and decay.
+  void bind_optimizer(const Optimizer& optimizer, const std::vector<T*>& state, const std::vector<Factors>& factors = {});
 
   // Forward, loss and backward; then the update, unless the loss is not finite.
   // Gradients whose norm, all together, is above clip_norm are scaled down to it first; 0: never.
+  // Of a batch of `whole` images that comes in parts, each but the last is whole blocks, and the weights
+  // are those of the batch, in its order; the last part's result is that of all.
   StepResult<T> train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, double learning_rate,
-                           uint64_t step, uint64_t seed, double clip_norm = 0);
+                           uint64_t step, uint64_t seed, double clip_norm = 0, int whole = 0);
   // The same without the update; gradient(p) holds the result.
   StepResult<T> gradients(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
                           uint64_t seed);
@@ -103,11 +105,14 @@ class Plan {
     int layer;               // -1 for what belongs to none
     std::vector<int> reads;  // values
     int gives = -1;
-    int first_parameter = 0, parameters = 0, trained = 0;
+    std::vector<bool> trained = {};  // of its parameters
+    int first_parameter = 0;
     int segment = 0;
     bool again = false;     // on the way back, since what it gives is not kept
     bool backward = false;  // whether it has deltas to compute
     std::vector<Reading<T>> readings = {};
+
+    bool trains() const { return std::find(trained.begin(), trained.end(), true) != trained.end(); }
   };
 
   // How far a step goes.
@@ -116,7 +121,7 @@ class Plan {
   };
   // Some elements of a parameter.
   struct Piece {
-    int parameter;
+    int parameter, layer;
     ptrdiff_t begin, end;
   };
   static constexpr ptrdiff_t PIECE = 4096;
@@ -144,13 +149,14 @@ class Plan {
 
   // step.cc
   StepResult<T> run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step, uint64_t seed,
-                    const Descent* descent);
+                    const Descent* descent, int whole = 0);
+  bool is_last_part() const { return images_.first + images_.count == step_.groups.images; }
   void prepare(int thread, int threads);
   void weigh_images(const double* sample_weight);
   StepResult<T> total_loss() const;
   template <class Rest>
   void on_all_threads(const Rest& rest);
-  Share share_of(int thread, int units, int parts);
+  Share share_of(int thread, int units, int parts, Range groups);
   Range group_blocks(int group) const { return step_.groups.blocks_in(group); }
   void meet(const Share& at);
   void meet_all(int thread);
@@ -180,14 +186,20 @@ class Plan {
   void copy_out(const Maps<T>& maps, T* out) const;
 
   // update.cc
+  void add_part(int thread);
   void finish(int thread);
-  void clip_and_update(int thread);
-  void update_range(int parameter, ptrdiff_t begin, ptrdiff_t end);
+  void clip(int thread, Range mine);
+  void measure_squares(int thread, Range mine);
+  template <class Body>
+  void each_piece(int thread, Range mine, const Body& body);
+  double ratio_of(int parameter) const;
+  void update_range(int parameter, ptrdiff_t begin, ptrdiff_t end, double ratio = 1);
+  Descending<T> descending(int parameter) const;
 
   const Mode mode_;
   const LossSpec loss_;
   const bool mean_;
-  const int batch_size_, threads_;
+  const int batch_size_, part_size_, threads_;
   bool by_image_;            // the head goes image by image
   bool one_is_soon_done_;    // one image's prediction, before another thread would have woken up
   std::vector<Range> segments_;  // of operations
@@ -199,12 +211,14 @@ class Plan {
   std::vector<int> segment_of_{0}, memory_of_{0};
   std::vector<Operation> operations_;
   std::vector<std::vector<ptrdiff_t>> parameter_shapes_;
-  std::vector<int> state_of_;  // a parameter's number among the trained ones, or -1
-  int trained_ = 0;            // how many these are
-  std::vector<T*> parameters_, gradients_, state_;
+  std::vector<int> trained_;
+  std::vector<T*> parameters_, gradients_;  // no gradient of what is not trained
+  std::vector<T*> state_;
+  std::vector<Factors> factors_;
   std::vector<T*> scratch_;  // one a thread
-  std::vector<Piece> pieces_;  // of all parameters
-  std::vector<double> square_sums_;
+  std::vector<Piece> pieces_;  // of all trained parameters
+  std::vector<double> square_sums_;  // of each piece's gradients
+  std::vector<Squares> squares_;     // of what an optimizer that adapts goes by
   Optimizer optimizer_;
   Arena arena_;
   std::vector<std::unique_ptr<Barrier>> barriers_;  // one a unit, and the last for all threads

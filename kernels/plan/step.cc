@@ -11,9 +11,9 @@ namespace convprop {
 
 template <class T>
 StepResult<T> Plan<T>::train_step(const Images<T>& images, const Targets<T>& targets, const double* sample_weight,
-                                  double learning_rate, uint64_t step, uint64_t seed, double clip_norm) {
+                                  double learning_rate, uint64_t step, uint64_t seed, double clip_norm, int whole) {
   const Descent descent{learning_rate, clip_norm};
-  return run(images, targets, sample_weight, step, seed, &descent);
+  return run(images, targets, sample_weight, step, seed, &descent, whole);
 }
 
 template <class T>
@@ -24,16 +24,15 @@ StepResult<T> Plan<T>::gradients(const Images<T>& images, const Targets<T>& targ
 
 template <class T>
 StepResult<T> Plan<T>::run(const Images<T>& images, const Targets<T>& targets, const double* sample_weight, uint64_t step,
-                           uint64_t seed, const Descent* descent) {
+                           uint64_t seed, const Descent* descent, int whole) {
   const Undivided undivided;
   const std::lock_guard<std::mutex> alone(running_);
   const FloatSettings settings;
   images_ = images, targets_ = targets, descent_ = descent;
-  step_ = {{images.count}, step, seed};
-  weigh_images(sample_weight);
-  step_.image_weight = image_weight_;
+  step_ = {{whole ? whole : images.count}, {images.first / LANES, blocks_of(images.first + images.count)}, step, seed, image_weight_};
+  if (images.first == 0) weigh_images(sample_weight);
   on_all_threads([&](const Share& at) { backward_pass(at); });
-  return total_loss();
+  return is_last_part() ? total_loss() : StepResult<T>{0, 0};
 }
 
 template <class T>
@@ -41,7 +40,7 @@ void Plan<T>::predict(const Images<T>& images, T* out) {
   const Undivided undivided;
   const std::lock_guard<std::mutex> alone(running_);
   images_ = images, descent_ = nullptr;
-  step_ = {{images.count}};
+  step_ = {{images.count}, {0, blocks_of(images.count)}};
   on_all_threads([&](const Share& at) {
     if (at.part == 0)
       for (int b = at.blocks.begin; b < at.blocks.end; b++) from_lanes(values_[layers_.back().value].output(at), b, images_.count, out);
@@ -63,9 +62,11 @@ void Plan<T>::start_profile() {
 // ---- Threads and their shares ----
 
 template <class T>
-Share Plan<T>::share_of(int thread, int units, int parts) {
+Share Plan<T>::share_of(int thread, int units, int parts, Range groups) {
   const int unit = thread / parts;
-  return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, share(step_.groups.count(), unit, units), {0, 0}};
+  Range own = share(groups.end - groups.begin, unit, units);
+  own.begin += groups.begin, own.end += groups.begin;
+  return {&step_, barriers_[unit].get(), thread, unit, thread % parts, parts, own, {0, 0}};
 }
 
 // On every thread that has a share: the segments before the last one; of the last the forward pass, then
@@ -75,7 +76,10 @@ template <class T>
 template <class Rest>
 void Plan<T>::on_all_threads(const Rest& rest) {
   const int threads = mode_ == Mode::predict && images_.count == 1 && one_is_soon_done_ ? 1 : threads_;
-  const int units = std::min(step_.groups.count(), threads), parts = threads / units;
+  Range groups{0, step_.groups.count()};  // that have blocks here
+  while (group_blocks(groups.begin).end <= step_.part.begin) groups.begin++;
+  while (group_blocks(groups.end - 1).begin >= step_.part.end) groups.end--;
+  const int units = std::min(groups.end - groups.begin, threads), parts = threads / units;
   const int spins = SharedPool::instance().spins(threads);
   for (int u = 0; u < units; u++) barriers_[u]->reset(parts, spins);
   barriers_.back()->reset(threads, spins);
@@ -86,8 +90,8 @@ void Plan<T>::on_all_threads(const Rest& rest) {
     Share at{};
     Range all{0, 0};
     if (works) {
-      at = share_of(thread, units, parts);
-      all = at.blocks = {group_blocks(at.groups.begin).begin, group_blocks(at.groups.end - 1).end};
+      at = share_of(thread, units, parts, groups);
+      all = at.blocks = {std::max(group_blocks(at.groups.begin).begin, step_.part.begin), std::min(group_blocks(at.groups.end - 1).end, step_.part.end)};
     }
     for (int s = 0; s < last; s++) {
       if (works) forward_segment(s, at);
@@ -105,7 +109,8 @@ void Plan<T>::on_all_threads(const Rest& rest) {
       if (works) backward_segment(s, at);
     }
     meet_all(thread);
-    finish(thread);
+    add_part(thread);
+    if (is_last_part()) finish(thread);
   };
   SharedPool::instance().run(threads, work);
 }
@@ -139,14 +144,16 @@ void Plan<T>::meet_all(int thread) {
 // The factor of each image's loss in E: its weight, over the sum of the weights for the mean.
 template <class T>
 void Plan<T>::weigh_images(const double* sample_weight) {
-  for (int n = 0; n < images_.count; n++) image_weight_[n] = sample_weight ? sample_weight[targets_.row(n)] : 1.0;
+  const int images = step_.groups.images;
+  const bool in_order = images > images_.count;  // as those of a batch in parts are given
+  for (int n = 0; n < images; n++) image_weight_[n] = sample_weight ? sample_weight[in_order ? n : targets_.row(n)] : 1.0;
   weight_sum_ = step_.groups.sum([&](Range images) {
     double sum = 0;
     for (int n = images.begin; n < images.end; n++) sum += image_weight_[n];
     return sum;
   });
   const double divisor = mean_ && weight_sum_ > 0 ? weight_sum_ : 1.0;
-  for (int n = 0; n < images_.count; n++) image_factor_[n] = T(image_weight_[n] / divisor);
+  for (int n = 0; n < images; n++) image_factor_[n] = T(image_weight_[n] / divisor);
 }
 
 template <class T>
@@ -156,7 +163,7 @@ StepResult<T> Plan<T>::total_loss() const {
     for (int n = images.begin; n < images.end; n++) sum += image_weight_[n] * image_loss_[n];
     return sum;
   });
-  const int correct = std::accumulate(image_correct_, image_correct_ + images_.count, 0);
+  const int correct = std::accumulate(image_correct_, image_correct_ + step_.groups.images, 0);
   return {mean_ && weight_sum_ > 0 ? loss / weight_sum_ : loss, correct};
 }
 
@@ -166,7 +173,7 @@ void Plan<T>::loss(const Share& at) {
   const Maps<T> y = last.output(at), delta = last.error(at);
   const LossLayer<T> layer{loss_, int(y.features())};
   for (int b = at.blocks.begin; b < at.blocks.end; b++)
-    layer.forward(y, targets_, b, images_.count, image_factor_, delta, image_loss_, image_correct_);
+    layer.forward(y, targets_, b, images_.first + images_.count, image_factor_, delta, image_loss_, image_correct_);
 }
 
 // ---- Forward ----
@@ -175,8 +182,9 @@ void Plan<T>::loss(const Share& at) {
 template <class T>
 template <class To>
 void Plan<T>::read_images(const To& to) const {
-  if (images_.bytes) to(Batch<T, uint8_t>{images_.bytes, images_.index, images_.count, images_.offset, images_.scale});
-  else to(Batch<T, T>{images_.values, images_.index, images_.count, images_.offset, images_.scale});
+  const int end = images_.first + images_.count;
+  if (images_.bytes) to(Batch<T, uint8_t>{images_.bytes, images_.index, end, images_.offset, images_.scale, images_.first});
+  else to(Batch<T, T>{images_.values, images_.index, end, images_.offset, images_.scale, images_.first});
 }
 
 template <class T>
@@ -306,17 +314,20 @@ template <class T>
 void Plan<T>::backward(Operation& operation, Range blocks, const Share& at) {
   if (!operation.backward) return;
   const Operands<T> v = operands(operation, at);
-  const auto gradients = [&](const auto& body) { timed(at.thread, operation.layer, Pass::weight_gradient, body); };
+  const auto gradients = [&](const auto& body) {
+    timed(at.thread, operation.layer, operation.trains() ? Pass::weight_gradient : Pass::input_delta, body);
+  };
   std::visit([&](const auto& op) {
     if constexpr (requires { op.make_delta(v, blocks, at); }) {
       bool made = false;
       gradients([&] { made = op.make_delta(v, blocks, at); });
       if (made) meet(at);
     }
-    if constexpr (requires { op.weight_gradient(v, blocks, at); }) {
-      gradients([&] { op.weight_gradient(v, blocks, at); });
-      meet(at);
-    }
+    if constexpr (requires { op.weight_gradient(v, blocks, at); })
+      if (operation.trains() || requires { op.SUMS_FOR_DELTA; }) {
+        gradients([&] { op.weight_gradient(v, blocks, at); });
+        meet(at);
+      }
     if constexpr (requires { op.input_delta(v, blocks, at); })
       if (v.wants_delta()) {
         timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta(v, blocks, at); });
@@ -331,7 +342,8 @@ void Plan<T>::backward_image(Operation& operation, int n, const Share& at) {
   const Operands<T> v = operands(operation, at);
   std::visit([&](const auto& op) {
     if constexpr (requires { op.weight_gradient_image(v, n, at); })
-      timed(at.thread, operation.layer, Pass::weight_gradient, [&] { op.weight_gradient_image(v, n, at); });
+      timed(at.thread, operation.layer, operation.trains() ? Pass::weight_gradient : Pass::input_delta,
+            [&] { op.weight_gradient_image(v, n, at); });
     if constexpr (requires { op.input_delta_image(v, n, at); })
       if (v.wants_delta()) timed(at.thread, operation.layer, Pass::input_delta, [&] { op.input_delta_image(v, n, at); });
   }, operation.op);

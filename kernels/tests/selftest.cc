@@ -623,6 +623,7 @@ struct Trained {
   Shape input;
   Optimizer optimizer;
   double rate;
+  std::vector<Factors> factors;     // of the trained parameters
   std::vector<std::string> layers;  // as descriptions
 
   Trained(const Description& of, const std::vector<std::string>& layers_)
@@ -631,14 +632,20 @@ struct Trained {
                                                      {"adam", OptimizerKind::adam},
                                                      {"adamw", OptimizerKind::adamw},
                                                      {"rmsprop", OptimizerKind::rmsprop},
-                                                     {"adadelta", OptimizerKind::adadelta}};
+                                                     {"adadelta", OptimizerKind::adadelta},
+                                                     {"lars", OptimizerKind::lars},
+                                                     {"lamb", OptimizerKind::lamb}};
     optimizer.kind = kinds.at(of.word("optimizer"));
     const std::map<const char*, double*> settings{{"momentum", &optimizer.momentum}, {"nesterov", &optimizer.nesterov},
                                                   {"beta1", &optimizer.beta1},       {"beta2", &optimizer.beta2},
                                                   {"epsilon", &optimizer.epsilon},   {"weight_decay", &optimizer.weight_decay},
-                                                  {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho}};
+                                                  {"alpha", &optimizer.alpha},       {"rho", &optimizer.rho},
+                                                  {"trust", &optimizer.trust},       {"decoupled", &optimizer.decoupled}};
     for (const auto& [name, value] : settings)
       if (of.has(name)) *value = of.number(name);
+    if (!of.has("rates")) return;
+    const std::vector<double> rates = of.numbers("rates"), decays = of.numbers("decays");
+    for (size_t p = 0; p < rates.size(); p++) factors.push_back({rates[p], decays[p]});
   }
 
   // The variance of weights, by which activation comes before the next parameters: by what reads a value.
@@ -688,19 +695,20 @@ struct Trained {
 
   // Two batches in turn, a whole one and a half one. The parameters one after the other, after
   // each of the recorded numbers of steps up to `steps`.
-  std::map<int, std::vector<T>> run(int steps, int threads) const {
-    Plan<T> plan(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads);
+  // Batches come in parts of as many images, 0: as a whole.
+  std::map<int, std::vector<T>> run(int steps, int threads, int part) const {
+    Plan<T> plan(input, layers, Loss::softmax_cross_entropy, true, batch, Mode::train, threads, false, part);
     auto parameters = first_weights(plan);
     std::vector<std::vector<T>> state;
-    for (const auto& p : parameters)
-      for (int slot = 0; slot < optimizer.slots(); slot++) state.emplace_back(p.size());
+    for (int p : plan.trained())
+      for (int slot = 0; slot < optimizer.slots(); slot++) state.emplace_back(parameters[p].size());
     const auto pointers = [](std::vector<std::vector<T>>& arrays) {
       std::vector<T*> result;
       for (auto& a : arrays) result.push_back(a.data());
       return result;
     };
     plan.bind(pointers(parameters));
-    plan.bind_optimizer(optimizer, pointers(state));
+    plan.bind_optimizer(optimizer, pointers(state), factors);
     const int half = (batch + 1) / 2;
     const size_t image = size_t(input.C) * input.H * input.W;
     std::vector<uint8_t> pixels;
@@ -710,9 +718,11 @@ struct Trained {
     const std::vector<T> offset(input.C, T(127.5)), scale(input.C, T(0x1p-6));
     std::map<int, std::vector<T>> found;
     for (int step = 1; step <= steps; step++) {
-      const bool whole = step % 2;
-      plan.train_step({pixels.data() + (whole ? 0 : batch * image), nullptr, nullptr, whole ? batch : half, offset.data(), scale.data()},
-                      {labels.data() + (whole ? 0 : batch), nullptr, nullptr}, nullptr, rate, step, 0);
+      const bool first = step % 2;
+      const int begin = first ? 0 : batch, count = first ? batch : half, size = part ? part : count;
+      for (int n = 0; n < count; n += size)
+        plan.train_step({pixels.data() + (begin + n) * image, nullptr, nullptr, std::min(size, count - n), offset.data(), scale.data(), n},
+                        {labels.data() + begin + n, nullptr, nullptr, n}, nullptr, rate, step, 0, 0, size < count ? count : 0);
       if (recorded.count(std::to_string(step)))
         for (const auto& p : parameters) found[step].insert(found[step].end(), p.begin(), p.end());
     }
@@ -724,12 +734,15 @@ template <class T>
 void test_network(const Description& of, const std::string& name, const std::vector<std::string>& layers, int steps,
                   const std::vector<int>& thread_counts) {
   const Trained<T> training(of, layers);
-  for (int threads : thread_counts)
-    for (const auto& [step, weights] : training.run(steps, threads)) {
+  const auto train = [&](int threads, int part, const std::string& how) {
+    for (const auto& [step, weights] : training.run(steps, threads, part)) {
       bool finite = true;
       for (T w : weights) finite &= std::isfinite(w);
-      report(name, std::to_string(step) + " steps, threads " + std::to_string(threads), std::to_string(step), weights, finite);
+      report(name, std::to_string(step) + " steps" + how + ", threads " + std::to_string(threads), std::to_string(step), weights, finite);
     }
+  };
+  for (int threads : thread_counts) train(threads, 0, "");
+  if (training.batch > LANES) train(thread_counts.back(), LANES, " in parts");
 }
 
 // What processors do not agree on: a product that only rounding makes as large as the smallest

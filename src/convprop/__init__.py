@@ -31,11 +31,12 @@ from convprop.layers import __all__ as _layers
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from convprop.machine.threads import get_num_threads, set_num_threads
 from convprop.network import Network
-from convprop.optimizers import SGD, Adadelta, Adam, AdamW, RMSprop
+from convprop.optimizers import LAMB, LARS, SGD, Adadelta, Adam, AdamW, RMSprop
 from convprop.presets import preset
 from convprop.training import train
 from convprop.training.augmentation import Augment
 from convprop.training.checkpoint import CheckpointError, Checkpoints, CheckpointWarning
+from convprop.training.lookahead import Lookahead
 from convprop.training.stopping import EarlyStopping
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from convprop.estimators import ConvNetClassifier, ConvNetRegressor
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "SGD",
     "Adadelta",
     "Adam",
@@ -60,6 +63,7 @@ __all__ = [
     "EarlyStopping",
     "ImageFiles",
     "InvalidInput",
+    "Lookahead",
     "ModelFileError",
     "Network",
     "OutOfMemory",

@@ -80,7 +80,11 @@ def normal(x: Array) -> Array: ...
 class Plan32:
     def bind(self, parameters: Sequence[Array]) -> None: ...
     def bind_optimizer(
-        self, kind: str, settings: Mapping[str, float], state: Sequence[Array]
+        self,
+        kind: str,
+        settings: Mapping[str, float],
+        state: Sequence[Array],
+        factors: Sequence[tuple[float, float]] = (),
     ) -> None: ...
     def train_step(
         self,
@@ -94,6 +98,8 @@ class Plan32:
         step: int,
         seed: int,
         clip_norm: float = 0.0,
+        first: int = 0,
+        whole: int = 0,
     ) -> tuple[float, int]: ...
     def gradients(
         self,
@@ -128,6 +134,7 @@ def Plan(
     mode: str,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    part_size: int = 0,
 ) -> Plan32: ...
 def plan_bytes(
     dtype: str,
@@ -138,4 +145,5 @@ def plan_bytes(
     mode: str,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    part_size: int = 0,
 ) -> int: ...

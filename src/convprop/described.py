@@ -34,6 +34,9 @@ class Described:
     positional: ClassVar[tuple[str, ...]] = ()
     """The fields that the repr shows without their names."""
 
+    objects: ClassVar[tuple[str, ...]] = ()
+    """The fields that may be objects in a file: mappings, which the class checks."""
+
     __signature__ = _SignatureOfInit()
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
@@ -109,7 +112,7 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
     if unknown:
         raise ModelFileError(f"{what} ({cls.kind}) has an unknown field {brief(unknown[0])}")
     for name, value in given.items():
-        if not _is_plain(value):
+        if not (_is_plain(value) or (name in cls.objects and isinstance(value, dict))):
             rule = f"{name} must be a text, a number, true, false, null or a list of them"
             raise ModelFileError(f"{what} ({cls.kind}): {rule}, got {brief(value)}")
     for name, field in fields.items():
@@ -122,6 +125,6 @@ def from_dict(description: object, classes: Mapping[str, type[T]], what: str) ->
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a field may be given a value: no class expects an object, or a list in a list."""
+    """Whether a field may be given a value: hardly one expects an object, none a list in a list."""
     members = value if isinstance(value, list) else [value]
     return not any(isinstance(member, dict | list) for member in members)

@@ -6,9 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -66,6 +67,17 @@ class Node:
     def weights(self) -> int:
         """How many numbers its parameters have."""
         return sum(math.prod(parameter.shape) for parameter in self.parameters.values())
+
+    @property
+    def trained_weights(self) -> int:
+        """How many of them are trained."""
+        return sum(math.prod(one.shape) for one in self.parameters.values() if one.trained)
+
+    @property
+    def untrained(self) -> dict[str, Any]:
+        """What the engine is told of parameters where not all are trained."""
+        trained = tuple(parameter.trained for parameter in self.parameters.values())
+        return {} if all(trained) else {"trained": tuple(map(int, trained))}
 
     @property
     def window(self) -> Window | None:
@@ -173,8 +185,27 @@ class Graph:
 
     def descriptions(self, statistics: Statistics = "batch") -> list[str]:
         """Return the nodes as the engine is told of them."""
-        told = [node.native_by(statistics) for node in self.nodes]
-        return [description(**d, reads=n.reads) for d, n in zip(told, self.nodes, strict=True)]
+        return [
+            description(**node.native_by(statistics), reads=node.reads, **node.untrained)
+            for node in self.nodes
+        ]
+
+    def with_trainable(self, trainable: bool, patterns: Sequence[str]) -> Graph:
+        """Return the graph with the layers that patterns name, or all, trained or not."""
+        names = [node.name for node in self.nodes if hasattr(node.layer, "trainable")]
+        for pattern in patterns:
+            if not isinstance(pattern, str) or not any(fnmatchcase(n, pattern) for n in names):
+                rule = f"name some with parameters: {', '.join(names)}"
+                raise invalid("layers", rule, repr(pattern))
+
+        def changed(node: Node) -> Node:
+            named = not patterns or any(fnmatchcase(node.name, pattern) for pattern in patterns)
+            if node.name not in names or not named:
+                return node
+            layer: Any = replace(cast(Any, node.layer), trainable=trainable)
+            return replace(node, layer=layer, parameters=layer.parameters(*node.inputs))
+
+        return Graph(self.input, tuple(map(changed, self.nodes)))
 
     def trace(self) -> str:
         """Return the shapes from layer to layer on one line; of a long one both ends."""

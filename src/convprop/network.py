@@ -17,7 +17,7 @@ from convprop.attributes import (
     checked_normalisation,
     checked_target_scaling,
 )
-from convprop.checks import seed_number
+from convprop.checks import flag, seed_number
 from convprop.data.arrays import Rows, as_images
 from convprop.data.stream import ImageStream, is_stream, prefetched
 from convprop.data.value_range import warn_of_range
@@ -103,7 +103,7 @@ class Network:
         self._normalisation: tuple[Array, Array] | None = None
         self._target_scaling: tuple[Array, Array] | None = None
         self._class_names: tuple[str, ...] | None = None
-        self._plans: dict[tuple[str, bool, str], tuple[tuple[int, int], Any]] = {}
+        self._plans: dict[tuple[str, bool, str], tuple[tuple[int, int, int], Any]] = {}
 
     @property
     def parameters(self) -> Parameters:
@@ -193,16 +193,38 @@ class Network:
         # Plans hold native memory and are made again when needed.
         return self.__dict__ | {"_plans": {}}
 
-    def plan(self, mode: str, batch_size: int, statistics: Statistics = "batch") -> Any:
+    @checks_names
+    def set_trainable(self, trainable: bool, *layers: str) -> None:
+        """Have some layers trained, or all, or no more; their weights stay as they are.
+
+        Parameters
+        ----------
+        trainable : bool
+            What becomes of ``trainable`` of the layers that have parameters.
+        *layers : str
+            Their names, where * stands for anything: "conv1", "conv*". None: all layers.
+
+        Raises
+        ------
+        InvalidInput
+            A name that no layer with parameters has.
+        """
+        self.graph = self.graph.with_trainable(flag("trainable", trainable), layers)
+        self.release()
+
+    def plan(
+        self, mode: str, batch_size: int, part_size: int = 0, statistics: Statistics = "batch"
+    ) -> Any:
         """Return the engine's plan for a mode, bound to the parameters.
 
-        The last one is kept, and besides it the last one for few images.
+        The last one is kept, and besides it the last one for few images. Batches may come in parts
+        of at most ``part_size`` images, 0: as a whole.
         """
-        key = (batch_size, engine.get_num_threads())
+        key = (batch_size, part_size, engine.get_num_threads())
         what = mode, batch_size <= FEW_IMAGES, statistics
         kept = self._plans.get(what)
         if kept is None or kept[0] != key:
-            made = self._made_plan(mode, batch_size, statistics)
+            made = self._made_plan(mode, batch_size, part_size, statistics)
             made.bind(list(self.parameters.values()))
             kept = self._plans[what] = (key, made)
         return kept[1]
@@ -212,30 +234,39 @@ class Network:
         self._plans.clear()
 
     def plan_bytes(
-        self, mode: str, batch_size: int | None = None, statistics: Statistics = "batch"
+        self,
+        mode: str,
+        batch_size: int | None = None,
+        part_size: int = 0,
+        statistics: Statistics = "batch",
     ) -> int:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
         try:
-            return int(engine.plan_bytes(*self._plan_arguments(mode, batch, statistics)))
+            return int(
+                engine.plan_bytes(*self._plan_arguments(mode, batch, part_size, statistics))
+            )
         except MemoryError:
             rule = "take less memory than a process can address"
             raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made_plan(self, mode: str, batch_size: int, statistics: Statistics) -> Any:
+    def _made_plan(
+        self, mode: str, batch_size: int, part_size: int, statistics: Statistics
+    ) -> Any:
         """Return a new plan; raise OutOfMemory where it would not fit into what is free.
 
         The system gives memory as it is written to, and ends a process that writes to more than
         there is.
         """
-        size = self.plan_bytes(mode, batch_size, statistics)
+        size = self.plan_bytes(mode, batch_size, part_size, statistics)
         if size < CHECKED_BYTES or size <= (free_memory() or size):
+            arguments = self._plan_arguments(mode, batch_size, part_size, statistics)
             with suppress(MemoryError):
-                return engine.Plan(*self._plan_arguments(mode, batch_size, statistics))
+                return engine.Plan(*arguments)
         raise OutOfMemory(f"a batch of {batch_size:,} images takes {size / 1e9:,.1f} GB")
 
     def _plan_arguments(
-        self, mode: str, batch_size: int, statistics: Statistics
+        self, mode: str, batch_size: int, part_size: int, statistics: Statistics
     ) -> tuple[Any, ...]:
         return (
             self.dtype.name,
@@ -246,6 +277,7 @@ class Network:
             mode,
             self.loss.reduction,
             self.loss.label_smoothing,
+            part_size,
         )
 
     def lane_normalisation(self) -> tuple[Array, Array]:
@@ -531,7 +563,7 @@ class Network:
         sample_weight: ArrayLike | None = None,
         statistics: Statistics = "batch",
     ) -> dict[str, Array]:
-        """Return dE/d(parameter) by name, as ``backpropagate`` does."""
+        """Return dE/d(parameter) by name, as ``backpropagate`` does, of those that are trained."""
         return self._pass(images, targets, sample_weight, statistics)[1]
 
     def _pass(
@@ -547,7 +579,7 @@ class Network:
         count = len(checked)
         wanted = self.as_targets(targets, count)
         weights = as_weights(sample_weight, count)
-        plan = self.plan("inspect", count, statistics)
+        plan = self.plan("inspect", count, statistics=statistics)
         gradients = {name: np.empty_like(self.parameters[name]) for name in self.graph.trained}
         loss, _ = plan.gradients(
             checked,
@@ -591,5 +623,5 @@ class Network:
 
 
 def _own(gradients: dict[str, Array], node: Node) -> dict[str, Array]:
-    names = {part: f"{node.name}.{part}" for part, p in node.parameters.items() if p.trained}
-    return {part: gradients[name] for part, name in names.items()}
+    trained = (part for part, parameter in node.parameters.items() if parameter.trained)
+    return {part: gradients[f"{node.name}.{part}"] for part in trained}

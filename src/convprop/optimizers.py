@@ -7,8 +7,10 @@ PyTorch's, so its documentation's values can be used as they are.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from convprop.brief import Brief
 from convprop.checks import below_one, flag, non_negative, positive, positive_integer
 from convprop.described import Described, from_dict, table
 from convprop.errors import invalid
+
+if TYPE_CHECKING:
+    from convprop.layers import Parameter
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,25 +32,64 @@ class Optimizer(Described):
     ----------
     learning_rate : float
         Positive; a schedule's factor multiplies it.
+    rate_factors : mapping, optional
+        What multiplies the learning rate of some parameters: positive numbers by the name of a
+        parameter ("conv1.weight"), of a layer ("conv1") or of a kind ("bias"), where * stands for
+        anything ("conv*"). A parameter that several of them name has their product.
+    decay_factors : mapping or "weights", optional
+        The same of the weight decay, numbers of at least 0. "weights" leaves out all that has one
+        axis: biases, and what a normalisation scales and shifts by.
     """
 
     positional = ("learning_rate",)
+    objects = ("rate_factors", "decay_factors")
 
     learning_rate: float
+    _: KW_ONLY
+    rate_factors: Mapping[str, float] | None = None
+    decay_factors: Mapping[str, float] | Literal["weights"] | None = None
 
     slots: ClassVar[int]
     """How many arrays of its own shape the rule keeps for each parameter."""
 
     def __post_init__(self) -> None:
-        self._set(learning_rate=positive("learning_rate", self.learning_rate))
+        self._set(
+            learning_rate=positive("learning_rate", self.learning_rate),
+            rate_factors=_checked_factors("rate_factors", self.rate_factors),
+            decay_factors=_checked_factors("decay_factors", self.decay_factors),
+        )
+        if self.decay_factors is not None and not self.settings()["weight_decay"]:
+            rule = "be None with a weight_decay of 0, which they multiply"
+            raise invalid("decay_factors", rule, repr(self.decay_factors))
 
     def settings(self) -> dict[str, float]:
-        """Return the hyperparameters that the engine takes, without the learning rate."""
+        """Return the hyperparameters that the engine takes, of all parameters alike."""
         return {
             field.name: float(getattr(self, field.name))
             for field in fields(self)
-            if field.name != "learning_rate"
+            if field.name not in ("learning_rate", *self.objects)
         }
+
+    def factors(self, parameters: Mapping[str, Parameter]) -> list[tuple[float, float]]:
+        """Return what multiplies the learning rate and the weight decay of each trained parameter.
+
+        Parameters
+        ----------
+        parameters : mapping
+            By "layer.weight", as a graph has them.
+
+        Raises
+        ------
+        InvalidInput
+            A name that none of those trained has.
+        """
+        trained = {name: one for name, one in parameters.items() if one.trained}
+        rates = _factors_by_name("rate_factors", self.rate_factors or {}, trained)
+        if self.decay_factors == "weights":
+            decays = [float(len(one.shape) > 1) for one in trained.values()]
+        else:
+            decays = _factors_by_name("decay_factors", self.decay_factors or {}, trained)
+        return list(zip(rates, decays, strict=True))
 
     def for_batches(self, taken: int, made_for: int) -> Self:
         """Return what suits batches of ``taken`` images as this one suits those of ``made_for``.
@@ -75,16 +119,47 @@ class Optimizer(Described):
         return math.sqrt(share)
 
 
+def _checked_factors(parameter: str, given: object) -> dict[str, float] | str | None:
+    if given is None:
+        return None
+    decays = parameter == "decay_factors"
+    if decays and isinstance(given, str) and given == "weights":
+        return given
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        known = "None, 'weights' or numbers by name" if decays else "None or numbers by name"
+        raise invalid(parameter, f"be {known}, as in {{'bias': 2}}", repr(given))
+    check = non_negative if decays else positive
+    return {name: check(f"{parameter}[{name!r}]", value) for name, value in given.items()} or None
+
+
+def _factors_by_name(
+    parameter: str, given: Mapping[str, float] | str, trained: Mapping[str, Parameter]
+) -> list[float]:
+    assert not isinstance(given, str)
+    found = dict.fromkeys(trained, 1.0)
+    # In an order of their own, so that their product does not depend on the one given.
+    for pattern in sorted(given):
+        named = [n for n in trained if any(fnmatchcase(o, pattern) for o in (n, *n.split(".")))]
+        if not named:
+            rule = f"name trained parameters, layers or kinds: {', '.join(trained)}"
+            raise invalid(parameter, rule, repr(pattern))
+        for name in named:
+            found[name] *= given[pattern]
+    return list(found.values())
+
+
 @dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum.
 
     g <- g + weight_decay w;  v <- momentum v + g (v = g at the first step);
     w <- w - learning_rate v, or with nesterov w <- w - learning_rate (g + momentum v).
+    Decoupled, the decay is not in g, and so not in v: w <- w - learning_rate weight_decay w first.
 
     Polyak, "Some methods of speeding up the convergence of iteration methods", 1964;
     Nesterov momentum as in Sutskever, Martens, Dahl and Hinton, "On the importance of
-    initialization and momentum in deep learning", ICML 2013.
+    initialization and momentum in deep learning", ICML 2013. Decoupled decay as in Loshchilov and
+    Hutter, "Decoupled weight decay regularization", ICLR 2019, Algorithm 1.
     """
 
     kind = "sgd"
@@ -94,15 +169,23 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    decoupled: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._set(
             momentum=below_one("momentum", self.momentum),
             weight_decay=non_negative("weight_decay", self.weight_decay),
         )
+        super().__post_init__()
         if flag("nesterov", self.nesterov) and self.momentum == 0.0:
             raise invalid("momentum", "be above 0 when nesterov is True", self.momentum)
+        if flag("decoupled", self.decoupled) and self.weight_decay == 0.0:
+            raise invalid("weight_decay", "be above 0 when decoupled is True", self.weight_decay)
+
+    def settings(self) -> dict[str, float]:
+        """Return what the engine takes; ``decoupled`` where it is, as recorded trainings say it."""
+        settings = super().settings()
+        return {name: n for name, n in settings.items() if name != "decoupled" or n}
 
     def _rate_growth(self, share: float) -> float:
         # In proportion, as in Goyal et al., "Accurate, large minibatch SGD", 2017: an epoch then
@@ -131,13 +214,13 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._set(
             beta1=below_one("beta1", self.beta1),
             beta2=below_one("beta2", self.beta2),
             epsilon=positive("epsilon", self.epsilon),
             weight_decay=non_negative("weight_decay", self.weight_decay),
         )
+        super().__post_init__()
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,13 +255,13 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._set(
             alpha=below_one("alpha", self.alpha),
             epsilon=positive("epsilon", self.epsilon),
             weight_decay=non_negative("weight_decay", self.weight_decay),
             momentum=below_one("momentum", self.momentum),
         )
+        super().__post_init__()
 
 
 @dataclass(frozen=True, repr=False)
@@ -201,15 +284,81 @@ class Adadelta(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._set(
             rho=below_one("rho", self.rho),
             epsilon=positive("epsilon", self.epsilon),
             weight_decay=non_negative("weight_decay", self.weight_decay),
         )
+        super().__post_init__()
 
 
-OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta)
+@dataclass(frozen=True, repr=False)
+class LARS(Optimizer):
+    """Layer-wise adaptive rates: SGD with momentum, for large batches.
+
+    ratio = trust |w| / (|g| + weight_decay |w|);  g <- g + weight_decay w;
+    v <- momentum v + learning_rate ratio g;  w <- w - v.
+
+    Norms are those of a whole parameter. The ratio is 1 where one of them is 0, and for parameters
+    of one axis (biases), as in the authors' code. As in the paper, the rate is in v.
+
+    You, Gitman and Ginsburg, "Large batch training of convolutional networks", 2017
+    (arXiv:1708.03888), Algorithm 1.
+    """
+
+    kind = "lars"
+    slots = 1
+
+    learning_rate: float = 1.0
+    momentum: float = 0.9
+    trust: float = 0.001
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(
+            momentum=below_one("momentum", self.momentum),
+            trust=positive("trust", self.trust),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+        )
+        super().__post_init__()
+
+
+@dataclass(frozen=True, repr=False)
+class LAMB(Optimizer):
+    """Layer-wise adaptive moments: Adam with decoupled decay, for large batches.
+
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+    r = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay w;
+    w <- w - learning_rate |w| / |r| r.
+
+    Norms are those of a whole parameter. Their ratio is 1 where one of them is 0, and for
+    parameters of one axis (biases), as in the authors' code.
+
+    You, Li, Reddi, Hseu, Kumar, Bhojanapalli, Song, Demmel, Keutzer and Hsieh, "Large batch
+    optimization for deep learning: training BERT in 76 minutes", ICLR 2020 (arXiv:1904.00962),
+    Algorithm 2 with phi(z) = z.
+    """
+
+    kind = "lamb"
+    slots = 2
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        self._set(
+            beta1=below_one("beta1", self.beta1),
+            beta2=below_one("beta2", self.beta2),
+            epsilon=positive("epsilon", self.epsilon),
+            weight_decay=non_negative("weight_decay", self.weight_decay),
+        )
+        super().__post_init__()
+
+
+OPTIMIZERS = table(SGD, Adam, AdamW, RMSprop, Adadelta, LARS, LAMB)
 """The optimizers by their kind."""
 
 
@@ -245,7 +394,7 @@ class OptimizerState(Brief):
     optimizer : Optimizer or None
         The last one.
     arrays : list of ndarray
-        Of each parameter as many of its shape as the optimizer's rule keeps.
+        Of each trained parameter as many of its shape as the optimizer's rule keeps.
     """
 
     steps: int = 0
@@ -254,7 +403,7 @@ class OptimizerState(Brief):
     arrays: list[NDArray[Any]] = field(default_factory=list)
 
     def fit(self, optimizer: Optimizer, parameters: list[NDArray[Any]]) -> None:
-        """Make the arrays for parameters; raise InvalidInput if it is of others."""
+        """Make the arrays for trained parameters; raise InvalidInput if it is of others."""
         wanted = [array for array in parameters for _ in range(optimizer.slots)]
         if self.optimizer is None:
             self.arrays = [np.zeros_like(array) for array in wanted]

@@ -32,7 +32,7 @@ class LayerPass(Brief):
     delta : ndarray
         dE/d(output), the shape of output: the article's delta where the layer is a Conv.
     gradients : dict
-        dE/d(parameter), by "weight", "bias" and "slope".
+        dE/d(parameter), by "weight", "bias" and "slope"; of those that are trained.
     """
 
     name: str

@@ -11,11 +11,11 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from convprop.checks import number, positive
+from convprop.checks import below_one, number, positive
 from convprop.described import Described, table
 from convprop.errors import invalid
 from convprop.machine.native import engine
@@ -51,18 +51,50 @@ class Schedule(Described, ABC):
 
 
 @dataclass(frozen=True, repr=False)
-class Constant(Schedule):
-    """The optimizer's learning rate throughout."""
+class WarmedUp(Schedule):
+    """Base of the schedules that a warm-up may come before.
+
+    Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 2.2.
+
+    Parameters
+    ----------
+    warmup : float
+        The part of the training, below 1, in which the rate first rises in proportion to the
+        steps, from nearly 0 to 1. What the schedule does begins behind it.
+    """
+
+    _: KW_ONLY
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set(warmup=below_one("warmup", self.warmup))
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """Return the part of the warm-up that is over; behind it what the schedule says."""
+        rise = self.warmup * total_steps
+        if step < rise:
+            return step / rise
+        # The schedule's first step is the one that has reached 1.
+        before = max(math.ceil(rise), 1) - 1
+        return self._warmed_up(step - before, total_steps - before)
+
+    @abstractmethod
+    def _warmed_up(self, step: int, total_steps: int) -> float:
+        """Return the factor as if there had been no warm-up."""
+
+
+@dataclass(frozen=True, repr=False)
+class Constant(WarmedUp):
+    """The optimizer's learning rate throughout. Parameters as in WarmedUp."""
 
     kind = "constant"
 
-    def factor(self, step: int, total_steps: int) -> float:
-        """Return 1."""
+    def _warmed_up(self, step: int, total_steps: int) -> float:
         return 1.0
 
 
 @dataclass(frozen=True, repr=False)
-class Step(Schedule):
+class Step(WarmedUp):
     """Multiply by ``decay`` at each of the given parts of the training.
 
     Parameters
@@ -72,6 +104,8 @@ class Step(Schedule):
         after three quarters.
     decay : float
         Positive.
+    warmup : float
+        As in WarmedUp; the parts are then those of what comes behind it.
     """
 
     kind = "step"
@@ -87,21 +121,24 @@ class Step(Schedule):
         if any(later <= earlier for earlier, later in itertools.pairwise(at)):
             raise invalid("at", rule, repr(self.at))
         self._set(at=at, decay=positive("decay", self.decay))
+        super().__post_init__()
 
-    def factor(self, step: int, total_steps: int) -> float:
+    def _warmed_up(self, step: int, total_steps: int) -> float:
         """Return decay to the number of parts that are over."""
         done = (step - 1) / total_steps
         return math.prod(self.decay for part in self.at if done >= part)
 
 
 @dataclass(frozen=True, repr=False)
-class Exponential(Schedule):
+class Exponential(WarmedUp):
     """Fall from 1 to ``final`` by the same ratio at every step.
 
     Parameters
     ----------
     final : float
         Positive; the factor at the last step.
+    warmup : float
+        As in WarmedUp.
     """
 
     kind = "exponential"
@@ -110,15 +147,16 @@ class Exponential(Schedule):
 
     def __post_init__(self) -> None:
         self._set(final=positive("final", self.final))
+        super().__post_init__()
 
-    def factor(self, step: int, total_steps: int) -> float:
+    def _warmed_up(self, step: int, total_steps: int) -> float:
         """Return final ** progress."""
         exponent = engine.log(np.array([self.final])) * self.progress(step, total_steps)
         return float(engine.exp(exponent)[0])
 
 
 @dataclass(frozen=True, repr=False)
-class Cosine(Schedule):
+class Cosine(WarmedUp):
     """Fall from 1 to ``final`` along half a cosine wave.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
@@ -128,6 +166,8 @@ class Cosine(Schedule):
     ----------
     final : float
         At least 0, the factor at the last step.
+    warmup : float
+        As in WarmedUp.
     """
 
     kind = "cosine"
@@ -135,9 +175,10 @@ class Cosine(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        self._set(final=number("final", self.final, "be a number with 0 <= value < 1", 0.0, 1.0))
+        self._set(final=below_one("final", self.final))
+        super().__post_init__()
 
-    def factor(self, step: int, total_steps: int) -> float:
+    def _warmed_up(self, step: int, total_steps: int) -> float:
         """Return final + (1 - final) (1 + cos(pi progress)) / 2."""
         return _anneal(1.0, self.final, self.progress(step, total_steps))
 

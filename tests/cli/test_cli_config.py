@@ -23,6 +23,7 @@ EVERYTHING = shlex.split(
     " --early-stopping 2 --clip-norm 1.5 --average 0.9 --label-smoothing 0.2"
     " --class-weight balanced --balanced-batches --skip-unreadable"
     " --weight-decay 0.001 --schedule 'step at=0.25,0.5 decay=0.5'"
+    " --rate-factors 'bias=2 conv*=0.5' --decay-factors weights --lookahead 'steps=3 share=0.25'"
 )
 
 
@@ -51,6 +52,9 @@ def test_the_settings_beside_a_model_train_it_again(
         "weight_decay": 0.001,
         "optimizer": "sgd",
         "schedule": "step at=0.25,0.5 decay=0.5",
+        "rate_factors": "bias=2.0 conv*=0.5",
+        "decay_factors": "weights",
+        "lookahead": "steps=3 share=0.25",
         "seed": 7,
         "validation": 0.2,
         "size": "9x8",
@@ -74,6 +78,9 @@ def test_the_settings_beside_a_model_train_it_again(
     assert kept is not None
     assert (kept["balanced"], kept["average"], kept["clip_norm"]) == (True, 0.9, 1.5)
     assert kept["augment"]["shift"] == [1, 2]
+    assert kept["optimizer"]["rate_factors"] == {"bias": 2.0, "conv*": 0.5}
+    assert kept["optimizer"]["decay_factors"] == "weights"
+    assert kept["lookahead"] == {"kind": "lookahead", "steps": 3, "share": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,12 @@ def test_the_settings_beside_a_model_train_it_again(
         ("--weight-decay", "0.5"),
         ("--weight-decay", "0"),
         ("--schedule", "constant"),
+        ("--schedule", "cosine warmup=0.3"),
+        ("--rate-factors", "bias=2"),
+        ("--weight-decay", "0.5", "--decay-factors", "bias=0 conv1=2"),
+        ("--lookahead", "steps=2"),
+        ("--optimizer", "lars"),
+        ("--optimizer", "lamb"),
     ],
 )
 def test_each_setting_makes_a_difference(
@@ -122,10 +135,10 @@ def test_the_command_line_goes_before_the_file(
 
 
 NAMES = (
-    "data, preset, epochs, batch_size, learning_rate, weight_decay, optimizer, schedule, seed,"
-    " threads, validation, size, skip_unreadable, stream, augment, early_stopping, clip_norm,"
-    " average, label_smoothing, class_weight, balanced_batches, out, checkpoint_every, resume,"
-    " log, tensorboard, report, json"
+    "data, preset, epochs, batch_size, learning_rate, weight_decay, optimizer, schedule,"
+    " rate_factors, decay_factors, lookahead, micro_batch, seed, threads, validation, size,"
+    " skip_unreadable, stream, augment, early_stopping, clip_norm, average, label_smoothing,"
+    " class_weight, balanced_batches, out, checkpoint_every, resume, log, tensorboard, report, json"
 )
 
 
@@ -144,7 +157,8 @@ NAMES = (
         ('out = ""', "out in {} must not be empty, got ''"),
         (
             'optimizer = "adan"',
-            "optimizer in {} must be one of sgd, adam, adamw, rmsprop, adadelta, got adan;"
+            "optimizer in {} must be one of sgd, adam, adamw, rmsprop, adadelta, lars,"
+            " lamb, got adan;"
             " did you mean adam?",
         ),
         ("batch_size = 2\nbatch-size = 4", "{} must set batch_size once, got batch-size too"),

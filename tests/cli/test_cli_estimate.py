@@ -43,6 +43,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "stopping": None,
         "clip_norm": None,
         "average": None,
+        "lookahead": None,
+        "micro_batch": None,
     } | changes
 
 

@@ -145,6 +145,8 @@ def test_the_fall_is_said_when_it_begins(stripes_file: Path) -> None:
         ("step at=0.25", Step([0.25])),
         ("step at=0.25,0.5 decay=0.3", Step([0.25, 0.5], 0.3)),
         ("cosine final=0.25", Cosine(0.25)),
+        ("cosine warmup=0.05", Cosine(warmup=0.05)),
+        ("step at=0.5 warmup=0.1", Step([0.5], warmup=0.1)),
         ("one_cycle", cp.schedules.OneCycle()),
         ("trapezoid rise=0.2 fall=0.5", Trapezoid(rise=0.2, fall=0.5)),
     ],
@@ -164,10 +166,10 @@ def test_every_schedule_has_its_words(kind: str) -> None:
     [
         ("", f"begin with one of {', '.join(KINDS)}, got ''"),
         ("cosin", f"begin with one of {', '.join(KINDS)}, got cosin; did you mean cosine?"),
-        ("constant final=1", "set nothing after constant, got final=1"),
+        ("constant final=1", "set of constant one of warmup, got final"),
         (
             "cosine finl=1",
-            "set of cosine one of final, got finl; did you mean final?",
+            "set of cosine one of warmup, final, got finl; did you mean final?",
         ),
         ("cosine final", "give final a value, final=..., got final"),
         ("cosine final=0 final=0", "set final once, got final=0 final=0"),

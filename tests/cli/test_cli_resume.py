@@ -254,6 +254,14 @@ def test_no_checkpoint_is_good(capsys: pytest.CaptureFixture[str], interrupted: 
             "--weight-decay 0.5",
             f", which had --weight-decay {0.01 * (0.5 / math.sqrt(0.5))}, got --weight-decay 0.5",
         ),
+        (
+            "--rate-factors bias=2",
+            ", which had no --rate-factors, got --rate-factors bias=2.0",
+        ),
+        (
+            "--lookahead steps=3",
+            ", which had no --lookahead, got --lookahead 'steps=3 share=0.5'",
+        ),
         ("--schedule cosine", ", which had --schedule one-cycle, got --schedule cosine"),
         (
             "--augment 'shift=3 noise=1'",

@@ -41,7 +41,7 @@ def test_help_fits_and_ends_with_an_example_that_is_understood(
 
 
 SEE = "\nSee 'convprop {} --help'.\n"
-OPTIMIZERS = "sgd, adam, adamw, rmsprop, adadelta"
+OPTIMIZERS = "sgd, adam, adamw, rmsprop, adadelta, lars, lamb"
 PRESETS = (
     "digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small,"
     " resnet-plain, inception-small, mlp"

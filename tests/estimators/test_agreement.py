@@ -220,7 +220,8 @@ def test_unknown_parameters_are_answered_with_the_valid_ones():
         net.set_params(optimiser__momentum=0.9)
     with refuses(
         InvalidInput,
-        "optimizer__learning_rat must be one of learning_rate, beta1, beta2, epsilon,"
-        " weight_decay, got the parameter optimizer=AdamW(0.004) (did you mean 'learning_rate'?)",
+        "optimizer__learning_rat must be one of learning_rate, rate_factors, decay_factors, beta1,"
+        " beta2, epsilon, weight_decay, got the parameter optimizer=AdamW(0.004)"
+        " (did you mean 'learning_rate'?)",
     ):
         net.set_params(optimizer__learning_rat=0.9)

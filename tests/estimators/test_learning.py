@@ -125,8 +125,8 @@ def test_nested_parameters():
     assert fresh.set_params(**clone(net).get_params()).get_params() == net.get_params()
     with refuses(
         InvalidInput,
-        "optimizer__slope must be one of learning_rate, momentum, nesterov, weight_decay, got"
-        " the parameter optimizer=SGD(momentum=0.5)",
+        "optimizer__slope must be one of learning_rate, rate_factors, decay_factors, momentum,"
+        " nesterov, weight_decay, decoupled, got the parameter optimizer=SGD(momentum=0.5)",
     ):
         net.set_params(optimizer__slope=1)
     with pytest.raises(ValueError, match="Invalid parameter 'width'"):

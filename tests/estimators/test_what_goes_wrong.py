@@ -154,7 +154,7 @@ def test_labels_that_are_numbers_on_a_line():
         (
             {"optimizer": "adan"},
             "optimizer must be None, an Optimizer or one of sgd, adam, adamw, rmsprop, adadelta,"
-            " got 'adan'",
+            " lars, lamb, got 'adan'",
         ),
         (
             {"schedule": "cosine"},

@@ -372,7 +372,7 @@ def test_the_equations_of_the_article_are_all_there(client):
         (
             "train",
             {"steps": 1, "optimizer": "lbfgs", "learning_rate": 1},
-            "optimizer must be one of sgd, adam, adamw, rmsprop, adadelta, got 'lbfgs'",
+            "optimizer must be one of sgd, adam, adamw, rmsprop, adadelta, lars, lamb, got 'lbfgs'",
         ),
         (
             "train",

@@ -25,7 +25,11 @@ EPOCHS = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 1, 5, 5)).astype(np.uint8)
 LABELS = np.arange(12) % 2
 OPTIONS: tuple[dict[str, Any], ...] = (
-    {"optimizer": cp.SGD(0.01, momentum=0.5), "schedule": cp.schedules.Constant()},
+    {
+        "optimizer": cp.SGD(0.01, momentum=0.5, rate_factors={"bias": 2.0}),
+        "schedule": cp.schedules.Constant(warmup=0.2),
+        "lookahead": cp.Lookahead(2),
+    },
     {
         "optimizer": cp.Adam(0.001),
         "schedule": cp.schedules.Step(),

@@ -27,16 +27,23 @@ class TrainingMemory(NamedTuple):
 
 
 def training_memory(
-    network: Network, optimizer: Optimizer, batch_size: int, images: int
+    network: Network,
+    optimizer: Optimizer,
+    batch_size: int,
+    images: int,
+    micro_batch: int | None = None,
 ) -> TrainingMemory:
     """Return what training ``images`` images will take in a process that has trained nothing yet.
 
     Measuring a held-out part takes ``network.plan_bytes("predict")`` more.
     """
     parameters = sum(array.nbytes for array in network.parameters.values())
+    trained = sum(network.parameters[name].nbytes for name in network.graph.trained)
+    batch = min(batch_size, images)
+    part = micro_batch or batch
     return TrainingMemory(
         process=resident_memory(),
         images=images * (math.prod(network.input_shape) + _BYTES_PER_LABEL),
-        weights=parameters * (2 + optimizer.slots),
-        plan=network.plan_bytes("train", min(batch_size, images)),
+        weights=2 * parameters + optimizer.slots * trained,
+        plan=network.plan_bytes("train", batch, 0 if part >= batch else part),
     )

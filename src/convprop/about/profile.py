@@ -193,10 +193,11 @@ def profile(
     batch = min(positive_integer("batch_size", batch_size), len(checked))
     positive_integer("steps", steps)
     measured = copy.deepcopy(network)
-    weights = list(measured.parameters.values())
+    trained = [measured.parameters[name] for name in measured.graph.trained]
     plan = measured.plan("train", batch)
-    state = [np.zeros_like(array) for array in weights for _ in range(optimizer.slots)]
-    plan.bind_optimizer(optimizer.kind, optimizer.settings(), state)
+    state = [np.zeros_like(array) for array in trained for _ in range(optimizer.slots)]
+    factors = optimizer.factors(network.graph.parameters)
+    plan.bind_optimizer(optimizer.kind, optimizer.settings(), state, factors)
     threads = get_num_threads()
     processors = min(affinity(), cpu_quota(), threads)
     limit = engine.multiply_add_limit(network.dtype.name, LIMIT_SECONDS) * 1e9
@@ -295,12 +296,13 @@ class _Costs:
         before = sum(map(self._maps, fused[0].inputs))
         after = self._maps(fused[-1].output)
         parameters = fused[0].weights * self.value_bytes
+        trained = fused[0].trained_weights * self.value_bytes
         if name == "forward":
             winners = sum(self._maps(n.output) for n in fused if n.native.get("pool") == "max")
             return before + parameters + after + winners
         if name == "weight_gradient":
-            return before + after + parameters
+            return before + after + trained
         if name == "input_delta":
             reads = any(node.layer.reads_output for node in fused)
             return after + parameters + after * reads + before * (1 + fused[0].layer.reads_input)
-        return parameters * (3 + 2 * self.slots)
+        return trained * (3 + 2 * self.slots)

@@ -36,6 +36,9 @@ def summary(
     parameters = sum(array.nbytes for array in network.parameters.values())
     shapes = f"{shape_text(graph.input)} -> {shape_text(graph.nodes[-1].output)}"
     facts = [f"{network.loss!r}", f"{network.dtype}", f"{parameters:,} B of parameters"]
+    trained = sum(network.parameters[name].nbytes for name in graph.trained)
+    if trained < parameters:
+        facts.append(f"{trained:,} B of them trained")
     title = ", ".join([shapes, *facts])
     if len(title) > WIDTH:
         title = f"{', '.join([shapes, facts[0]])},\n{', '.join(facts[1:])}"

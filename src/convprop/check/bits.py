@@ -62,7 +62,7 @@ from convprop.layers import (
 from convprop.machine.native import description, engine
 from convprop.machine.threads import get_num_threads, set_num_threads
 from convprop.network import Network
-from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
+from convprop.optimizers import LAMB, LARS, SGD, Adadelta, Adam, AdamW, Optimizer, RMSprop
 from convprop.training import EpochRecord, train
 
 RECORDED = Path(__file__).with_name("bits.txt")
@@ -122,8 +122,13 @@ class Trained:
             optimizer=self.optimizer.kind,
             learning_rate=self.optimizer.learning_rate,
             **self.optimizer.settings(),
+            **self._factors(),
         )
         return " : ".join([how, *self.network().graph.descriptions()])
+
+    def _factors(self) -> dict[str, tuple[float, ...]]:
+        rates, decays = zip(*self.optimizer.factors(self.network().graph.parameters), strict=True)
+        return {"rates": rates, "decays": decays} if {*rates, *decays} != {1.0} else {}
 
     def hashes(self, steps: int) -> dict[str, str]:
         """Return the hash of the weights after each of STEPS up to ``steps``."""
@@ -210,6 +215,23 @@ _BENT_BRANCHES = (
     *(Parallel([PReLU()], [Conv(5, 1), Softmax()], join=Multiply()), AveragePool(2), Softsign()),
     *(Parallel([Flatten(), Dense(6), SELU()], [Flatten(), PReLU(by_channel=True)]), Dense(3)),
 )
+# Layers of every algorithm of which nothing, or one parameter alone, is trained.
+_FROZEN_FIRST = (
+    *(Conv(5, 3, padding=1, trainable=False), ReLU(), Conv(6, 3, trainable="bias"), Tanh()),
+)
+_FROZEN_LAST = (
+    *(Dense(9, trainable=False), ReLU(), Dense(7, trainable="bias"), ReLU()),
+    Dense(3, trainable="weight"),
+)
+_FROZEN = (
+    *(*_FROZEN_FIRST, Residual(Conv(6, 3, padding=1, algorithm="winograd", trainable=False))),
+    *(ReLU(), Conv(4, 2, stride=2, trainable="weight"), Sigmoid(), *_FROZEN_LAST),
+)
+_FROZEN_BY_IMAGE = (
+    *(*_FROZEN_FIRST, Conv(4, 3, trainable=False), ReLU(), Conv(4, 2, trainable="weight")),
+    *(Sigmoid(), *_FROZEN_LAST),
+)
+_FACTORS: dict[str, Any] = {"rate_factors": {"bias": 4, "conv*": 0.5}, "decay_factors": "weights"}
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -244,6 +266,19 @@ TRAININGS = (
     Trained("bent-branches-70", _BENT_BRANCHES, (2, 10, 10), AdamW(0.01), 70),
     Trained("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Trained("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
+    *(
+        Trained(
+            f"frozen-{batch}",
+            layers,
+            (2, 9, 8),
+            SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01, decoupled=True, **_FACTORS),
+            batch,
+        )
+        for layers, batch in ((_FROZEN_BY_IMAGE, 3), (_FROZEN, 70))
+    ),
+    Trained("lars-70", _DEEP, (2, 10, 10), LARS(0.5, weight_decay=0.01, **_FACTORS), 70),
+    Trained("lamb-70", _DEEP, (2, 10, 10), LAMB(0.01, **_FACTORS), 70),
+    Trained("lamb-33-float64", _DEEP, (2, 10, 10), LAMB(0.01), 33, "float64"),
 )
 
 

@@ -35,7 +35,7 @@ class ComputedLayer:
     """What the engine made of a layer: its arrays forward and back, in its own dtype.
 
     Inputs and their deltas are one for each value that it reads, None where others had a part in
-    the delta; parameters and gradients are by name.
+    the delta; parameters and gradients are by name, the latter of what is trained.
     """
 
     layer: dict[str, Any]
@@ -110,8 +110,8 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     # A PReLU's gradient has the values below 0.
     signed = [-o for o in big_inputs] if layer["kind"] == "prelu" else big_inputs
     largests = sizes_own or network.layer_gradients(sizes, signed, big_delta, big)
-    for part, gradient in gradients.items():
-        yield row(f"{part}_gradient", run.gradients[part], gradient, np.abs(largests[part]))
+    for part, gradient in run.gradients.items():
+        yield row(f"{part}_gradient", gradient, gradients[part], np.abs(largests[part]))
 
 
 def _normalisation(layer: Mapping[str, Any]) -> Callable[..., dict[str, Array]] | None:

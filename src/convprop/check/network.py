@@ -147,9 +147,9 @@ def _end_to_end(run: Backpropagation, exact: _Exact) -> Iterator[Row]:
     for index, layer in enumerate(run.layers):
         yield row(f"{layer.name}: output", layer.output, exact.outputs[index + 1])
         yield row(f"{layer.name}: delta", layer.delta, exact.deltas[index + 1])
-        for part, right in exact.gradients[index].items():
-            terms = float(exact.terms(index)[part].max())
-            yield row(f"{layer.name}: {part} gradient", layer.gradients[part], right, terms)
+        for part, gradient in layer.gradients.items():
+            right, terms = exact.gradients[index][part], float(exact.terms(index)[part].max())
+            yield row(f"{layer.name}: {part} gradient", gradient, right, terms)
     yield row("delta of the images", run.input_delta, exact.deltas[0])
 
 
@@ -182,7 +182,7 @@ def _layer_by_layer(net: Network, run: Backpropagation) -> Iterator[Row]:
 
 def _plans(net: Network, images: Array, targets: Array, run: Backpropagation) -> Iterator[Row]:
     """Yield rows whose bound is zero. Step 0 is no training step, so nothing is dropped."""
-    gradients = {name: np.empty_like(net.parameters[name]) for name in net.graph.trained}
+    gradients = {name: np.empty_like(value) for name, value in run.gradients.items()}
     loss, _ = net.plan("train", IMAGES).gradients(
         images,
         None,

@@ -118,17 +118,24 @@ def _measuring_seconds(network: Network, images: Dataset, count: int) -> float:
 
 def _peak_bytes(network: Network, images: Dataset, settings: dict[str, Any]) -> int:
     """Return the peak of memory; the images are in it already, or are read batch by batch."""
-    memory = training_memory(network, settings["optimizer"], settings["batch_size"], len(images))
+    at_once = settings["micro_batch"] or settings["batch_size"]
+    memory = training_memory(
+        network,
+        settings["optimizer"],
+        settings["batch_size"],
+        len(images),
+        settings["micro_batch"],
+    )
     loaded = len(images) * math.prod(network.input_shape)
     weights = sum(array.nbytes for array in network.parameters.values())
-    copies = sum(settings[name] is not None for name in ("stopping", "average"))
+    copies = sum(settings[name] is not None for name in ("stopping", "average", "lookahead"))
     augmented = 0
     if settings["augment"] is not None:
-        batch = min(settings["batch_size"], len(images))
+        batch = min(at_once, len(images))
         augmented = batch * math.prod(network.input_shape) * network.dtype.itemsize
     predicting = network.plan_bytes("predict")
     reading = 0
     if not isinstance(images.images, np.ndarray):
-        batches = settings["batch_size"], network.predict_batch()
+        batches = at_once, network.predict_batch()
         reading = max(prefetched_bytes(images.images, size) for size in batches)
     return sum(memory) - loaded + weights * copies + augmented + predicting + reading

@@ -10,7 +10,6 @@ from cyclopts import Parameter, Token
 
 from convprop.cli.options import UsageError, token_name, unknown_name
 from convprop.cli.setting_words import made_of, names_of
-from convprop.errors import invalid
 from convprop.schedules import SCHEDULES, Schedule
 
 KINDS = tuple(kind.replace("_", "-") for kind in SCHEDULES)
@@ -29,8 +28,6 @@ def read_schedule(text: str, parameter: str = "--schedule") -> Schedule:
     if kind.replace("_", "-") not in KINDS:
         raise UsageError(unknown_name(parameter, "begin with one of", KINDS, kind or "''"))
     schedule = SCHEDULES[kind.replace("-", "_")]
-    if words and not names_of(schedule):
-        raise UsageError(str(invalid(parameter, f"set nothing after {kind}", words[0])))
     return made_of(schedule, words, _value, parameter, f"set of {kind} one of")
 
 

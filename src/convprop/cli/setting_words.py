@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from convprop.cli.options import UsageError, unknown_name
@@ -45,18 +45,28 @@ def made_of(
     UsageError
         An unknown name, one that comes twice, or a value that the description refuses.
     """
-    words, names = list(words), names_of(kind)
     values: dict[str, Any] = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        if name not in names:
-            raise UsageError(unknown_name(parameter, rule, names, name))
-        if not text:
-            raise UsageError(str(invalid(parameter, f"give {name} a value, {name}=...", word)))
-        if name in values:
-            raise UsageError(str(invalid(parameter, f"set {name} once", " ".join(words))))
+    names = names_of(kind)
+    for name, text in pairs_of(words, parameter, rule, names):
         values[name] = value(name, text)
     try:
         return kind(**values)
     except InvalidInput as error:
         raise UsageError(f"{parameter}: {error}") from None
+
+
+def pairs_of(
+    words: Iterable[str], parameter: str, rule: str = "", names: Iterable[str] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each word, of any name or one of ``names``; as `made_of`."""
+    words, seen = list(words), set()
+    for word in words:
+        name, _, text = word.partition("=")
+        if names is not None and name not in names:
+            raise UsageError(unknown_name(parameter, rule, names, name))
+        if not text:
+            raise UsageError(str(invalid(parameter, f"give {name} a value, {name}=...", word)))
+        if name in seen:
+            raise UsageError(str(invalid(parameter, f"set {name} once", " ".join(words))))
+        seen.add(name)
+        yield name, text

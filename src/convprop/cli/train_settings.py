@@ -15,6 +15,8 @@ from convprop import auto
 from convprop.auto import Recipe
 from convprop.cli import options
 from convprop.cli.augment_option import AugmentOption, augment_text
+from convprop.cli.factors_option import DecayFactors, RateFactors
+from convprop.cli.lookahead_option import LookaheadOption, lookahead_text
 from convprop.cli.options import PresetName, UsageError
 from convprop.cli.remarks import flag_name
 from convprop.cli.schedule_option import ScheduleOption, schedule_text
@@ -28,6 +30,7 @@ from convprop.presets import PRESETS, Preset
 from convprop.schedules import Schedule, Trapezoid
 from convprop.training.augmentation import Augment
 from convprop.training.checkpoint import Checkpoints
+from convprop.training.lookahead import Lookahead
 from convprop.training.stopping import EarlyStopping
 
 # Rows and columns up to which images are as tiny as the digits, or as small as MNIST's.
@@ -42,6 +45,7 @@ _FILES = Group("Files", sort_key=2)
 AROUND = frozenset(
     (
         "threads",
+        "micro_batch",
         "stream",
         "config",
         "out",
@@ -80,8 +84,20 @@ class TrainOptions:
         one with its own, sgd with momentum 0.9.
     schedule
         How the learning rate goes: constant, step, exponential, cosine, one-cycle or trapezoid,
-        with settings as in "step at=0.5,0.75 decay=0.2"; if not given, the preset's, or with
+        with settings as in "step at=0.5,0.75 decay=0.2" or "cosine warmup=0.05", the part of
+        the training in which it rises first; if not given, the preset's, or with
         --early-stopping trapezoid, which suits it.
+    rate_factors
+        What multiplies the learning rate of some parameters, by the names of parameters, layers
+        or kinds, as in "bias=64 conv*=0.5".
+    decay_factors
+        The same of the weight decay; "weights" leaves out biases.
+    lookahead
+        Keep slow weights, which go a share of the way to the others every few steps, as in
+        "steps=5 share=0.5".
+    micro_batch
+        Take a batch in parts of so many images, a multiple of 16, for batches that do not fit
+        into memory; the result is the same.
     seed
         Seed of the first weights, the order of the images, augmentation and dropout; 0 if not
         given.
@@ -136,6 +152,10 @@ class TrainOptions:
     weight_decay: Annotated[float | None, Parameter(converter=options.not_negative_number)] = None
     optimizer: Annotated[str | None, Parameter(choices=tuple(OPTIMIZERS))] = None
     schedule: ScheduleOption = None
+    rate_factors: RateFactors = None
+    decay_factors: DecayFactors = None
+    lookahead: LookaheadOption = None
+    micro_batch: options.Count = None
     seed: options.Seed = 0
     threads: options.Threads = None
     validation: Annotated[float | None, Parameter(converter=options.proper_fraction)] = None
@@ -292,8 +312,11 @@ class TrainOptions:
     def _followed(self, by_itself: Optimizer, taken: int, made_for: int) -> Optimizer:
         """Return the optimizer for batches of ``taken`` images, with what is given in it."""
         given: dict[str, Any] = {}
-        if self.weight_decay is not None:
-            given["weight_decay"] = self.weight_decay
+        for name in ("weight_decay", "rate_factors", "decay_factors"):
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
+        if self.weight_decay == 0.0 and self.decay_factors is None:
+            given["decay_factors"] = None
         if self.learning_rate is None:
             return replace(by_itself.for_batches(taken, made_for), **given)
         return replace(by_itself, learning_rate=self.learning_rate, **given)
@@ -343,6 +366,7 @@ class TrainSettings:
             "schedule": preset.schedule,
             "epochs": preset.epochs,
             "batch_size": preset.batch_size,
+            "micro_batch": options.micro_batch,
             "validation": options.validation,
             "class_weight": options.class_weight,
             "balanced_batches": options.balanced_batches,
@@ -350,6 +374,7 @@ class TrainSettings:
             "stopping": options.early_stopping and EarlyStopping(options.early_stopping),
             "clip_norm": options.clip_norm,
             "average": options.average,
+            "lookahead": options.lookahead,
         }
 
 
@@ -373,6 +398,8 @@ def _text(value: Any) -> str:
         return augment_text(value)
     if isinstance(value, Schedule):
         return schedule_text(value)
+    if isinstance(value, Lookahead):
+        return lookahead_text(value)
     if isinstance(value, options.Every):
         return value.text
     if isinstance(value, tuple):
@@ -385,7 +412,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Augment):
         words = (word.split("=") for word in augment_text(value).split())
         return {name: _number(text) for name, text in words}
-    return _text(value) if isinstance(value, tuple | Schedule) else value
+    return _text(value) if isinstance(value, tuple | dict | Schedule | Lookahead) else value
 
 
 def _number(text: str) -> int | float | str:

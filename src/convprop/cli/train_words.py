@@ -14,7 +14,6 @@ from convprop.cli.train_settings import (
     OPTIONS,
     TrainOptions,
     TrainSettings,
-    decay,
     option_text,
     recipe,
 )
@@ -132,9 +131,10 @@ def refusal(error: OtherTraining, preset: str) -> InvalidInput:
     """Return a refusal to resume with what was given as options in the place of arguments."""
     name, trained, given = error.setting, error.trained, error.given
     if name == "optimizer" and trained.kind == given.kind:
-        name, trained, given = "learning_rate", trained.learning_rate, given.learning_rate
-        if trained == given:
-            name, trained, given = "weight_decay", decay(error.trained), decay(error.given)
+        for name in ("learning_rate", "weight_decay", "rate_factors", "decay_factors"):
+            trained, given = getattr(error.trained, name), getattr(error.given, name)
+            if trained != given:
+                break
     elif name == "optimizer":
         trained, given = trained.kind, given.kind
     elif name == "loss":

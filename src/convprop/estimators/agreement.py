@@ -56,7 +56,7 @@ def _check_optimizer(estimator: ConvNet) -> None:
 def _check_one_epoch(estimator: ConvNet) -> None:
     if estimator.early_stopping:
         raise invalid("early_stopping", "be False for partial_fit, which is one epoch", "True")
-    if not isinstance(estimator.schedule, Constant | None):
+    if estimator.schedule not in (None, Constant()):
         rule = "be None or Constant() for partial_fit, whose learning rate is constant"
         raise invalid("schedule", rule, repr(estimator.schedule))
 

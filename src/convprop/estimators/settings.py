@@ -203,7 +203,7 @@ class Settings(BaseEstimator):
         chosen = self._optimizer()
         if self.learning_rate_init is None and not isinstance(self.optimizer, Optimizer):
             chosen = chosen.for_batches(taken, (self._preset() or AUTO).batch_size)
-        changes: dict[str, float] = {}
+        changes: dict[str, Any] = {}
         if self.learning_rate_init is not None:
             changes["learning_rate"] = positive("learning_rate_init", self.learning_rate_init)
         if self.alpha is not None:

@@ -304,6 +304,9 @@ class Explainer:
         if not place.has(part):
             owners = [node.name for node in self.net.graph.nodes if part in node.parameters]
             raise invalid("layer", f"have a {part}: {', '.join(owners)}", repr(place.name))
+        if not place.node.parameters[part].trained:
+            rule = f"have a {part} that is trained, and so has gradients"
+            raise invalid("layer", rule, repr(place.name))
         return place
 
 

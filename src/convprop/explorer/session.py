@@ -225,7 +225,7 @@ class Session:
         self.moments.append(
             Moment(self.step, loss, weights, self.optimizer, copy.deepcopy(self.state))
         )
-        each = sum(array.nbytes for array in weights) * (1 + self.optimizer.slots)
+        each = sum(array.nbytes for array in (*weights, *self.state.arrays))
         most = max(min(MOST_MOMENTS, MOST_MOMENT_BYTES // max(each, 1)), 4)
         if len(self.moments) > most:
             # The first and the last stay, and of those between every other one.

@@ -16,8 +16,10 @@ from convprop.layers.layer import (
     Layer,
     Parameter,
     Shape,
+    Trainable,
     checked_initializer,
     checked_name,
+    checked_trainable,
     maps_of,
     weight_and_bias,
 )
@@ -52,6 +54,8 @@ class Conv(Layer):
     initializer : Initializer, optional
         None: He's uniform one before a ReLU or what is like one, LeCun's before a SELU, Glorot's
         elsewhere. Biases begin at 0.
+    trainable : bool, "weight" or "bias"
+        False: no optimizer updates its parameters, which have no gradients. A name: that one alone.
     name : str, optional
         In the place of "conv1", "conv2", ...
     """
@@ -72,6 +76,7 @@ class Conv(Layer):
     flip_kernel: bool = False
     algorithm: Literal["direct", "winograd"] = "direct"
     initializer: Initializer | None = None
+    trainable: Trainable = True
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +91,7 @@ class Conv(Layer):
             bias=flag("bias", self.bias),
             flip_kernel=flag("flip_kernel", self.flip_kernel),
             initializer=checked_initializer(self.initializer),
+            trainable=checked_trainable(self.trainable, self.bias),
             name=checked_name(self.name),
         )
         sides = self._window((1, 1)).padding
@@ -123,7 +129,7 @@ class Conv(Layer):
         """Return weight (K, C / groups, k1, k2) and bias (K,)."""
         window = pair("kernel_size", self.kernel_size)
         weight = (self.kernels, inputs[0][0] // self.groups, *window)
-        return weight_and_bias(weight, self.initializer, self.bias)
+        return weight_and_bias(weight, self.initializer, self.bias, self.trainable)
 
     def multiply_adds(self, *inputs: Shape) -> int:
         """Return K Ho Wo (C / groups) k1 k2, the padding's products included."""

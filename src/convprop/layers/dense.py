@@ -12,8 +12,10 @@ from convprop.layers.layer import (
     Layer,
     Parameter,
     Shape,
+    Trainable,
     checked_initializer,
     checked_name,
+    checked_trainable,
     weight_and_bias,
 )
 
@@ -30,6 +32,8 @@ class Dense(Layer):
     initializer : Initializer, optional
         None: He's uniform one before a ReLU or what is like one, LeCun's before a SELU, Glorot's
         elsewhere. Biases begin at 0.
+    trainable : bool, "weight" or "bias"
+        False: no optimizer updates its parameters, which have no gradients. A name: that one alone.
     name : str, optional
         In the place of "dense1", "dense2", ...
     """
@@ -42,6 +46,7 @@ class Dense(Layer):
     _: KW_ONLY
     bias: bool = True
     initializer: Initializer | None = None
+    trainable: Trainable = True
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -49,6 +54,7 @@ class Dense(Layer):
             units=positive_integer("units", self.units),
             bias=flag("bias", self.bias),
             initializer=checked_initializer(self.initializer),
+            trainable=checked_trainable(self.trainable, self.bias),
             name=checked_name(self.name),
         )
 
@@ -58,7 +64,8 @@ class Dense(Layer):
 
     def parameters(self, *inputs: Shape) -> dict[str, Parameter]:
         """Return weight (K, F) and bias (K,)."""
-        return weight_and_bias((self.units, math.prod(inputs[0])), self.initializer, self.bias)
+        shape = (self.units, math.prod(inputs[0]))
+        return weight_and_bias(shape, self.initializer, self.bias, self.trainable)
 
     def multiply_adds(self, *inputs: Shape) -> int:
         """Return K F."""

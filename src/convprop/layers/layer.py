@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from convprop.checks import Pair
 from convprop.described import Described
@@ -28,7 +28,7 @@ class Parameter:
     initializer : Initializer or None
         Of its first values; None: the customary one of weights, by what follows the layer.
     trained : bool
-        Whether an optimizer updates it.
+        Whether an optimizer updates it. What it does not update has no gradient.
     """
 
     shape: Shape
@@ -118,9 +118,25 @@ def checked_name(value: object) -> str | None:
     raise invalid("name", "be an identifier of at most 64 characters", repr(value))
 
 
+Trainable = bool | Literal["weight", "bias"]
+"""Of a layer with a weight and a bias, which of them an optimizer updates."""
+
+
+def checked_trainable(value: object, bias: bool) -> Trainable:
+    """Return whether a layer with a weight, and perhaps a bias, is trained."""
+    for known in (True, False, "weight", "bias"):
+        if type(value) is type(known) and value == known:
+            if known == "bias" and not bias:
+                raise invalid("trainable", "be True or False without a bias", repr(value))
+            return known
+    raise invalid("trainable", "be True, False, 'weight' or 'bias'", repr(value))
+
+
 def weight_and_bias(
-    shape: Shape, initializer: Initializer | None, bias: bool
+    shape: Shape, initializer: Initializer | None, bias: bool, trainable: Trainable
 ) -> dict[str, Parameter]:
     """Return the parameters of a sum of products over the first axis; biases begin at 0."""
-    parameters = {"weight": Parameter(shape, initializer)}
-    return parameters | ({"bias": Parameter((shape[0],), Zeros())} if bias else {})
+    parameters = {"weight": Parameter(shape, initializer, trainable in (True, "weight"))}
+    if bias:
+        parameters["bias"] = Parameter((shape[0],), Zeros(), trainable in (True, "bias"))
+    return parameters

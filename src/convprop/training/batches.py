@@ -70,9 +70,11 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """The batches of every epoch of one training."""
+    """The batches of every epoch of one training, whole or in parts of at most so many images."""
 
-    def __init__(self, data: Data, course: Course, network: Network) -> None:
+    def __init__(
+        self, data: Data, course: Course, network: Network, part_size: int | None = None
+    ) -> None:
         self.data = data
         self.course = course
         self.network = network
@@ -81,6 +83,7 @@ class Batches:
         # What is drawn for an image goes by its number among those that weigh something.
         self.numbers = None if data.weights is None else np.cumsum(data.weights > 0) - 1
         self.size = min(course.batch_size, len(self.rows))
+        self.part_size = self.size if part_size is None else min(part_size, self.size)
         self.per_epoch = -(-len(self.rows) // course.batch_size)
         # A mixed image has no label of its own.
         mixes = course.augment is not None and course.augment.mixup > 0
@@ -104,32 +107,58 @@ class Batches:
         weights = self.data.weights
         return float(len(rows)) if weights is None else float(weights[rows].sum())
 
+    def parts(self, rows: Indices) -> list[slice]:
+        """Return the parts of a batch in its order; one, where it comes as a whole."""
+        count, size = len(rows), self.part_size
+        return [slice(n, min(n + size, count)) for n in range(0, count, size)]
+
+    def _rows_of_part(self, rows: Indices, part: slice) -> Indices:
+        """Return the rows that a part needs: behind its own those that a mixup mixes them with."""
+        count, augment = len(rows), self.course.augment
+        if part.stop - part.start == count or augment is None or not augment.mixup:
+            return rows[part]
+        return np.concatenate([rows[part], rows[count - part.stop : count - part.start]])
+
     def read(self, batches: list[Indices]) -> Generator[Read, None, None]:
-        """Yield, for the rows of each batch, an array and which images of it are the batch's."""
+        """Yield, for each part of batches of rows, an array and which of its images are meant."""
         images = self.data.images
+        parts = [self._rows_of_part(rows, part) for rows in batches for part in self.parts(rows)]
         if isinstance(images, np.ndarray):
-            for rows in batches:
+            for rows in parts:
                 yield images, rows
         else:
-            for pixels in prefetched(images, batches):
+            for pixels in prefetched(images, parts):
                 yield pixels, None
 
     def batch(
-        self, images: Array, index: Indices | None, rows: Indices, epoch: int, step: int
+        self,
+        images: Array,
+        index: Indices | None,
+        rows: Indices,
+        epoch: int,
+        step: int,
+        part: slice | None = None,
     ) -> Batch:
-        """Return what a step takes of images that were read, changed by chance where asked for."""
+        """Return what a step takes of images that were read, changed by chance where asked for.
+
+        Of a batch in parts, ``rows`` are the whole one's, and so are the weights, in its order.
+        """
+        part = slice(0, len(rows)) if part is None else part
+        here, count = self._rows_of_part(rows, part), part.stop - part.start
         targets, weights, augment = self.data.targets, self.data.weights, self.course.augment
+        in_parts = count < len(rows)
         if index is None or augment is not None:
-            targets = targets[rows]
-            weights = None if weights is None else weights[rows]
+            targets = targets[here]
+        if weights is not None and (index is None or augment is not None or in_parts):
+            weights = weights[rows]
         if augment is None:
             return Batch(images, index, targets, weights)
         changed = Batch(
-            self._augmented(augment, images, index, rows, epoch), None, targets, weights
+            self._augmented(augment, images, index, here, epoch), None, targets, weights
         )
         if not augment.mixup:
             return changed
-        return self._mixed(mixup_share(augment.mixup, self.course.seed, step), changed)
+        return self._mixed(mixup_share(augment.mixup, self.course.seed, step), changed, count)
 
     def _augmented(
         self, augment: Augment, images: Array, index: Indices | None, rows: Indices, epoch: int
@@ -143,13 +172,15 @@ class Batches:
             augment.settings(), images, places, numbers, mean, deviation, seed, epoch
         )
 
-    def _mixed(self, share: float, batch: Batch) -> Batch:
-        """Return a batch each of whose images is averaged with the one that mirrors it."""
+    def _mixed(self, share: float, batch: Batch, count: int) -> Batch:
+        """Return a part of ``count`` images, each averaged with the one that mirrors it."""
         images, _, targets, weights = batch
         if targets.ndim == 1:
             targets = np.eye(self.network.outputs, dtype=self.network.dtype)[targets]
         one, other = (self.network.dtype.type(part) for part in (share, 1.0 - share))
-        images, targets = (one * part + other * part[::-1] for part in (images, targets))
+        images, targets = (
+            one * part[:count] + other * part[-count:][::-1] for part in (images, targets)
+        )
         if weights is not None:
             weights = share * weights + (1.0 - share) * weights[::-1]
         return Batch(images, None, targets, weights)

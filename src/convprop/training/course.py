@@ -9,6 +9,7 @@ from convprop.described import Described
 from convprop.optimizers import Optimizer
 from convprop.schedules import Schedule
 from convprop.training.augmentation import Augment
+from convprop.training.lookahead import Lookahead
 from convprop.training.stopping import EarlyStopping
 
 
@@ -27,6 +28,7 @@ class Course:
     clip_norm: float | None = None
     average: float | None = None
     balanced: bool = False
+    lookahead: Lookahead | None = None
 
     def settings(self) -> dict[str, Any]:
         """Return them ready for JSON."""

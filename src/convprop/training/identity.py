@@ -17,6 +17,7 @@ from convprop.shown import brief
 from convprop.training.augmentation import Augment
 from convprop.training.batches import Data
 from convprop.training.course import Course
+from convprop.training.lookahead import Lookahead
 from convprop.training.stopping import EarlyStopping
 
 _CLASSES: dict[str, Any] = {
@@ -25,6 +26,7 @@ _CLASSES: dict[str, Any] = {
     "loss": LOSSES,
     "augment": table(Augment),
     "stopping": table(EarlyStopping),
+    "lookahead": table(Lookahead),
 }
 """What a description of each setting may be of."""
 
@@ -68,7 +70,7 @@ class OtherTraining(InvalidInput):
 def identity(
     network: Network, course: Course, training: Data, held_out: Data | None
 ) -> dict[str, Any]:
-    """Return it as it comes back from a file, where tuples are lists."""
+    """Return it as it comes back from a file."""
     normalisation, scaling = network.normalisation, network.target_scaling
     # Where several differ the first one is named: other layers come with other settings.
     parts = {
@@ -84,8 +86,13 @@ def identity(
         "seed": network.seed,
         "normalisation": normalisation and [part.tolist() for part in normalisation],
     }
-    comparable: dict[str, Any] = json.loads(json.dumps(parts))
-    return comparable
+    return _comparable(parts)
+
+
+def _comparable(parts: dict[str, Any]) -> dict[str, Any]:
+    """Return an identity as it comes back from a file, where tuples are lists."""
+    read: dict[str, Any] = json.loads(json.dumps(parts))
+    return read
 
 
 def read_identity(description: dict[str, Any]) -> dict[str, Any]:
@@ -105,15 +112,17 @@ def read_identity(description: dict[str, Any]) -> dict[str, Any]:
     for name in ("normalisation", "target_scaling"):
         if not isinstance(pair := trained[name], list | None):
             raise invalid(name, "be a list or null", brief(pair))
-    read_blueprint(trained)
+    layers = [node.layer.to_dict() for node in read_blueprint(trained).graph.nodes]
     if not isinstance(settings := trained["settings"], dict):
         raise invalid("settings", "be an object", brief(settings))
+    # What is made of earlier ones has what they lack as it is by itself.
+    made = dict(settings)
     for name, value in settings.items():
         if name in _CLASSES:
-            _built(name, value)
+            made[name] = (built := _built(name, value)) and built.to_dict()
         elif isinstance(value, dict | list | str):
             raise invalid(name, "be a number, True, False or None", brief(value))
-    return trained
+    return _comparable(trained | {"layers": layers, "settings": made})
 
 
 def check_same(path: Path, trained: dict[str, Any], given: dict[str, Any]) -> None:

@@ -79,22 +79,29 @@ class Run:
     history: History = field(default_factory=History)
     at: Position = field(default_factory=Position)
     watch: Watch = field(default_factory=Watch)
+    micro_batch: int | None = None
+    """How many images of a batch are taken at a time; None: all."""
 
     def __post_init__(self) -> None:
         network, course = self.network, self.course
-        self.batches = Batches(self.data, course, network)
+        self.batches = Batches(self.data, course, network, self.micro_batch)
         self.live = list(network.parameters.values())
         self.kept, self.next_kept = Copies(self.live), Copies(self.live)
         stopping = course.stopping
         self.best = Copies(self.live) if stopping is not None and stopping.keep_best else None
         self.average = None if course.average is None else Copies(self.live)
-        self.plan = network.plan("train", self.batches.size)
-        self.trained = network.graph.trained
-        self.state.fit(course.optimizer, [network.parameters[name] for name in self.trained])
+        self.slow = None if course.lookahead is None else Copies(self.live)
+        size, part_size = self.batches.size, self.batches.part_size
+        self.plan = network.plan("train", size, part_size if part_size < size else 0)
+        trained = [network.parameters[name] for name in network.graph.trained]
+        self.state.fit(course.optimizer, trained)
         # What an earlier training with the same state has gone through.
         self.earlier_steps, self.earlier_epochs = self.state.steps, self.state.epochs
         self.plan.bind_optimizer(
-            course.optimizer.kind, course.optimizer.settings(), self.state.arrays
+            course.optimizer.kind,
+            course.optimizer.settings(),
+            self.state.arrays,
+            course.optimizer.factors(network.graph.parameters),
         )
         self.symptoms = Symptoms(network, course, self.data)
         self.checkpointed = time.perf_counter()
@@ -149,6 +156,8 @@ class Run:
             self.history.best_epoch = self.watch.best_epoch
         elif self.average is not None and self.at.averaged:
             self.average.put()
+        elif self.slow is not None:
+            self.slow.put()
 
     # ---- An epoch ----
 
@@ -158,9 +167,7 @@ class Run:
         with closing(self.batches.read(rows)) as pixels:
             for batch in rows:
                 started = time.perf_counter()
-                read = next(pixels)
-                at.waited += time.perf_counter() - started
-                record = self.step(batch, read)
+                record = self.step(batch, pixels)
                 at.seconds += time.perf_counter() - started
                 self._hook(self.hooks.on_batch, record)
                 if self.interrupts:
@@ -175,7 +182,7 @@ class Run:
         at, stopping = self.at, self.course.stopping
         loss = at.loss_sum / at.weight_sum
         accuracy = at.correct / len(self.batches.rows) if self.batches.labels else None
-        with self._averaged():
+        with self._measured():
             validated = self._validate()
             record = EpochRecord(
                 at.epoch, loss, accuracy, *validated, at.seconds, at.learning_rate, at.waited
@@ -209,15 +216,15 @@ class Run:
 
     # ---- A step ----
 
-    def step(self, rows: Indices, read: Read | None = None) -> BatchRecord:
+    def step(self, rows: Indices, pixels: Iterator[Read] | None = None) -> BatchRecord:
         """Take the next step, on the images of some rows; return its record.
 
         Parameters
         ----------
         rows : ndarray
             int64: the images of the whole batch, in its order.
-        read : (images, places), optional
-            The images, where `Batches.read` has yielded them already.
+        pixels : iterator of (images, places), optional
+            What `Batches.read` yields, from this batch on.
 
         Raises
         ------
@@ -226,28 +233,38 @@ class Run:
         TrainingDiverged
             The loss is NaN or infinite. The network holds its last good weights.
         """
-        images, index = read or next(self.batches.read([rows]))
-        self.whole = False
+        pixels = pixels or self.batches.read([rows])
         at, course, done = self.at, self.course, self.history.steps
         rate = course.optimizer.learning_rate * course.schedule.factor(done + 1, self.total_steps)
         snapshot = done % SNAPSHOT_STEPS == 0
         if snapshot:
             self.next_kept.take()
         step = self.earlier_steps + done + 1
-        batch = self.batches.batch(images, index, rows, self.earlier_epochs + at.epoch, step)
-        loss, correct = self.plan.train_step(
-            *batch,
-            *self.batches.normalisation,
-            rate,
-            step,
-            course.seed,
-            course.clip_norm or 0.0,
-        )
+        parts = self.batches.parts(rows)
+        for part in parts:
+            started = time.perf_counter()
+            images, index = next(pixels)
+            at.waited += time.perf_counter() - started
+            epoch = self.earlier_epochs + at.epoch
+            batch = self.batches.batch(images, index, rows, epoch, step, part)
+            # Only the last part moves the weights, and has the result.
+            self.whole = part is not parts[-1]
+            loss, correct = self.plan.train_step(
+                *batch,
+                *self.batches.normalisation,
+                rate,
+                step,
+                course.seed,
+                course.clip_norm or 0.0,
+                *((part.start, len(rows)) if len(parts) > 1 else ()),
+            )
         if not math.isfinite(loss):
             self._diverged(f"the loss became {loss} at", done + 1)
         if snapshot:
             self.kept, self.next_kept = self.next_kept, self.kept
             at.kept_step = done
+        if self.slow is not None:
+            self._look_ahead(self.slow, done + 1)
         if self.average is not None:
             self._add_to_average(self.average)
         weight = self.batches.weight(rows)
@@ -272,6 +289,17 @@ class Run:
             rate,
         )
 
+    def _look_ahead(self, slow: Copies, done: int) -> None:
+        """After every few steps, let the slow weights follow the others, and these begin there."""
+        assert self.course.lookahead is not None
+        if done % self.course.lookahead.steps:
+            return
+        share = self.course.lookahead.share
+        with np.errstate(over="ignore", invalid="ignore"):
+            for array, live in zip(slow.arrays, self.live, strict=True):
+                array += array.dtype.type(share) * (live - array)
+        slow.put()
+
     def _add_to_average(self, average: Copies) -> None:
         """Let the average follow the weights, at first faster than in the end."""
         assert self.course.average is not None
@@ -283,13 +311,14 @@ class Run:
                 array += array.dtype.type(1.0 - decay) * (live - array)
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Have the average in the place of the weights, if there is one."""
-        if self.average is None:
+    def _measured(self) -> Iterator[None]:
+        """Have the average, or the slow weights, in the place of the weights, if there are any."""
+        measured = self.slow if self.average is None else self.average
+        if measured is None:
             yield
             return
         weights = Copies(self.live)
-        self.average.put()
+        measured.put()
         try:
             yield
         finally:
@@ -351,11 +380,12 @@ class Run:
     def _arrays(self) -> dict[str, Array]:
         """Return all arrays of the state by name."""
         names = list(self.network.parameters)
-        slots = self.course.optimizer.slots
+        trained, slots = self.network.graph.trained, self.course.optimizer.slots
         arrays = dict(zip((f"weight {name}" for name in names), self.live, strict=True))
         for n, array in enumerate(self.state.arrays):
-            arrays[f"state {n % slots} {self.trained[n // slots]}"] = array
-        for what, copies in (("kept", self.kept), ("best", self.best), ("average", self.average)):
+            arrays[f"state {n % slots} {trained[n // slots]}"] = array
+        for what in ("kept", "best", "average", "slow"):
+            copies = getattr(self, what)
             if copies is not None:
                 arrays |= {f"{what} {n}": a for n, a in zip(names, copies.arrays, strict=True)}
         return arrays

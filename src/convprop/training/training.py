@@ -22,11 +22,15 @@ from convprop.training.augmentation import Augment
 from convprop.training.batches import Data
 from convprop.training.checkpoint import Checkpoints
 from convprop.training.course import Course
+from convprop.training.lookahead import Lookahead
 from convprop.training.records import BatchRecord, EpochRecord, History
 from convprop.training.run import Hooks, Run
 from convprop.training.stopping import EarlyStopping
 
 Array = NDArray[Any]
+
+LANES = 16
+"""Images of a block, which no part of a batch divides."""
 
 __all__ = ["BatchRecord", "EpochRecord", "History", "train"]
 
@@ -52,6 +56,8 @@ def train(
     stopping: EarlyStopping | None = None,
     clip_norm: float | None = None,
     average: float | None = None,
+    lookahead: Lookahead | None = None,
+    micro_batch: int | None = None,
     state: OptimizerState | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
@@ -107,6 +113,11 @@ def train(
     average : float, optional
         Measure and keep, instead of the weights, their running mean: after each step this
         share of what it was, and the rest of the new weights; Polyak and Juditsky, 1992.
+    lookahead : Lookahead, optional
+        Slow weights, which go a part of the way to the others every few steps.
+    micro_batch : int, optional
+        Take a batch in parts of so many images, a multiple of 16, one after the other: for batches
+        that do not fit into memory. The weights are the same, to the bit.
     state : OptimizerState, optional
         What an earlier training has filled and this one goes on with, and fills in its turn.
     checkpoints : Checkpoints, optional
@@ -144,6 +155,7 @@ def train(
     for name, value, kind in (
         ("augment", augment, Augment),
         ("stopping", stopping, EarlyStopping),
+        ("lookahead", lookahead, Lookahead),
         ("checkpoints", checkpoints, Checkpoints),
         ("state", state, OptimizerState),
     ):
@@ -161,17 +173,26 @@ def train(
         None if clip_norm is None else positive("clip_norm", clip_norm),
         None if average is None else _share("average", average),
         flag("balanced_batches", balanced_batches),
+        lookahead,
     )
     flag("normalise", normalise)
     if flag("resume", resume) and checkpoints is None:
         raise invalid("checkpoints", "be given to resume", "None")
     if state is not None and checkpoints is not None:
         raise invalid("checkpoints", "be None where a state is given", repr(checkpoints))
+    if not network.graph.trained:
+        raise invalid("network", "have a parameter that is trained", "none")
+    optimizer.factors(network.graph.parameters)
     hooks = Hooks(on_batch, on_epoch, on_start)
     for parameter, hook in vars(hooks).items():
         if hook is not None and not callable(hook):
             raise invalid(parameter, "be None or callable", repr(hook))
     _check_agreement(course)
+    if micro_batch is not None:
+        micro_batch = positive_integer("micro_batch", micro_batch)
+        if micro_batch % LANES or micro_batch >= course.batch_size:
+            rule = f"be a multiple of {LANES} below the batch_size, {course.batch_size}"
+            raise invalid("micro_batch", rule, micro_batch)
     training, held_out = _sets(network, images, labels, validation, sample_weight, course.seed)
     _weigh_classes(training, class_weight)
     if balanced_batches and training.targets.ndim != 1:
@@ -191,7 +212,16 @@ def train(
     network.training_settings = course.settings()
     if isinstance(validation, tuple) and held_out is not None:
         network.warn_of_range(held_out.images, "validation images")
-    run = Run(network, course, training, held_out, hooks, checkpoints, state or OptimizerState())
+    run = Run(
+        network,
+        course,
+        training,
+        held_out,
+        hooks,
+        checkpoints,
+        state or OptimizerState(),
+        micro_batch=micro_batch,
+    )
     if resume:
         try:
             run.resume()

@@ -72,7 +72,10 @@ export const gradient = (root) => view(root, (here) => {
       const kernel = kernelOf(weightsOf(layer), k, c);
       weight.cell = result.cell = cellOf(kernel);
       weight.show(kernel, { at, text: true });
-      result.show(kernelOf(gradientsOf(layer), k, c), { at, text: true });
+      const gradients = gradientsOf(layer);
+      // Weights that are not trained have none, as the server will say.
+      result.canvas.hidden = !gradients;
+      if (gradients) result.show(kernelOf(gradients, k, c), { at, text: true });
       const deltas = mapOf(deltaOf(layer), k);
       const { row, column } = region(layer);
       input.show(mapOf(inputOf(layer), channelOf(layer, k, c)), {

@@ -1,7 +1,7 @@
 // A view as one file: a page that needs no server, or a picture. And the link that restores it.
 
 import { ask, base64, offline, packedAnswers } from "./api.js";
-import { inputOf, ofRead } from "./arrays.js";
+import { gradientsOf, inputOf, ofRead } from "./arrays.js";
 import { COUNT, settingsOf } from "./article.js";
 import { button, failed, say } from "./dom.js";
 import { painted } from "./paint.js";
@@ -73,7 +73,7 @@ const PIXELS = 100;
 async function askPixels(layer) {
   const every = (rows, columns) => (rows * columns > PIXELS ? [] : Array.from(
     { length: rows * columns }, (_, at) => [Math.floor(at / columns), at % columns]));
-  const { weight = [] } = layer.parameters;
+  const weight = gradientsOf(layer)?.shape ?? [];
   const [number, pixels, first] = {
     forward: ["output", layer.shape.slice(1), state.out.slice(0, 1)],
     gradient: ["weight_gradient", weight.slice(2), state.weight.slice(0, 2)],
