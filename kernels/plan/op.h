@@ -32,6 +32,7 @@
 #include <variant>
 
 #include "ops/activation.h"
+#include "ops/channel_shuffle.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
@@ -40,13 +41,14 @@
 #include "ops/image_conv.h"
 #include "ops/join.h"
 #include "ops/pool.h"
+#include "ops/stochastic_depth.h"
 #include "ops/winograd.h"
 
 namespace convprop {
 
 template <class T>
-using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GatherImagesOp<T>>;
+using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>,
+                        StochasticDepthOp<T>, FlattenOp<T>, ChannelShuffleOp<T>, AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {
