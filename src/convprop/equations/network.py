@@ -1,7 +1,7 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"flatten" or "dropout", and the properties of each) and "reads", the values that each reads: 0 is
+"flatten", "dropout", ..., and the properties of each) and "reads", the values that each reads: 0 is
 the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
 one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
 measured against, and with one parameter stepped into the complex plane the loss carries that
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convprop.equations import activations, general, joins, losses, pooling
+from convprop.equations import activations, channels, general, joins, losses, pooling
 from convprop.equations.arrays import Array
 
 Description = Mapping[str, Any]
@@ -25,7 +25,7 @@ LOSSES = {
     "binary_cross_entropy": (losses.binary_cross_entropy, losses.binary_cross_entropy_delta),
 }
 _CONV_OPTIONS = ("stride", "padding", "dilation", "groups", "flip_kernel")
-_POOL_OPTIONS = ("size", "stride", "padding", "count_padding")
+_POOL_OPTIONS = ("size", "stride", "padding", "count_padding", "dilation", "overhang")
 
 
 def forward(
@@ -86,7 +86,7 @@ def loss_delta(kind: str, y: Array, targets: Array, reduction: str = "mean") -> 
 
 
 def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Parameters) -> Array:
-    """Return a layer's output; dropout is the identity, as it is outside training."""
+    """Return a layer's output; what is random is the identity, as it is outside training."""
     if layer["kind"] in joins.FORWARD:
         return joins.FORWARD[layer["kind"]](*inputs)
     (o,) = inputs
@@ -106,6 +106,8 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             return activations.activation(o, layer["activation"], layer.get("slope", 0.01))
         case "flatten":
             return o.reshape(len(o), -1)
+        case "channel_shuffle":
+            return channels.channel_shuffle(o, layer["groups"])
         # Of any other layer the output is the input.
         case _:
             return o
@@ -152,6 +154,8 @@ def layer_input_deltas(
         case "activation":
             slope = layer.get("slope", 0.01)
             return [delta * activations.activation_derivative(o, layer["activation"], slope)]
+        case "channel_shuffle":
+            return [channels.channel_shuffle(delta, o.shape[1] // layer["groups"])]
         # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
@@ -167,5 +171,5 @@ def _conv_options(layer: Description) -> dict[str, Any]:
 
 
 def _pooling(layer: Description) -> tuple[pooling.Pooling, dict[str, Any]]:
-    at = {name: layer[name] for name in _POOL_OPTIONS}
+    at = {name: layer[name] for name in _POOL_OPTIONS if name in layer}
     return pooling.POOLINGS[layer["pool"]], at

@@ -159,9 +159,9 @@ class Explainer:
 
         Where the layer just before a Conv, a Dense or a pool is an activation, and nobody else
         reads what that reads, the last step is its factor f'(x), and the number is the article's
-        delta of the layer before that. Flatten,
-        Dropout and Identity are layers of their own: with one of them in between, the
-        activation's factor is not in this number, but in the delta of the activation's input.
+        delta of the layer before that. Flatten, Dropout, StochasticDepth, ChannelShuffle and
+        Identity are layers of their own: with one of them in between, the activation's factor is
+        not in this number, but in the delta of the activation's input.
 
         Parameters
         ----------
@@ -286,6 +286,8 @@ _FAMILIES = {
     "activation": pointwise,
     "flatten": pointwise,
     "dropout": pointwise,
+    "stochastic_depth": pointwise,
+    "channel_shuffle": pointwise,
     "conv": conv,
     "pool": pool,
     "dense": dense,

@@ -26,8 +26,10 @@ def sent(place: Place) -> Array:
             back = ops.dense.input_delta(delta, place.parameter("weight"))
             return back.reshape(place.o.shape)
         case "pool":
-            options = _chosen(native, "size", "stride", "padding", "count_padding")
+            options = ops.pool.options_of(native)
             return ops.pool.input_delta(delta, place.o, native["pool"], **options)
+        case "channel_shuffle":
+            return ops.channel_shuffle.input_delta(delta, native["groups"])
         case "activation":
             slope = native.get("slope", 0.01)
             return ops.activation.input_delta(delta, place.x, native["activation"], slope)

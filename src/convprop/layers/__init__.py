@@ -12,6 +12,7 @@ from convprop.layers import activations, pool
 from convprop.layers.activations import *  # noqa: F403 - a new one is named in its own file alone
 from convprop.layers.activations import ACTIVATIONS
 from convprop.layers.activations import Activation as Activation
+from convprop.layers.channel_shuffle import ChannelShuffle
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
@@ -24,6 +25,7 @@ from convprop.layers.layer import shape_text as shape_text
 from convprop.layers.pool import *  # noqa: F403 - the same
 from convprop.layers.pool import POOLINGS
 from convprop.layers.pool import Pool as Pool
+from convprop.layers.stochastic_depth import StochasticDepth
 
 LAYERS = table(
     Conv,
@@ -31,6 +33,8 @@ LAYERS = table(
     Dense,
     Flatten,
     Dropout,
+    StochasticDepth,
+    ChannelShuffle,
     *ACTIVATIONS,
     Add,
     Multiply,
@@ -50,12 +54,14 @@ def layer_from_dict(description: object, what: str) -> Layer:
 # The layers themselves, which convprop has, too.
 __all__ = [
     "Add",
+    "ChannelShuffle",
     "Concat",
     "Conv",
     "Dense",
     "Dropout",
     "Flatten",
     "Multiply",
+    "StochasticDepth",
 ]
 __all__ += activations.__all__
 __all__ += pool.__all__

@@ -7,6 +7,28 @@ Every function checks its arguments, computes in the arrays' own dtype (float32 
 returns new arrays; results do not depend on the number of threads.
 """
 
-from convprop.ops import activation, conv, dense, dropout, flatten, join, loss, pool
+from convprop.ops import (
+    activation,
+    channel_shuffle,
+    conv,
+    dense,
+    dropout,
+    flatten,
+    join,
+    loss,
+    pool,
+    stochastic_depth,
+)
 
-__all__ = ["activation", "conv", "dense", "dropout", "flatten", "join", "loss", "pool"]
+__all__ = [
+    "activation",
+    "channel_shuffle",
+    "conv",
+    "dense",
+    "dropout",
+    "flatten",
+    "join",
+    "loss",
+    "pool",
+    "stochastic_depth",
+]
