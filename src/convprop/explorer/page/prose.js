@@ -20,6 +20,9 @@ export const FORWARD = {
   add: "An output is the sum of the values at its place in all that is read.",
   multiply: "An output is the product of the values at its place in all that is read.",
   concat: "The maps of what is read, one after the other: each value passes on as it is.",
+  channel_shuffle: text`
+    The maps in another order, the first of each group, then the second of each: every value passes
+    on as it is.`,
   other: "This layer passes every value on as it is.",
   source: "Eq. 6, the same sum as Eq. 7",
 };
@@ -80,6 +83,7 @@ export const DELTA = {
     A product passes on, to each value that it has read, its delta times the others: they are what
     the value was multiplied by.`,
   concat: "Each value that was read gets back the deltas of its own maps, as they are.",
+  channel_shuffle: "Each map gets back the deltas of its own one, as they are.",
   other: "This layer passes every delta on as it is.",
   sent: (readers) => ` ${readers} layers have read o, and each sends a delta back: `,
   sends: (reader) => `${reader} sends `,
