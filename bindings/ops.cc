@@ -2,6 +2,7 @@
 #include "module.h"
 #include "names.h"
 #include "ops/alone.h"
+#include "ops/channel_shuffle.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
@@ -11,6 +12,7 @@
 #include "ops/pool.h"
 #include "ops/prelu.h"
 #include "ops/softmax.h"
+#include "ops/stochastic_depth.h"
 
 namespace convprop {
 
@@ -508,8 +510,9 @@ NewArray<T> softmax_input_delta(Array<T> delta, Array<T> x) {
   return back.array(x.ndim() == 2);
 }
 
-template <class T>
-NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int layer) {
+// Arrays of images of any shape, as maps of single pixels: drop(maps, block, units) changes a block.
+template <class T, class Drop>
+NewArray<T> dropped(const Array<T>& o, double rate, const Drop& drop) {
   require(o.ndim() >= 2 && rate >= 0 && rate < 1, "o must have two axes or more and rate lie in [0, 1)");
   size_t units = 1;
   for (size_t a = 1; a < o.ndim(); a++) units *= o.shape(a);
@@ -521,10 +524,40 @@ NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int l
   auto array = new_array<T>(shape);
   out.for_blocks([&](int block) {
     to_lanes(Batch<T, T>{o.data(), nullptr, images, nullptr, nullptr}, out.maps, block);
-    DropoutLayer<T>{rate}.forward(out.maps, out.maps, block, {0, int(units)}, seed, step, layer);
+    drop(out.maps, block, Range{0, int(units)});
     from_lanes(out.maps, block, images, array.data());
   });
   return array;
+}
+
+template <class T>
+NewArray<T> dropout(Array<T> o, double rate, uint64_t seed, uint64_t step, int layer) {
+  return dropped<T>(o, rate, [&](const Maps<T>& maps, int block, Range units) {
+    DropoutLayer<T>{rate}.forward(maps, maps, block, units, seed, step, layer);
+  });
+}
+
+template <class T>
+NewArray<T> stochastic_depth(Array<T> o, double rate, uint64_t seed, uint64_t step, int layer) {
+  return dropped<T>(o, rate, [&](const Maps<T>& maps, int block, Range units) {
+    StochasticDepthLayer<T>{rate}.forward(maps, maps, block, units, seed, step, layer);
+  });
+}
+
+// Its channels shuffled in groups, or a shuffled array's back in their places.
+template <class T>
+NewArray<T> channel_shuffle(Array<T> o, int groups, bool back) {
+  require(o.ndim() == 4, "o must have four axes");
+  const LaneArray<T> input(o);
+  const Shape shape{input.maps.C, input.maps.H, input.maps.W};
+  const LaneArray<T> output(input.images, shape);
+  const ChannelShuffleOp<T> op(Description("channel_shuffle groups=" + std::to_string(groups)), shape, {Mode::inspect, false});
+  input.for_blocks([&](int block) {
+    const Range blocks{block, block + 1}, all{0, shape.C};
+    if (back) op.unshuffle(input.maps, output.maps, blocks, all, false);
+    else op.shuffle(input.maps, output.maps, blocks, all);
+  });
+  return output.array();
 }
 
 template <class T>
@@ -605,6 +638,8 @@ void define(nb::module_& m) {
   m.def("softmax_input_delta", &softmax_input_delta<T>, nb::arg("delta").noconvert(), nb::arg("x").noconvert());
   m.def("running_sums", &running_sums<T>, nb::arg("start").noconvert(), nb::arg("a").noconvert(), nb::arg("b").noconvert());
   m.def("dropout", &dropout<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
+  m.def("stochastic_depth", &stochastic_depth<T>, nb::arg("o").noconvert(), "rate"_a, "seed"_a, "step"_a, "layer"_a);
+  m.def("channel_shuffle", &channel_shuffle<T>, nb::arg("o").noconvert(), "groups"_a, "back"_a);
   m.def(
       "loss",
       [](Array<T> y, Array<T> targets, const std::string& kind, std::optional<Array<double>> sample_weight, double label_smoothing) {

@@ -125,29 +125,32 @@ class PoolCase:
     stride: int | Pair | None = None
     padding: int | tuple[int, ...] | Literal["same"] = 0
     count_padding: bool = True
+    dilation: int | Pair = 1
+    ceil_mode: bool = False
     ties: bool = False
     benchmark: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
         """The arguments of ops.pool after the kind, as the case gives them."""
-        names = ("size", "stride", "padding", "count_padding")
+        names = ("size", "stride", "padding", "count_padding", "dilation", "ceil_mode")
         return {name: getattr(self, name) for name in names}
 
     @property
+    def window(self) -> geometry.Window:
+        """What moves over the maps."""
+        given = (self.size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return geometry.pool_window(*given, self.input_size)
+
+    @property
     def resolved(self) -> dict[str, Any]:
-        """`options` with size and stride as pairs and the padding as four sides."""
-        size, stride = geometry.pool_window(self.size, self.stride, self.input_size)
-        padding = geometry.pool_padding(self.padding, self.input_size, size, stride)
-        resolved = {"size": size, "stride": stride, "padding": padding}
-        return resolved | {"count_padding": self.count_padding}
+        """What an equation takes: `window` as pairs and four sides, and what is counted."""
+        return self.window.described() | {"count_padding": self.count_padding}
 
     @property
     def output_size(self) -> Pair:
         """(Ho, Wo)."""
-        at = self.resolved
-        window = geometry.Window(at["size"], at["stride"], at["padding"])
-        return window.outputs(self.input_size)
+        return geometry.pool_outputs(self.window, self.input_size, self.channels)
 
     def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> PoolArrays:
         """Return the case's arrays, normal; with `ties`, o of a few whole numbers only."""
@@ -155,6 +158,30 @@ class PoolCase:
         o = _normal(random, (self.images, self.channels, *self.input_size), dtype)
         delta = _normal(random, (self.images, self.channels, *self.output_size), dtype)
         return PoolArrays(np.round(o) if self.ties else o, delta)
+
+
+class ShuffleArrays(NamedTuple):
+    """o and delta (N, C, H, W)."""
+
+    o: np.ndarray
+    delta: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShuffleCase:
+    """A shuffle of channels."""
+
+    name: str
+    channels: int
+    groups: int
+    size: Pair
+    images: int = 3
+
+    def arrays(self, dtype: Dtype = np.float64, seed: int = 0) -> ShuffleArrays:
+        """Return the case's arrays, normally distributed."""
+        random = np.random.default_rng(seed)
+        shape = (self.images, self.channels, *self.size)
+        return ShuffleArrays(_normal(random, shape, dtype), _normal(random, shape, dtype))
 
 
 class DenseArrays(NamedTuple):
@@ -440,6 +467,18 @@ POOLINGS: tuple[PoolCase, ...] = (
             PoolCase(f"{kind}-global", kind, 4, "global", (5, 3), images=33),
             PoolCase(f"{kind}-one-pixel", kind, 1, 1, (1, 1), images=1),
             PoolCase(f"{kind}-window-over-map", kind, 2, 4, (2, 3), padding=(1, 1, 0, 1)),
+            PoolCase(f"{kind}-dilation", kind, 3, (3, 2), (7, 9), images=17, stride=(1, 2),
+                     padding=(2, 1, 0, 1), dilation=(2, 3)),
+            PoolCase(f"{kind}-dilation-gaps", kind, 2, 2, (9, 8), stride=(3, 4), dilation=(2, 1)),
+            PoolCase(f"{kind}-ceil-2x2", kind, 3, 2, (5, 7), images=15, ceil_mode=True),
+            PoolCase(f"{kind}-ceil", kind, 2, 3, (6, 8), images=16, stride=2, ceil_mode=True),
+            PoolCase(f"{kind}-ceil-padding", kind, 2, 3, (4, 6), stride=2, padding=1,
+                     ceil_mode=True),
+            PoolCase(f"{kind}-ceil-left-out", kind, 2, 2, (5, 6), stride=3, padding=1,
+                     ceil_mode=True),
+            PoolCase(f"{kind}-ceil-over-map", kind, 1, 4, (2, 3), stride=3, ceil_mode=True),
+            PoolCase(f"{kind}-ceil-dilation", kind, 2, (2, 3), (6, 9), images=33, stride=(2, 3),
+                     padding=(1, 0, 1, 2), dilation=(3, 2), ceil_mode=True),
         )
     ),
     *(
@@ -451,6 +490,8 @@ POOLINGS: tuple[PoolCase, ...] = (
              count_padding=False),
     PoolCase("average-uncounted-sides", "average", 2, (2, 3), (5, 5), images=17, stride=1,
              padding=(1, 0, 2, 1), count_padding=False),
+    PoolCase("average-ceil-uncounted", "average", 2, 3, (4, 6), images=17, stride=2, padding=1,
+             count_padding=False, ceil_mode=True),
     PoolCase("l2-zeros", "l2", 3, (1, 2), (6, 6), ties=True),
 )  # fmt: skip
 
@@ -519,6 +560,13 @@ RESPONSE_NORMS: tuple[ResponseCase, ...] = (
     ResponseCase("response-one-channel", 1, (1, 1), 5, images=1),
 )
 
+SHUFFLES: tuple[ShuffleCase, ...] = (
+    ShuffleCase("shuffle-2", 6, 2, (5, 4)),
+    ShuffleCase("shuffle-3", 12, 3, (2, 7), images=17),
+    ShuffleCase("shuffle-1", 5, 1, (3, 3), images=16),
+    ShuffleCase("shuffle-each", 5, 5, (1, 1), images=15),
+)
+
 LOSSES: tuple[LossCase, ...] = (
     LossCase("one-output", 1),
     LossCase("10", 10),
@@ -534,6 +582,7 @@ POOL_BENCHMARKS = tuple(case for case in POOLINGS if case.benchmark)
 DENSE_CASES = tuple(case for case in DENSES if not case.benchmark)
 DENSE_BENCHMARKS = tuple(case for case in DENSES if case.benchmark)
 JOIN_CASES = JOINS
+SHUFFLE_CASES = SHUFFLES
 LOSS_CASES = LOSSES
 
 
@@ -587,6 +636,10 @@ def bit_lines() -> list[str]:
         given = {"name": join.name, "images": join.images, "join": join.kind}
         shapes = {"channels": join.channels, "size": join.size, "by_channel": join.by_channel}
         lines.append(description("join", **given, **shapes))
+    for shuffle in SHUFFLE_CASES:
+        shape = (shuffle.channels, *shuffle.size)
+        given = {"name": shuffle.name, "images": shuffle.images, "input": shape}
+        lines.append(description("channel_shuffle", **given, groups=shuffle.groups))
     for norm in IMAGE_NORMS:
         given = {"name": norm.name, "images": norm.images, "input": (norm.channels, *norm.size)}
         lines.append(description(norm.kind, **given, **norm.resolved))

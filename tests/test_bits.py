@@ -34,11 +34,13 @@ NETWORKS = (
     *("branched-3", "branched-70", "branched-70-float64"),
     *("grouped-3", "grouped-70", "grouped-70-float64"),
     *("bent-3", "bent-70", "bent-150", "bent-70-float64", "bent-branches-70"),
+    *("mobile-3", "mobile-70", "mobile-70-float64"),
     *("convolutional-40", "convolutional-40-float64"),
 )
 QUICK = (
     *("lenet5", "cifar-tutorial", "deep-33", "winograd-33", "branched-70", "grouped-70"),
     "bent-70",
+    "mobile-70",
 )
 
 unfused = pytest.mark.skipif(not ISAS, reason="this processor has no fused multiply-add")
@@ -67,8 +69,8 @@ def test_the_recorded_cases_are_those_of_the_table():
 
 
 def test_every_case_has_its_hashes():
-    parts = {"conv": 3, "pool": 2, "dense": 3, "join": 2, "activation": 2, "augment": 1}
-    parts |= {"prelu": 3, "softmax": 2}
+    parts = {"conv": 3, "pool": 2, "channel_shuffle": 2, "dense": 3, "join": 2, "activation": 2}
+    parts |= {"augment": 1, "prelu": 3, "softmax": 2}
     parts |= {"group_norm": 4, "layer_norm": 4, "local_response_norm": 2}
     for case in bits.recorded():
         count = 2 if case.kind == "network" else 2 * parts[case.kind]
@@ -81,7 +83,8 @@ def test_every_case_has_its_hashes():
 def test_every_engine_finds_the_recorded_bits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CONVPROP_ISA", raising=False)
     rows = bits.check_every_engine(2)
-    names = ["conv", "pool", "dense", "join", "activation", "prelu", "softmax", "augment"]
+    names = ["conv", "pool", "dense", "join", "channel_shuffle", "activation", "prelu", "softmax"]
+    names += ["augment"]
     names += NETWORKS
     assert [(row.engine, row.name) for row in rows] == [(a, b) for a in ISAS for b in names]
     for row in rows:

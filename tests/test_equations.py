@@ -360,6 +360,32 @@ def test_average_counts_padding_or_not():
     assert (eq.average_pooling(o, (2, 2), (2, 2), sides, count_padding=False) == 1).all()
 
 
+def test_averages_of_ceil_mode_by_hand():
+    """Divided by what lies in the map and its padding, as PyTorch does, by hand."""
+    o = np.arange(1.0, 17).reshape(4, 4)
+    found = eq.average_pooling(o, (3, 3), (2, 2), (1, 1, 1, 1), overhang=(1, 1))
+    # The window at the lower right corner has 16, three places of padding and five beyond it.
+    sums = np.array([[14, 30, 12], [57, 99, 36], [27, 45, 16]])
+    counts = np.array([[9, 9, 6], [9, 9, 6], [6, 6, 4]])
+    assert found == pytest.approx(sums / counts)
+    found = eq.average_pooling(o, (3, 3), (2, 2), (1, 1, 1, 1), False, overhang=(1, 1))
+    assert found == pytest.approx(sums / np.array([[4, 6, 2], [6, 9, 3], [2, 3, 1]]))
+
+
+def test_dilated_maxima_by_hand():
+    o = np.array([[1.0, 7, 3, 3], [5, 2, 9, 3], [8, 6, 4, 0]])
+    values, winner = eq.max_pooling(o, (2, 2), (1, 1), dilation=(2, 1))
+    assert values.tolist() == [[8, 7, 4]]
+    assert winner.tolist() == [[8, 1, 10]]
+
+
+def test_shuffles_of_channels_are_undone_by_those_in_the_other_number_of_groups():
+    o = draw((2, 12, 3, 2))
+    for groups in (1, 2, 3, 4, 6, 12):
+        shuffled = eq.channels.channel_shuffle(o, groups)
+        assert np.array_equal(eq.channels.channel_shuffle(shuffled, 12 // groups), o)
+
+
 def test_pooling_is_complex_safe():
     o = draw((2, 3, 6, 6), np.complex128)
     for pooled in (

@@ -58,6 +58,19 @@ STACKS = {
         cp.Dropout(0.4),
         cp.Dense(4),
     ],
+    "pools of ceil mode and with dilation, shuffled channels, images left out": [
+        cp.Conv(18, 3, padding=1),
+        cp.ReLU(),
+        cp.MaxPool(2, ceil_mode=True),
+        cp.ChannelShuffle(3),
+        cp.AveragePool(3, stride=2, padding=1, dilation=2, ceil_mode=True),
+        cp.StochasticDepth(0.4),
+        cp.L2Pool(2, stride=1, padding=(1, 0, 0, 2), dilation=(1, 3)),
+        cp.Conv(4, 3, padding=1),
+        cp.MaxPool(3, stride=1, dilation=(1, 2)),
+        cp.StochasticDepth(0.3),
+        cp.Dense(4),
+    ],
     "pools that overlap or leave a rest, no dense layer": [
         cp.Conv(3, 2),
         cp.Tanh(),
@@ -119,6 +132,8 @@ def test_one_image_that_takes_long_is_shared_among_the_threads(algorithm):
         cp.LeakyReLU(),
         cp.L2Pool(3, stride=2),
         cp.Dropout(0.3),
+        cp.ChannelShuffle(11),
+        cp.StochasticDepth(0.3),
         cp.Conv(1, 2),
         cp.Dense(4),
     ]

@@ -67,7 +67,22 @@ def named(dtype="float32"):
     return cp.Network(nodes, (2, 8, 8), dtype=dtype)
 
 
-NETWORKS = (residual, branches, squeezed, named)
+def mobile(dtype="float32"):
+    """Shuffled groups, weighed channels, branches left out, pools in ceil mode and with gaps."""
+    layers = [
+        *(cp.Conv(6, 3), cp.ReLU(), cp.MaxPool(3, stride=2, ceil_mode=True)),
+        cp.Residual(
+            *(cp.Conv(6, 1, groups=2), cp.ChannelShuffle(2), cp.Conv(6, 3, padding=1, groups=6)),
+            *(cp.Tanh(), cp.SqueezeExcite(2, activation=cp.Softplus())),
+            drop=0.3,
+        ),
+        cp.AveragePool(2, stride=1, padding=(0, 1, 2, 1), dilation=(1, 2), ceil_mode=True),
+        *(cp.L2Pool(2, ceil_mode=True), cp.StochasticDepth(0.2), cp.Dense(3)),
+    ]
+    return cp.Network(layers, (2, 8, 8), dtype=dtype)
+
+
+NETWORKS = (residual, branches, squeezed, named, mobile)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -270,6 +285,25 @@ def test_what_is_no_branch_is_refused():
         cp.Parallel([], [], join=cp.ReLU())
     with refuses(InvalidInput, "shortcut must be a list of layers, got ReLU()"):
         cp.Residual(cp.ReLU(), shortcut=cp.ReLU())
+
+
+def test_squeeze_and_excitation_is_its_layers():
+    weigh = [cp.AveragePool("global"), cp.Conv(2, 1), cp.ReLU(), cp.Conv(5, 1), cp.Sigmoid()]
+    by_hand = [cp.Conv(5, 3), cp.Parallel([], weigh, join=cp.Multiply()), cp.Dense(3)]
+    block = [cp.Conv(5, 3), cp.SqueezeExcite(2), cp.Dense(3)]
+    assert graph(block, (1, 8, 8)) == graph(by_hand, (1, 8, 8))
+
+
+def test_a_branch_that_is_dropped_ends_in_stochastic_depth():
+    by_hand = [cp.Residual(cp.Conv(1, 1), cp.ReLU(), cp.StochasticDepth(0.1)), cp.Dense(3)]
+    block = [cp.Residual(cp.Conv(1, 1), cp.ReLU(), drop=0.1), cp.Dense(3)]
+    assert graph(block, (1, 8, 8)) == graph(by_hand, (1, 8, 8))
+    assert "StochasticDepth(0.1)" in str(cp.Network(block, (1, 8, 8)).summary())
+    # None is left out of predictions, whose numbers are those without it.
+    plain = [cp.Residual(cp.Conv(1, 1), cp.ReLU()), cp.Dense(3)]
+    images = np.random.default_rng(0).standard_normal((20, 1, 8, 8)).astype(np.float32)
+    with_it, without = (cp.Network(layers, (1, 8, 8)) for layers in (block, plain))
+    np.testing.assert_array_equal(with_it.forward(images), without.forward(images))
 
 
 def test_a_graph_has_an_input_shape_of_its_own():

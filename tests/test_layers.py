@@ -24,6 +24,11 @@ from refusal import refuses
         (cp.MaxPool(3, stride=2, padding=1), (6, 9, 9), (6, 5, 5)),
         (cp.AveragePool("global"), (6, 9, 7), (6, 1, 1)),
         (cp.L2Pool((2, 3)), (6, 9, 9), (6, 4, 3)),
+        (cp.MaxPool(2, ceil_mode=True), (6, 9, 8), (6, 5, 4)),
+        (cp.AveragePool(3, 2, 1, ceil_mode=True), (6, 4, 9), (6, 3, 5)),
+        (cp.L2Pool(3, stride=1, dilation=(2, 1)), (6, 9, 9), (6, 5, 7)),
+        (cp.ChannelShuffle(3), (6, 9, 8), (6, 9, 8)),
+        (cp.StochasticDepth(0.2), (84,), (84,)),
         (cp.Dense(120), (16, 5, 5), (120,)),
         (cp.Flatten(), (16, 5, 5), (400,)),
         (cp.Dropout(0.5), (16, 5, 5), (16, 5, 5)),
@@ -74,6 +79,16 @@ def test_native_descriptions_are_resolved():
         "padding": (0, 0, 0, 0),
         "count_padding": False,
     }
+    assert cp.MaxPool(3, stride=2, dilation=2, ceil_mode=True).native((3, 10, 11)) == {
+        "kind": "pool",
+        "pool": "max",
+        "size": (3, 3),
+        "stride": (2, 2),
+        "padding": (0, 0, 0, 0),
+        "dilation": (2, 2),
+        "overhang": (1, 0),
+        "count_padding": True,
+    }
     assert cp.LeakyReLU(0.2).native((3,)) == {
         "kind": "activation",
         "activation": "leaky_relu",
@@ -105,7 +120,13 @@ def test_repr_shows_what_was_chosen():
         "Conv(6, 5, initializer=HeNormal(), name='stem')"
     )
     assert repr(cp.MaxPool("global")) == "MaxPool('global')"
+    assert repr(cp.MaxPool(3, 2, ceil_mode=True)) == "MaxPool(3, stride=2, ceil_mode=True)"
     assert repr(cp.Dropout(0.25)) == "Dropout(0.25)"
+    assert repr(cp.ChannelShuffle(3)) == "ChannelShuffle(3)"
+    assert repr(cp.StochasticDepth(0.25)) == "StochasticDepth(0.25)"
+    squeeze = cp.SqueezeExcite(4, gate=cp.Tanh())
+    assert repr(squeeze) == "SqueezeExcite(4, gate=Tanh())"
+    assert repr(cp.Residual(squeeze, drop=0.1)) == f"Residual({squeeze!r}, drop=0.1)"
     assert repr(cp.ReLU()) == "ReLU()"
 
 
@@ -192,6 +213,39 @@ def test_repr_shows_what_was_chosen():
             "padding must be smaller than the 2x2 pooling window on every side, got 2",
         ),
         (
+            lambda: cp.MaxPool("global", dilation=2),
+            "dilation must be 1 when size is 'global', got 2",
+        ),
+        (
+            lambda: cp.MaxPool("global", ceil_mode=True),
+            "ceil_mode must be False when size is 'global', got True",
+        ),
+        (
+            lambda: cp.L2Pool(2, padding="same", ceil_mode=True),
+            "ceil_mode must be False when padding is 'same', got True",
+        ),
+        (lambda: cp.MaxPool(2, ceil_mode=1), "ceil_mode must be True or False, got 1"),
+        (
+            lambda: cp.MaxPool(2, padding=3, dilation=2),
+            "padding must be smaller than the 3x3 pooling window with its dilation on every side,"
+            " got 3",
+        ),
+        (lambda: cp.ChannelShuffle(0), "groups must be a positive integer, got 0"),
+        (
+            lambda: cp.StochasticDepth(1),
+            "rate must be a number with 0 <= value < 1, got 1",
+        ),
+        (
+            lambda: cp.Residual(cp.ReLU(), drop=-0.1),
+            "drop must be a number with 0 <= value < 1, got -0.1",
+        ),
+        (lambda: cp.SqueezeExcite(0), "channels must be a positive integer, got 0"),
+        (
+            lambda: cp.SqueezeExcite(4, gate=cp.Sigmoid),
+            "gate must be a layer such as Sigmoid(), got <class"
+            " 'convprop.layers.activations.Sigmoid'>",
+        ),
+        (
             lambda: cp.AveragePool(2, count_padding=0),
             "count_padding must be True or False, got 0",
         ),
@@ -273,6 +327,26 @@ def test_refuses(make, message):
             " at max_pool1 = MaxPool('global'): input 3x8x8 -> flatten1 192 -> max_pool1",
         ),
         (
+            [cp.Conv(6, 1), cp.ChannelShuffle(4)],
+            (3, 8, 8),
+            "groups must divide the 6 input channels, got 4,"
+            " at channel_shuffle1 = ChannelShuffle(4): input 3x8x8 -> conv1 6x8x8 ->"
+            " channel_shuffle1",
+        ),
+        (
+            [cp.MaxPool(2, padding=1, dilation=9)],
+            (3, 8, 8),
+            "dilation must be at most the input's 8 rows with padding before, got 9,"
+            " at max_pool1 = MaxPool(2, padding=1, dilation=9): input 3x8x8 -> max_pool1",
+        ),
+        (
+            [cp.Flatten(), cp.SqueezeExcite(2)],
+            (3, 8, 8),
+            "input must have channels, rows and columns, got 192 values in one row,"
+            " at average_pool1 = AveragePool('global'): input 3x8x8 -> flatten1 192 ->"
+            " average_pool1",
+        ),
+        (
             [cp.Conv(64, 1, padding=10000)],
             (3, 8, 8),
             "output must have at most 2147483584 values, got 64x20008x20008,"
@@ -308,6 +382,9 @@ def test_every_layer_survives_its_description():
         cp.MaxPool(3, stride=2, padding="same"),
         cp.AveragePool("global", count_padding=False),
         cp.L2Pool((2, 1), stride=1),
+        cp.MaxPool((3, 2), stride=2, dilation=(1, 2), ceil_mode=True),
+        cp.ChannelShuffle(2),
+        cp.StochasticDepth(0.2),
         cp.Dense(5, bias=False, initializer=cp.initializers.HeNormal(), name="out"),
         cp.Flatten(),
         cp.Dropout(0.1),

@@ -210,9 +210,8 @@ def pool_layer(case: cases.PoolCase) -> dict[str, Any]:
 @over([case for case in cases.POOL_CASES if case.kind == "max"])
 def test_max_pool_forward(case: cases.PoolCase, dtype: cases.Dtype):
     o, _ = case.arrays(dtype)
-    at = case.resolved
     x, winner = ops.pool.forward(o, case.kind, **case.options)
-    right, expected = eq.max_pooling(o, at["size"], at["stride"], at["padding"])
+    right, expected = eq.max_pooling(o, **case.window.described())
     assert winner is not None
     assert winner.dtype == np.int64
     assert np.array_equal(winner, expected)
@@ -244,6 +243,29 @@ def test_pool_input_delta(case: cases.PoolCase, dtype: cases.Dtype):
         return back, right, eq.network.layer_input_deltas(layer, [o], delta, {})[0]
 
     agrees(dtype, run)
+
+
+# Channels
+
+
+@both_dtypes
+@over(cases.SHUFFLE_CASES)
+def test_channel_shuffle(case: cases.ShuffleCase, dtype: cases.Dtype):
+    o, delta = case.arrays(dtype)
+    layer = {"kind": "channel_shuffle", "groups": case.groups}
+    x = ops.channel_shuffle.forward(o, case.groups)
+    assert x.dtype == dtype
+    assert np.array_equal(x, eq.network.layer_forward(layer, [o], {}))
+    back = ops.channel_shuffle.input_delta(delta, case.groups)
+    assert np.array_equal(back, eq.network.layer_input_deltas(layer, [o], delta, {})[0])
+    assert np.array_equal(ops.channel_shuffle.input_delta(x, case.groups), o)
+
+
+def test_channel_shuffle_by_hand():
+    """Of two groups of three, a1 a2 a3 and b1 b2 b3, comes a1 b1 a2 b2 a3 b3."""
+    o = np.arange(6.0).reshape(1, 6, 1, 1)
+    assert ops.channel_shuffle.forward(o, 2).ravel().tolist() == [0, 3, 1, 4, 2, 5]
+    assert ops.channel_shuffle.input_delta(o, 2).ravel().tolist() == [0, 2, 4, 1, 3, 5]
 
 
 # Joins
@@ -586,6 +608,30 @@ def test_dropout_keys():
     for other in ({"seed": 2}, {"seed": 1, "step": 2}, {"seed": 1, "layer": 1}):
         assert not np.array_equal(first, ops.dropout.forward(o, 0.5, **other))
     assert np.array_equal(ops.dropout.forward(o[:5], 0.5, seed=1), first[:5])
+
+
+@both_dtypes
+def test_stochastic_depth_drops_whole_images(dtype: cases.Dtype):
+    o = 1 + np.random.default_rng(0).random((4000, 2, 3), dtype)
+    for rate in (0.0, 0.25, 0.5, 0.9):
+        x = ops.stochastic_depth.forward(o, rate, seed=7, step=3, layer=2)
+        kept = x[:, 0, 0] != 0
+        assert np.array_equal(x, o * np.where(kept, dtype(1 / (1 - rate)), 0)[:, None, None])
+        assert np.array_equal(ops.stochastic_depth.input_delta(o, rate, seed=7, step=3, layer=2), x)
+        spread = np.sqrt(rate * (1 - rate) / len(o))
+        assert abs(kept.mean() - (1 - rate)) <= 5 * spread
+
+
+def test_stochastic_depth_keys():
+    o = np.ones((70, 2))
+    first = ops.stochastic_depth.forward(o, 0.5, seed=1)
+    assert np.array_equal(first, ops.stochastic_depth.forward(o, 0.5, seed=1, step=1, layer=0))
+    for other in ({"seed": 2}, {"seed": 1, "step": 2}, {"seed": 1, "layer": 1}):
+        assert not np.array_equal(first, ops.stochastic_depth.forward(o, 0.5, **other))
+    assert np.array_equal(ops.stochastic_depth.forward(o[:5], 0.5, seed=1), first[:5])
+    # Its words are not dropout's.
+    dropped = ops.dropout.forward(o, 0.5, seed=1)
+    assert not np.array_equal(dropped[:, 0], first[:, 0])
 
 
 # Flatten

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,33 @@ CASES: list[tuple[Callable[[], Any], str]] = [
         "stride must be None when size is 'global', got 1",
     ),
     (lambda: pool_forward(stride=(0, 1)), f"stride must {SIZES}, got (0, 1)"),
+    (lambda: pool_forward(dilation=0), f"dilation must {SIZES}, got 0"),
+    (lambda: pool_forward(ceil_mode=1), "ceil_mode must be True or False, got 1"),
+    (
+        lambda: pool_forward(size=2, padding=4, dilation=3),
+        "padding must be smaller than the 4x4 pooling window with its dilation on every side,"
+        " got 4",
+    ),
+    (
+        lambda: pool_forward(size=2, padding=(0, 1), dilation=(1, 7)),
+        "dilation must be at most the input's 6 columns with padding before, got 7",
+    ),
+    (
+        lambda: ops.channel_shuffle.forward(O, 3),
+        "groups must divide the 4 channels, got 3",
+    ),
+    (
+        lambda: ops.channel_shuffle.input_delta(O, 0),
+        "groups must be a positive integer, got 0",
+    ),
+    (
+        lambda: ops.stochastic_depth.forward(Y, 1.0, seed=0),
+        "rate must be a number with 0 <= value < 1, got 1.0",
+    ),
+    (
+        lambda: ops.stochastic_depth.input_delta(np.ones(3), 0.5, seed=0),
+        "delta must have the axes (N, ...), got shape (3,)",
+    ),
     (
         lambda: pool_forward(padding=2),
         "padding must be smaller than the 2x2 pooling window on every side, got 2",
@@ -377,7 +405,66 @@ def test_same_gives_the_ceiling(length: int, window: int, stride: int, dilation:
 def test_pairs_and_windows():
     assert checks.pair("size", 3) == (3, 3)
     assert checks.pair("size", np.array([2, 3])) == (2, 3)
-    assert geometry.pool_window(2, None, (5, 6)) == ((2, 2), (2, 2))
-    assert geometry.pool_window((2, 3), 1, (5, 6)) == ((2, 3), (1, 1))
-    assert geometry.pool_window("global", None, (5, 6)) == ((5, 6), (5, 6))
+    for size, stride, window in (
+        (2, None, ((2, 2), (2, 2))),
+        ((2, 3), 1, ((2, 3), (1, 1))),
+        ("global", None, ((5, 6), (5, 6))),
+    ):
+        found = geometry.pool_window(size, stride, 0, 1, False, (5, 6))
+        assert (found.size, found.stride) == window
     assert geometry.Window((3, 3), (1, 1), (0, 0, 0, 0)).outputs((6, 6)) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "stride", "padding", "outputs"),
+    [
+        # floor((length + 2 padding - size) / stride) + 1 fits.
+        (6, 2, 2, 0, (3, 3)),
+        # One more hangs over the end.
+        (7, 2, 2, 0, (3, 4)),
+        (6, 3, 2, 0, (2, 3)),
+        (4, 3, 2, 1, (2, 3)),
+        # One more would begin behind the map: it is left out.
+        (5, 2, 3, 1, (2, 2)),
+        (6, 2, 3, 1, (3, 3)),
+        (3, 1, 2, 0, (2, 2)),
+        (4, 1, 2, 0, (2, 2)),
+        (9, 3, 5, 2, (3, 3)),
+        # A window larger than its map, if its stride reaches over the rest.
+        (2, 3, 2, 0, (0, 1)),
+    ],
+)
+def test_ceil_mode_is_that_of_pytorch(
+    length: int, size: int, stride: int, padding: int, outputs: tuple[int, int]
+):
+    for ceil_mode, count in zip((False, True), outputs, strict=True):
+        window = geometry.pool_window(size, stride, padding, 1, ceil_mode, (length, length))
+        if count:
+            assert window.outputs((length, length)) == (count, count)
+        else:
+            with refuses(InvalidInput, "window must fit into its padded input of 2x2, got 3x3"):
+                window.outputs((length, length))
+
+
+def test_every_window_has_a_unit_whatever_the_geometry():
+    """What hangs over the end, and what is dilated, has a winner and something to average."""
+    found = 0
+    for length, size, stride, padding, dilation, ceil_mode in itertools.product(
+        range(1, 7), range(1, 4), range(1, 5), range(5), range(1, 4), (False, True)
+    ):
+        try:
+            window = geometry.pool_window(
+                size, stride, padding, dilation, ceil_mode, (length, length)
+            )
+            outputs, _ = geometry.pool_outputs(window, (length, length), 1)
+        except InvalidInput:
+            continue
+        found += 1
+        o = -np.ones((1, 1, length, length))
+        given = (size, stride, padding)
+        x, _ = ops.pool.forward(o, "max", *given, dilation=dilation, ceil_mode=ceil_mode)
+        assert x.shape == (1, 1, outputs, outputs)
+        assert (x == -1).all()
+        # The last window begins before the padding behind the map does.
+        assert (outputs - 1) * stride < length + padding
+    assert found > 400

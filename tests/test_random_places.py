@@ -1,10 +1,11 @@
 """What chance gives an image goes by its place, not by which other images are computed with it.
 
 So a batch may be split into parts, each of which a process of its own computes: an image's place
-in the epoch, its dropout mask, its augmentation, and its partner and share of a mixup stay what
-they are in the whole batch, to the bit. An epoch's order and an augmentation are asked for part by
-part here, a mixup pair by pair. The engine counts dropout's places from the beginning of what it is
-given, so its masks are compared with random words that the test draws for one place at a time.
+in the epoch, its dropout mask, whether a branch is left out for it, its augmentation, and its
+partner and share of a mixup stay what they are in the whole batch, to the bit. An epoch's order and
+an augmentation are asked for part by part here, a mixup pair by pair. The engine counts the places
+of dropout and of stochastic depth from the beginning of what it is given, so what they drop is
+compared with random words that the test draws for one place at a time.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ def kept(place: int, units: int, rate: float, layer: int = 0) -> np.ndarray:
     key = SEED ^ int.from_bytes(b"dropout!", "big")
     words = [philox([unit, place, STEP, layer << 16], key) for unit in range(-(-units // 4))]
     return np.ravel(words)[:units] >= int(rate * 2**32)
+
+
+def left_in(places: int, rate: float, layer: int = 0) -> np.ndarray:
+    """Return which images of the whole batch stochastic depth keeps."""
+    key = SEED ^ int.from_bytes(b"droppath", "big")
+    words = [philox([0, place, STEP, layer << 16], key)[0] for place in range(places)]
+    return np.array(words) >= int(rate * 2**32)
 
 
 def batches(augment: cp.Augment | None = None, labels: bool = True, **changed) -> Batches:
@@ -160,3 +168,37 @@ def test_a_step_drops_by_the_place_in_its_batch(count):
         )  # fmt: skip
         for gradient in found[0]:
             assert np.array_equal(gradient != 0, kept(place, 18, 0.5))
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+@pytest.mark.parametrize("shape", [(1, 5), (BATCH, 3), (BATCH, 2, 3, 3)], ids=str)
+def test_what_stochastic_depth_leaves_out_is_that_of_the_place(shape, rate):
+    o = np.random.default_rng(0).uniform(1, 2, shape)
+    dropped = ops.stochastic_depth.forward(o, rate, seed=SEED, step=STEP, layer=2)
+    kept_images = left_in(shape[0], rate, layer=2)
+    assert np.array_equal(dropped != 0, np.broadcast_to(kept_images, shape[::-1]).T)
+
+
+@pytest.mark.parametrize("layers", [[], [cp.Conv(2, 1), cp.Flatten()]], ids=["rows", "maps"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("count", [1, 5, 8, 16, BATCH])
+def test_a_step_leaves_out_a_branch_by_the_place_in_its_batch(count, threads, layers):
+    """One image at a time weighs something: where its branch is left out, that learns nothing."""
+    branch = cp.Residual(cp.Conv(2, 1, name="branch"), drop=0.5)
+    net = cp.Network([branch, *layers, cp.Dense(3)], (2, 3, 3), cp.SquaredError("sum"), seed=1)
+    place_of = next(n for n, name in enumerate(net.names) if name == "stochastic_depth1")
+    kept_images = left_in(count, 0.5, place_of)
+    random, before = np.random.default_rng(count), cp.get_num_threads()
+    cp.set_num_threads(threads)
+    for place in range(count):
+        images = random.uniform(1, 2, (count, 2, 3, 3)).astype(np.float32)
+        weights = np.zeros(count)
+        weights[place] = 1.0
+        found = [np.empty_like(value) for value in net.parameters.values()]
+        net.plan("train", count).gradients(
+            images, None, np.ones((count, 3), np.float32), weights, *net.lane_normalisation(),
+            STEP, SEED, found,
+        )  # fmt: skip
+        of_branch = found[list(net.parameters).index("branch.weight")]
+        assert (of_branch != 0).all() if kept_images[place] else (of_branch == 0).all()
+    cp.set_num_threads(before)

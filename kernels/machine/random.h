@@ -29,6 +29,19 @@ __attribute__((noinline)) inline void philox(RandomLanes& counter, uint64_t key)
     }
 }
 
+// The words of a layer in a training step, of units and images from some on, counting so many a lane.
+inline RandomLanes step_words(uint64_t key, uint64_t step, int layer, int units, int unit_step, int image, int image_step) {
+  RandomLanes r;
+  for (int l = 0; l < LANES; l++) {
+    r.word[0][l] = uint32_t(units + l * unit_step);
+    r.word[1][l] = uint32_t(image + l * image_step);
+    r.word[2][l] = uint32_t(step);
+    r.word[3][l] = uint32_t(step >> 32) ^ uint32_t(layer) << 16;
+  }
+  philox(r, key);
+  return r;
+}
+
 // The first `count` 64-bit numbers of a stream.
 inline void random_bits(uint64_t seed, uint64_t stream, uint64_t* out, uint64_t count) {
   for (uint64_t first = 0; first < count; first += 2 * LANES) {

@@ -49,17 +49,9 @@ struct DropoutLayer {
   }
 
  private:
-  // Lane l counts so many units and images on.
   static RandomLanes random(uint64_t seed, uint64_t step, int layer, int units, int unit_step, int image, int image_step) {
-    RandomLanes r;
-    for (int l = 0; l < LANES; l++) {
-      r.word[0][l] = uint32_t(units + l * unit_step);
-      r.word[1][l] = uint32_t(image + l * image_step);
-      r.word[2][l] = uint32_t(step);
-      r.word[3][l] = uint32_t(step >> 32) ^ uint32_t(layer) << 16;
-    }
-    philox(r, seed ^ 0x64726F706F757421u);  // "dropout!": apart from every random_bits stream
-    return r;
+    // "dropout!": apart from every random_bits stream.
+    return step_words(seed ^ 0x64726F706F757421u, step, layer, units, unit_step, image, image_step);
   }
   uint32_t threshold() const { return uint32_t(rate * 4294967296.0); }
 };

@@ -121,8 +121,9 @@ struct PoolLayer {
 
   Poolings<T> pooling;
   int C, H, W, Ho, Wo;
-  Window window;
-  bool count_padding;  // average: divide by the whole window, also where it hangs over the edge
+  Window window;             // `after` has room for the overhang
+  int overhang[2] = {0, 0};  // rows and columns that the last windows reach beyond the padding, in ceil mode
+  bool count_padding;        // average: divide by the whole window, also where it hangs over the edge, but for the overhang
 
   PoolLayer(const Description& description, const Shape& in)
       : pooling(named<Poolings<T>>(description, "pool")),
@@ -131,20 +132,33 @@ struct PoolLayer {
         W(in.W),
         window(window_of(description, "size")),
         count_padding(description.flag("count_padding")) {
+    for (int axis = 0; axis < 2; axis++) {
+      if (description.has("dilation")) window.dilation[axis] = description.integers<2>("dilation")[axis];
+      if (description.has("overhang")) overhang[axis] = description.integers<2>("overhang")[axis];
+      if (overhang[axis] < 0 || window.after[axis] < 0 || overhang[axis] > LARGEST_SIZE - window.after[axis])
+        description.refuse("its padding must not be negative, and fit");
+      window.after[axis] += overhang[axis];
+    }
     Ho = output_size(window, 0, H);
     Wo = output_size(window, 1, W);
     check_size("a pool's padded input", {C, window.padded(0, H), window.padded(1, W)});
-    for (int axis = 0; axis < 2; axis++)
-      if (std::max(window.before[axis], window.after[axis]) >= window.size[axis])
+    // So every window has a pixel: one that begins in the map its first, one that begins before the
+    // map does not step over it.
+    const int size[2] = {H, W};
+    for (int axis = 0; axis < 2; axis++) {
+      if (std::max(window.before[axis], window.after[axis]) >= window.reach(axis))
         throw std::invalid_argument("the padding of a pool must be smaller than its window");
+      if (window.before[axis] && window.dilation[axis] > size[axis])
+        throw std::invalid_argument("the dilation of a padded pool must not step over its maps");
+    }
   }
 
   bool has_winner() const {
     return std::visit([](const auto& one) { return one.WINNER; }, pooling);
   }
 
-  // Whether no pixel lies under two windows.
-  bool apart() const { return window.stride[0] >= window.size[0] && window.stride[1] >= window.size[1]; }
+  // Whether windows lie side by side, so that no pixel is under two of them.
+  bool apart() const { return window.stride[0] >= window.reach(0) && window.stride[1] >= window.reach(1); }
 
   // Writes the outputs and, for max, where the winner of each lies.
   template <class Value = Lanes<T>>
@@ -154,11 +168,11 @@ struct PoolLayer {
       if constexpr (std::is_same_v<Value, Lanes<T>>)
         if (two_by_two()) return forward_two_by_two<Pooling>(o, x, winner, block, channels);
       each_window(channels, [&](int c, int i, int j, const Region& r) {
-        const T* corner = o.at(block, c, r.top, r.left);
-        typename Pooling::template Pooled<Value> pooled(Value::load(corner), Int(r.top * W + r.left));
-        for (int p = 0; p < r.bottom - r.top; p++)
-          for (int q = p == 0; q < r.right - r.left; q++)
-            pooled.add(Value::load(corner + p * o.row + q * o.pixel), Int((r.top + p) * W + r.left + q));
+        const T* corner = o.at(block, c, r.rows.first, r.columns.first);
+        const ptrdiff_t down = r.rows.step * o.row, along = r.columns.step * o.pixel;
+        typename Pooling::template Pooled<Value> pooled(Value::load(corner), Int(r.place(0, 0, W)));
+        for (int p = 0; p < r.rows.count; p++)
+          for (int q = p == 0; q < r.columns.count; q++) pooled.add(Value::load(corner + p * down + q * along), Int(r.place(p, q, W)));
         pooled.store(inverse_count(r), x.at(block, c, i, j), Pooling::WINNER ? winner.at(block, c, i, j) : nullptr);
       });
     }, pooling);
@@ -183,16 +197,18 @@ struct PoolLayer {
                        : route_two_by_two<Pooling, false>(delta, o, x, winner, delta_in, block, channels, through);
       if (added && !apart()) return add_by_pixel<Pooling, Value>(delta, o, x, winner, delta_in, block, channels, through);
       each_window(channels, [&](int c, int i, int j, const Region& r) {
-        const T* corner = o.at(block, c, r.top, r.left);
-        T* corner_in = delta_in.at(block, c, r.top, r.left);
+        const T* corner = o.at(block, c, r.rows.first, r.columns.first);
+        T* corner_in = delta_in.at(block, c, r.rows.first, r.columns.first);
+        const ptrdiff_t down = r.rows.step * o.row, along = r.columns.step * o.pixel;
+        const ptrdiff_t down_in = r.rows.step * delta_in.row, along_in = r.columns.step * delta_in.pixel;
         const auto share = Pooling::share_of(
             Value::load(delta.at(block, c, i, j)), Value::load(x.at(block, c, i, j)),
             [&] { return PlaceOf<T, Value>::load(winner.at(block, c, i, j)); }, inverse_count(r), through);
-        for (int p = 0; p < r.bottom - r.top; p++)
-          for (int q = 0; q < r.right - r.left; q++) {
-            T* to = corner_in + p * delta_in.row + q * delta_in.pixel;
-            const Value part = share([&] { return Value::load(corner + p * o.row + q * o.pixel); },
-                                     PlaceOf<T, Value>(Int((r.top + p) * W + r.left + q)));
+        for (int p = 0; p < r.rows.count; p++)
+          for (int q = 0; q < r.columns.count; q++) {
+            T* to = corner_in + p * down_in + q * along_in;
+            const Value part =
+                share([&] { return Value::load(corner + p * down + q * along); }, PlaceOf<T, Value>(Int(r.place(p, q, W))));
             (alone ? part : Value::load(to) + part).store(to);
           }
       });
@@ -234,26 +250,36 @@ struct PoolLayer {
   }
 
  private:
-  // The pixels under window (i, j), clipped to the map: padding is smaller than the window, so that
-  // there is one.
+  // The rows, or the columns, under a window, as far as they lie in the map: at least one. An average
+  // divides by `counted` of them.
+  struct Span {
+    int first, step, count, counted;
+  };
+  // The pixels under a window: the crossings of its rows and columns.
   struct Region {
-    int top, bottom, left, right;
+    Span rows, columns;
+
+    int place(int p, int q, int width) const { return (rows.first + p * rows.step) * width + columns.first + q * columns.step; }
   };
 
-  Region region(int i, int j) const {
-    const int top = i * window.stride[0] - window.before[0], left = j * window.stride[1] - window.before[1];
-    return {std::max(top, 0), std::min(top + window.size[0], H), std::max(left, 0), std::min(left + window.size[1], W)};
+  Span span(int axis, int output, int input_size) const {
+    const int step = window.dilation[axis], size = window.size[axis], begin = output * window.stride[axis] - window.before[axis];
+    // Without a division where there is no dilation: it takes longer than a small window.
+    const auto steps = [step](int length) { return step == 1 ? length : lots(length, step); };
+    const int before = begin < 0 ? steps(-begin) : 0;
+    const auto ending = [&](int end) { return std::min(size, steps(end - begin)); };
+    const int count = ending(input_size) - before;
+    return {begin + before * step, step, count, count_padding ? ending(input_size + window.after[axis] - overhang[axis]) : count};
   }
+  Region region(int i, int j) const { return {span(0, i, H), span(1, j, W)}; }
 
-  T inverse_count(const Region& r) const {
-    return T(1) / T(count_padding ? window.size[0] * window.size[1] : (r.bottom - r.top) * (r.right - r.left));
-  }
+  T inverse_count(const Region& r) const { return T(1) / T(r.rows.counted * r.columns.counted); }
 
   static constexpr auto parts() { return std::make_integer_sequence<int, Lanes<T>::WIDTH>(); }
   // Windows of 2×2, side by side from the first corner on; and none of the map left over.
   bool two_by_two() const {
     return window.size[0] == 2 && window.size[1] == 2 && window.stride[0] == 2 && window.stride[1] == 2 &&
-           !(window.before[0] || window.before[1] || window.after[0] || window.after[1]);
+           window.dilation[0] == 1 && window.dilation[1] == 1 && !(window.before[0] || window.before[1] || window.after[0] || window.after[1]);
   }
   bool tiled_by_two() const { return two_by_two() && 2 * Ho == H && 2 * Wo == W; }
 
@@ -311,10 +337,14 @@ struct PoolLayer {
   template <class Pooling, class Value, class Through>
   void add_by_pixel(const Maps<T>& delta, const Maps<T>& o, const Maps<T>& x, const Maps<Int>& winner, const Maps<T>& delta_in, int block,
                     Range channels, const Through& through) const {
-    // The windows over a row or a column.
+    // The windows over a row or a column; where they are dilated, some of them may step over it.
     const auto over = [&](int axis, int at, int outputs) {
-      const int last = at + window.before[axis], first = last - window.size[axis] + 1, stride = window.stride[axis];
-      return Range{first <= 0 ? 0 : (first - 1) / stride + 1, std::min(last / stride + 1, outputs)};
+      const int last = at + window.before[axis], stride = window.stride[axis];
+      const ptrdiff_t first = last - window.reach(axis) + 1;
+      return Range{first <= 0 ? 0 : lots(int(first), stride), std::min(last / stride + 1, outputs)};
+    };
+    const auto sees = [&](int axis, int output, int at) {
+      return (at + window.before[axis] - output * window.stride[axis]) % window.dilation[axis] == 0;
     };
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < H; i++)
@@ -323,6 +353,7 @@ struct PoolLayer {
           Value sum = T(0);
           for (int u = rows.begin; u < rows.end; u++)
             for (int v = columns.begin; v < columns.end; v++) {
+              if (!sees(0, u, i) || !sees(1, v, j)) continue;
               const auto share = Pooling::share_of(
                   Value::load(delta.at(block, c, u, v)), Value::load(x.at(block, c, u, v)),
                   [&] { return PlaceOf<T, Value>::load(winner.at(block, c, u, v)); }, inverse_count(region(u, v)), through);
@@ -344,8 +375,10 @@ struct PoolLayer {
   template <class Body>
   void each_window(Range channels, const Body& body) const {
     for (int c = channels.begin; c < channels.end; c++)
-      for (int i = 0; i < Ho; i++)
-        for (int j = 0; j < Wo; j++) body(c, i, j, region(i, j));
+      for (int i = 0; i < Ho; i++) {
+        const Span rows = span(0, i, H);
+        for (int j = 0; j < Wo; j++) body(c, i, j, {rows, span(1, j, W)});
+      }
   }
 };
 

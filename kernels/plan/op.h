@@ -44,6 +44,7 @@
 #include "ops/activation.h"
 #include "ops/batch_norm.h"
 #include "ops/block_norm.h"
+#include "ops/channel_shuffle.h"
 #include "ops/conv.h"
 #include "ops/dense.h"
 #include "ops/dropout.h"
@@ -56,14 +57,16 @@
 #include "ops/pool.h"
 #include "ops/prelu.h"
 #include "ops/softmax.h"
+#include "ops/stochastic_depth.h"
 #include "ops/winograd.h"
 
 namespace convprop {
 
 template <class T>
-using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>, FlattenOp<T>,
-                        PReLUOp<T>, SoftmaxOp<T>, AddOp<T>, MultiplyOp<T>, ConcatOp<T>, GroupNormOp<T>, LayerNormOp<T>,
-                        LocalResponseNormOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>, BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
+using Op = std::variant<ConvOp<T>, ImageConvOp<T>, WinogradOp<T>, DenseOp<T>, PoolOp<T>, ActivationOp<T>, DropoutOp<T>,
+                        StochasticDepthOp<T>, FlattenOp<T>, ChannelShuffleOp<T>, PReLUOp<T>, SoftmaxOp<T>, AddOp<T>, MultiplyOp<T>,
+                        ConcatOp<T>, GroupNormOp<T>, LayerNormOp<T>, LocalResponseNormOp<T>, FrozenNormOp<T>, BatchMomentsOp<T>,
+                        BatchNormOp<T>, BlockNormOp<T>, GatherImagesOp<T>>;
 
 // What a plan wants to know of an operation before it makes it.
 struct Traits {

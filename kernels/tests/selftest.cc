@@ -259,15 +259,17 @@ void test_pool(const Description& of, const std::string& name) {
       for (int j = 0; j < layer.Wo; j++) {
         const size_t at = (map * layer.Ho + i) * layer.Wo + j;
         std::vector<size_t> pixels;  // of the window, as far as they lie in the map
+        int padded = 0;              // as far as they lie in the map with its padding
         for (int m = 0; m < w.size[0]; m++)
           for (int n = 0; n < w.size[1]; n++) {
-            const int p = i * w.stride[0] - w.before[0] + m, q = j * w.stride[1] - w.before[1] + n;
+            const int p = i * w.stride[0] - w.before[0] + m * w.dilation[0], q = j * w.stride[1] - w.before[1] + n * w.dilation[1];
             if (p >= 0 && p < H && q >= 0 && q < W) pixels.push_back(map * H * W + size_t(p) * W + q);
+            padded += p < H + w.after[0] - layer.overhang[0] && q < W + w.after[1] - layer.overhang[1];
           }
         if (!plain) continue;
         std::vector<double> window;
         for (size_t pixel : pixels) window.push_back(o[pixel]);
-        const auto [value, shares] = plain(window, count ? w.size[0] * w.size[1] : int(pixels.size()));
+        const auto [value, shares] = plain(window, count ? padded : int(pixels.size()));
         x[at] = value;
         for (size_t p = 0; p < pixels.size(); p++) din[pixels[p]] += d[at] * shares[p];
       }
@@ -281,6 +283,30 @@ void test_pool(const Description& of, const std::string& name) {
   }
   report(name, "forward", output.array(), plain ? &x : nullptr);
   report(name, "input_delta", back.array(), plain ? &din : nullptr);
+}
+
+template <class T>
+void test_channel_shuffle(const Description& of, const std::string& name) {
+  const int N = of.integer("images"), groups = of.integer("groups");
+  const Shape shape = shape_of(of);
+  const size_t pixels = size_t(shape.H) * shape.W;
+  const auto o = values(size_t(N) * shape.C * pixels, 1), d = values(o.size(), 3);
+  std::vector<double> x(o.size()), din(o.size());
+  for (int n = 0; n < N; n++)
+    for (int row = 0, k = 0; row < shape.C / groups; row++)
+      for (int group = 0; group < groups; group++, k++)
+        for (size_t p = 0; p < pixels; p++) {
+          const size_t from = (size_t(n) * shape.C + group * (shape.C / groups) + row) * pixels + p, to = (size_t(n) * shape.C + k) * pixels + p;
+          x[to] = o[from], din[from] = d[to];
+        }
+  const ChannelShuffleOp<T> op(of, shape, {Mode::inspect, false});
+  InLanes<T> input(N, shape), output(N, shape), delta(N, shape), back(N, shape);
+  input.fill(o);
+  delta.fill(d);
+  op.shuffle(input.maps, output.maps, {0, blocks_of(N)}, {0, shape.C});
+  op.unshuffle(delta.maps, back.maps, {0, blocks_of(N)}, {0, shape.C}, false);
+  report(name, "forward", output.array(), x);
+  report(name, "input_delta", back.array(), din);
 }
 
 template <class T>
@@ -786,6 +812,7 @@ void test_case(const std::string& text, int steps, const std::vector<int>& threa
   const std::vector<std::string> layers(parts.begin() + 1, parts.end());
   if (of.kind() == "conv") test_conv<T>(of, name);
   else if (of.kind() == "pool") test_pool<T>(of, name);
+  else if (of.kind() == "channel_shuffle") test_channel_shuffle<T>(of, name);
   else if (of.kind() == "dense") test_dense<T>(of, name);
   else if (of.kind() == "join") test_join<T>(of, name);
   else if (of.kind() == "group_norm") test_image_norm<T, GroupNormOp<T>>(of, name);

@@ -40,21 +40,22 @@ std::string conv_or_pool(Draw& draw, const Shape& in) {
     size[axis] = draw.size(1, 4), stride[axis] = draw.size(1, 3), before[axis] = draw.size(0, 2), dilation[axis] = draw.size(1, 2);
     if (winograd) size[axis] = 3, stride[axis] = dilation[axis] = 1;
     // What "same" gives: as many as the window reaches.
-    const ptrdiff_t reach = (ptrdiff_t(size[axis]) - 1) * (conv ? dilation[axis] : 1) + 1;
+    const ptrdiff_t reach = (ptrdiff_t(size[axis]) - 1) * dilation[axis] + 1;
     after[axis] = draw.below(3) ? draw.size(0, 2) : int(std::min(ptrdiff_t(INT_MAX), reach / 2));
     if (!draw.below(3)) before[axis] = after[axis];
   }
   const auto pair = [](const int (&of)[2]) { return std::to_string(of[0]) + "," + std::to_string(of[1]); };
   std::ostringstream text;
   text << (conv ? "conv kernel_size=" : "pool size=") << pair(size) << " stride=" << pair(stride) << " padding=" << before[0] << ","
-       << after[0] << "," << before[1] << "," << after[1];
+       << after[0] << "," << before[1] << "," << after[1] << " dilation=" << pair(dilation);
   if (!conv) {
     constexpr const char* kinds[] = {"max", "average", "l2"};
     text << " pool=" << kinds[draw.below(3)] << " count_padding=" << draw.below(2);
+    if (!draw.below(3)) text << " overhang=" << draw.size(0, 1) << "," << draw.size(0, 1);
   } else {
     const int groups = winograd || draw.below(4) ? 1 : in.C;
     const ptrdiff_t kernels = groups > 1 ? std::min(ptrdiff_t(INT_MAX), ptrdiff_t(in.C) * (1 + draw.below(2))) : draw.size(1, 5);
-    text << " dilation=" << pair(dilation) << " kernels=" << kernels << " groups=" << groups << " flip_kernel=" << draw.below(2)
+    text << " kernels=" << kernels << " groups=" << groups << " flip_kernel=" << draw.below(2)
          << " bias=" << draw.below(2) << " padding_value=0 algorithm=" << (winograd ? "winograd" : "direct");
   }
   return text.str();

@@ -25,7 +25,7 @@ from convprop.errors import (
     TrainingWarning,
 )
 from convprop.files.model import load
-from convprop.graph import Parallel, Residual
+from convprop.graph import Parallel, Residual, SqueezeExcite
 from convprop.layers import *  # noqa: F403 - a new one is named there alone
 from convprop.layers import __all__ as _layers
 from convprop.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
@@ -73,6 +73,7 @@ __all__ = [
     "Residual",
     "SoftmaxCrossEntropy",
     "SquaredError",
+    "SqueezeExcite",
     "TooFewThreads",
     "TrainingDiverged",
     "TrainingWarning",

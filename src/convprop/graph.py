@@ -14,10 +14,30 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from convprop.arguments import checks_names
-from convprop.checks import check_at_most, check_values, is_integer
+from convprop.checks import (
+    below_one,
+    check_at_most,
+    check_values,
+    is_integer,
+    positive_integer,
+)
 from convprop.errors import InvalidInput, invalid
 from convprop.geometry import Window
-from convprop.layers import Add, Concat, Join, Layer, Parameter, Shape, shape_text
+from convprop.layers import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    Join,
+    Layer,
+    Multiply,
+    Parameter,
+    ReLU,
+    Shape,
+    Sigmoid,
+    StochasticDepth,
+    shape_text,
+)
 from convprop.layers.layer import checked_name
 from convprop.machine.native import description
 from convprop.shown import shortened
@@ -222,28 +242,37 @@ class Residual:
 
     Parameters
     ----------
-    *layers : Layer, Residual or Parallel
+    *layers : Layer, Residual, Parallel or SqueezeExcite
         f.
     shortcut : list of these, optional
         What x goes through before it is added, such as a Conv of 1 x 1 that changes its shape.
+    drop : float
+        In training, the probability with which an image's f(x) is left out: a StochasticDepth
+        behind f.
     """
 
     layers: tuple[Any, ...]
     shortcut: tuple[Any, ...]
+    drop: float
 
-    def __init__(self, *layers: Any, shortcut: Iterable[Any] | None = None) -> None:
+    def __init__(
+        self, *layers: Any, shortcut: Iterable[Any] | None = None, drop: float = 0.0
+    ) -> None:
         object.__setattr__(self, "layers", tuple(layers))
         items = () if shortcut is None else _items("shortcut", shortcut)
         object.__setattr__(self, "shortcut", items)
+        object.__setattr__(self, "drop", below_one("drop", drop))
 
     def lay(self, builder: _Builder, value: int) -> int:
         """Add the nodes behind a value; return that of the sum."""
-        made = builder.row(self.layers, value)
+        dropped = (StochasticDepth(self.drop),) if self.drop else ()
+        made = builder.row((*self.layers, *dropped), value)
         return builder.node(Add(), (made, builder.row(self.shortcut, value)))
 
     def __repr__(self) -> str:
         parts = [*map(repr, self.layers)]
         parts += [f"shortcut={list(self.shortcut)!r}"] if self.shortcut else []
+        parts += [f"drop={self.drop}"] if self.drop else []
         return f"Residual({', '.join(parts)})"
 
 
@@ -256,7 +285,7 @@ class Parallel:
 
     Parameters
     ----------
-    *branches : list of Layer, Residual or Parallel
+    *branches : list of Layer, Residual, Parallel or SqueezeExcite
         Two or more; an empty one is the value itself.
     join : Add, Multiply or Concat
     """
@@ -282,7 +311,54 @@ class Parallel:
         return f"Parallel({branches}, join={self.join!r})"
 
 
-Layers = Iterable[Layer | Residual | Parallel] | Mapping[str, Sequence[Any]] | Graph
+@checks_names
+@dataclass(frozen=True)
+class SqueezeExcite:
+    """Maps times a number for each channel, which a small network makes of the maps' means.
+
+    Hu, Shen and Sun, "Squeeze-and-excitation networks", 2018. It stands for its layers in a
+    network's list of them: a global average, a Conv of 1 x 1 to fewer channels, an activation, a
+    Conv of 1 x 1 back to as many as there were, the gate, and the product.
+
+    Parameters
+    ----------
+    channels : int
+        How many the first Conv squeezes them to, such as a sixteenth.
+    activation : Layer
+        Behind the first Conv.
+    gate : Layer
+        Behind the second one.
+    """
+
+    channels: int
+    activation: Layer
+    gate: Layer
+
+    def __init__(self, channels: int, activation: Layer = ReLU(), gate: Layer = Sigmoid()) -> None:
+        object.__setattr__(self, "channels", positive_integer("channels", channels))
+        for name, value in {"activation": activation, "gate": gate}.items():
+            if not isinstance(value, Layer) or value.joins:
+                raise invalid(name, "be a layer such as Sigmoid()", f"{value!r:.80}")
+            object.__setattr__(self, name, value)
+
+    def lay(self, builder: _Builder, value: int) -> int:
+        """Add the nodes behind a value; return that of the product."""
+        maps = builder.shape(value)
+        made = builder.row((AveragePool("global"), Conv(self.channels, 1), self.activation), value)
+        made = builder.row((Conv(maps[0], 1), self.gate), made)
+        return builder.node(Multiply(), (value, made))
+
+    def __repr__(self) -> str:
+        parts = [f"{self.channels}"]
+        parts += [f"activation={self.activation!r}"] if self.activation != ReLU() else []
+        parts += [f"gate={self.gate!r}"] if self.gate != Sigmoid() else []
+        return f"SqueezeExcite({', '.join(parts)})"
+
+
+Block = Residual | Parallel | SqueezeExcite
+"""What stands for layers in a list of them."""
+
+Layers = Iterable[Layer | Block] | Mapping[str, Sequence[Any]] | Graph
 """Layers in a row; or nodes by name, each a layer and what it reads; or what either has made."""
 
 
@@ -291,7 +367,7 @@ def graph(layers: Layers, input_shape: Sequence[int]) -> Graph:
 
     Parameters
     ----------
-    layers : list of Layer, Residual and Parallel, or dict
+    layers : list of Layer, Residual, Parallel and SqueezeExcite, or dict
         A dict has a name for each node, and for each a tuple of its layer and of the names of
         what it reads: ``{"a": (Conv(8, 3), "input"), "b": (ReLU(), "a")}``. Each comes after those
         that it reads.
@@ -331,7 +407,7 @@ def _reserved() -> InvalidInput:
 
 
 def _items(parameter: str, layers: object) -> tuple[Any, ...]:
-    if isinstance(layers, Layer | Residual | Parallel) or not isinstance(layers, Iterable):
+    if isinstance(layers, Layer | Block) or not isinstance(layers, Iterable):
         raise invalid(parameter, "be a list of layers", repr(layers))
     return tuple(layers)
 
@@ -352,7 +428,7 @@ class _Builder:
         if self._depth > MOST_DEPTH:
             raise invalid("layers", f"be nested at most {MOST_DEPTH} deep", "deeper ones")
         for position, layer in enumerate(layers, start=1):
-            if isinstance(layer, Residual | Parallel):
+            if isinstance(layer, Block):
                 value = layer.lay(self, value)
                 continue
             _check_layer(layer, str(position))
@@ -388,10 +464,14 @@ class _Builder:
                 raise invalid("layer names", "be different", f"{name!r} 2 times")
             values[name] = self.node(layer, tuple(values[read] for read in reads), name)
 
+    def shape(self, value: int) -> Shape:
+        """Return a value's shape."""
+        return self.nodes[value - 1].output if value else self.input
+
     def node(self, layer: Layer, reads: tuple[int, ...], name: str | None = None) -> int:
         """Add a node; return the value that it gives."""
         name = name or self._name(layer)
-        inputs = tuple(self.nodes[value - 1].output if value else self.input for value in reads)
+        inputs = tuple(map(self.shape, reads))
         try:
             output = layer.output_shape(*inputs)
             check_values("output", output)
@@ -422,7 +502,7 @@ def _check_layer(layer: object, where: str) -> None:
             received = f"the class {layer.__name__} at {where}: {layer.__name__}()?"
         case list() | tuple():
             received = f"a list at {where}: its layers one by one?"
-        case Residual() | Parallel():
+        case Residual() | Parallel() | SqueezeExcite():
             rule, received = "hold layers where they have names", f"{layer!r:.80} at {where}"
         case _:
             received = f"{layer!r} at {where}"

@@ -57,7 +57,7 @@ class Network:
 
     Parameters
     ----------
-    layers : list of Layer, Residual and Parallel, or dict
+    layers : list of Layer, Residual, Parallel and SqueezeExcite, or dict
         In a row, each of which reads the one before it; or nodes by name, each a tuple of its layer
         and of the names of what it reads: ``{"a": (Conv(8, 3), "input"), "b": (ReLU(), "a")}``.
     input_shape : (C, H, W)

@@ -13,7 +13,7 @@ from typing import Literal
 from convprop.arguments import checks_names
 from convprop.checks import is_integer
 from convprop.errors import InvalidInput, invalid
-from convprop.graph import Parallel, Residual, graph, image_shape
+from convprop.graph import Block, Parallel, Residual, graph, image_shape
 from convprop.initializers import Zeros
 from convprop.layers import (
     AveragePool,
@@ -32,7 +32,7 @@ from convprop.network import Network
 from convprop.optimizers import SGD, Adadelta, Adam, AdamW, Optimizer
 from convprop.schedules import Constant, Cosine, OneCycle, Schedule, Step
 
-_Item = Layer | Residual | Parallel
+_Item = Layer | Block
 _Build = Callable[[Shape, int], Sequence[_Item]]
 
 

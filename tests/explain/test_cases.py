@@ -16,6 +16,7 @@ from cases import (
     MAPS,
     POOLINGS,
     RESPONSE_NORMS,
+    SHUFFLES,
 )
 from convprop.explain import Explainer, Explanation
 from convprop.layers.pool import POOLINGS as POOLS
@@ -163,7 +164,12 @@ def test_poolings(case, dtype):
     arrays = case.arrays(dtype)
     kinds = {kind.pool: kind for kind in POOLS}
     counted = {"count_padding": case.count_padding} if case.kind == "average" else {}
-    layer = kinds[case.kind](case.size, case.stride, case.padding, **counted)
+    layer = kinds[case.kind](
+        *(case.size, case.stride, case.padding),
+        dilation=case.dilation,
+        ceil_mode=case.ceil_mode,
+        **counted,
+    )
     net = network([layer], arrays.o.shape[1:], dtype)
     asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
     name, done = net.names[0], asked.done.layers[0]
@@ -189,6 +195,31 @@ def test_poolings(case, dtype):
         assert same(found.total + 0, total + 0)
         if case.kind == "max":
             assert set(found.terms["share"]) <= {0, 1}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", SHUFFLES, ids=lambda case: case.name)
+def test_shuffles(case, dtype):
+    arrays = case.arrays(dtype)
+    layers = [cp.Identity(), cp.ChannelShuffle(case.groups)]
+    net = network(layers, arrays.o.shape[1:], dtype)
+    asked = Explainer(net, arrays.o, arrays.delta.reshape(len(arrays.o), -1))
+    done = asked.done.layers[1]
+    moved = cp.ops.channel_shuffle.forward(arrays.o, case.groups)
+    assert np.array_equal(done.output, moved)
+    for k in range(case.channels):
+        found = asked.output("channel_shuffle1", k, 0, 0, image=1)
+        assert holds(found, moved[1, k, 0, 0])
+        (term,) = found.terms
+        assert same(term["o"], arrays.o[1, term["c"], 0, 0])
+        assert "another order" in found.remark
+        found = asked.delta("channel_shuffle1", k, 0, 0, image=1)
+        assert holds(found, asked.done.layers[0].delta[1, k, 0, 0])
+        (term,) = found.terms
+        assert same(term["delta"], done.delta[1, term["c"], 0, 0])
+        assert same(arrays.o[1, k, 0, 0], moved[1, term["c"], 0, 0])
+    sent = asked.sent(1)["channel_shuffle1"]
+    assert np.array_equal(sent, asked.done.layers[0].delta)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

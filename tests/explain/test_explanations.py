@@ -303,8 +303,13 @@ def reaches(net, row, column, layer):
         [cp.Conv(2, 3, stride=2, padding=1), cp.Conv(2, (2, 3), dilation=2, padding=1)],
         [cp.AveragePool(3, stride=2), cp.Conv(3, 3, padding="same"), cp.AveragePool(2)],
         [cp.Conv(2, (3, 2), stride=(3, 4)), cp.Softplus(), cp.Conv(2, 2, dilation=(1, 2))],
+        [
+            cp.AveragePool(3, stride=2, ceil_mode=True),
+            *(cp.Conv(2, 1), cp.ChannelShuffle(2), cp.StochasticDepth(0.5)),
+            cp.L2Pool(2, stride=(1, 3), padding=(2, 0, 1, 0), dilation=2, ceil_mode=True),
+        ],
     ],
-    ids=["plain", "dilation", "pools", "gaps"],
+    ids=["plain", "dilation", "pools", "gaps", "ceil mode"],
 )
 def test_receptive_and_projective_fields_are_what_the_engine_shows(layers):
     net = cp.Network(layers, (1, 13, 14), cp.SquaredError(), dtype="float64")
@@ -358,8 +363,8 @@ def test_a_layer_of_a_family_without_explanations_is_refused():
 
     asked = Explainer(cp.Network([Turned(), cp.Dense(2)], (1, 2, 2)), np.ones((1, 1, 2, 2)))
     families = (
-        "activation, prelu, softmax, flatten, dropout, conv, pool, dense, add, multiply, concat, "
-        "group_norm, layer_norm, local_response_norm"
+        "activation, prelu, softmax, flatten, dropout, stochastic_depth, channel_shuffle, conv, pool, "
+        "dense, add, multiply, concat, group_norm, layer_norm, local_response_norm"
     )
     with refuses(
         cp.InvalidInput, f"layer must be of a family that is explained: {families}, got turned"

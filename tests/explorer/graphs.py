@@ -31,6 +31,16 @@ def branches():
     }
 
 
+def mobile():
+    """Return shuffled groups, a pool in ceil mode, one with gaps in its windows, and a gate."""
+    return [
+        *(cp.Conv(6, 3, padding=1), cp.ReLU(), cp.MaxPool(3, stride=2, ceil_mode=True)),
+        *(cp.Conv(6, 1, groups=2), cp.ChannelShuffle(2)),
+        cp.Residual(cp.SqueezeExcite(2), drop=0.1),
+        *(cp.AveragePool(2, stride=1, dilation=2), cp.Dense(10)),
+    ]
+
+
 def inception():
     """Return four branches of one to three layers each, and a way around them."""
     return {

@@ -40,7 +40,7 @@ def networks():
     """Servers of networks, by their names."""
     found = {}
     with ExitStack() as servers:
-        for name in ("residual", "branches", "inception"):
+        for name in ("residual", "branches", "inception", "mobile"):
             net = cp.Network(getattr(graphs, name)(), (1, 8, 8), seed=3)
             found[name] = servers.enter_context(running(net, stays=True))
         yield found
@@ -184,6 +184,33 @@ def test_forward_shows_all_that_a_join_reads(opened):
             ".picture.map.values].map(Number)"
         )
         assert page.picture("input map")["values"] == strip
+
+
+def test_a_shuffled_channel_is_shown_with_the_one_that_it_is(opened, networks):
+    asked = Explainer(networks["mobile"].net, small_data().images[:1], small_data().labels[:1])
+    went = asked.done.layers[networks["mobile"].net.names.index("channel_shuffle1")]
+    # Of two groups of three, channel 3 is the second of the second group.
+    with opened("mobile", address="#layer=channel_shuffle1&out=3,1,2") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('c=3, i=1, j=2')")
+        assert page.picture("input map")["values"] == went.input[0, 4].ravel().tolist()
+        assert page.picture("output map")["values"] == went.input[0, 4].ravel().tolist()
+        assert "another order" in page.page.inner_text("#view .lead")
+    address = "#view=delta&layer=channel_shuffle1&input=4,1,2"
+    with opened("mobile", address=address) as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('c=4, i=1, j=2')")
+        assert page.picture("deltas of the output")["values"] == went.delta[0, 3].ravel().tolist()
+
+
+def test_windows_with_gaps_and_over_the_end_are_drawn_so(opened):
+    with opened("mobile", address="#layer=average_pool2&out=0,1,0") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('i=1, j=0')")
+        frames = [(frame["row"], frame["column"]) for frame in page.picture("input map")["frames"]]
+        assert frames == [(1, 0), (1, 2), (3, 0), (3, 2)]
+    # Of 8 rows and columns the last window of 3, two further on each, sees the last two.
+    with opened("mobile", address="#view=pooling&layer=max_pool1&input=0,7,7") as page:
+        page.page.wait_for_selector("#view .terms h3:has-text('i=7, j=7')")
+        [frame] = page.picture("input of the pool")["frames"]
+        assert (frame["row"], frame["column"], frame["height"], frame["width"]) == (6, 6, 3, 3)
 
 
 def test_the_parts_of_a_delta_are_shown_with_their_readers_before_the_sum(opened):

@@ -32,7 +32,7 @@ def networks() -> list[cp.Network]:
         [
             cp.Conv(2, 3, padding="same", initializer=cp.initializers.HeNormal()),
             cp.LeakyReLU(0.2),
-            cp.MaxPool(2),
+            cp.MaxPool(2, ceil_mode=True, dilation=(1, 2), stride=2),
             cp.Conv(4, (2, 3), flip_kernel=True, groups=2, padding=(1, 0, 1, 1), stride=(1, 2)),
             cp.Tanh(),
             cp.PReLU(by_channel=True),
@@ -73,6 +73,7 @@ def graphs() -> list[cp.Network]:
             *(cp.Conv(3, 3, padding=1), cp.ReLU()),
             cp.Residual(cp.Conv(3, 3, padding=1), cp.ReLU(), cp.Conv(3, 1)),
             cp.Parallel([], weigh, join=cp.Multiply()),
+            cp.Residual(cp.SqueezeExcite(2), cp.ChannelShuffle(3), drop=0.25),
             cp.Parallel([cp.Conv(2, 1), cp.Tanh()], [cp.MaxPool(3, 1, 1)], []),
             cp.Residual(
                 cp.Conv(4, 3, stride=2, padding=1), shortcut=[cp.AveragePool(2), cp.Conv(4, 1)]

@@ -26,12 +26,13 @@ from convprop import ops, presets
 from convprop._cpu import supported_isas
 from convprop.check.rows import Array, draw
 from convprop.errors import ConvpropError
-from convprop.graph import Parallel, Residual
+from convprop.graph import Block, Parallel, Residual, SqueezeExcite
 from convprop.layers import (
     ELU,
     GELU,
     SELU,
     AveragePool,
+    ChannelShuffle,
     Conv,
     Dense,
     Dropout,
@@ -57,6 +58,7 @@ from convprop.layers import (
     Softmax,
     Softplus,
     Softsign,
+    StochasticDepth,
     Tanh,
 )
 from convprop.machine.native import description, engine
@@ -98,7 +100,7 @@ class Trained:
     """A network and how it is trained: a whole batch and a half one in turn."""
 
     name: str
-    layers: tuple[Layer | Residual | Parallel, ...]
+    layers: tuple[Layer | Block, ...]
     input_shape: tuple[int, int, int]
     optimizer: Optimizer
     batch: int = 17
@@ -232,6 +234,21 @@ _FROZEN_BY_IMAGE = (
     *(Sigmoid(), *_FROZEN_LAST),
 )
 _FACTORS: dict[str, Any] = {"rate_factors": {"bias": 4, "conv*": 0.5}, "decay_factors": "weights"}
+# Pooling in ceil mode and with dilation, shuffled groups, weighed channels, branches left out.
+_MOBILE = (
+    *(Conv(6, 3, padding=1), ReLU(), MaxPool(3, stride=2, ceil_mode=True)),
+    *(Conv(12, 1, groups=3), ChannelShuffle(3), Conv(12, 3, padding=1, groups=12), ReLU()),
+    Residual(
+        *(
+            SqueezeExcite(3),
+            Conv(12, 1),
+            AveragePool(2, stride=1, padding=(2, 0, 1, 1), dilation=2),
+        ),
+        drop=0.4,
+    ),
+    *(MaxPool(2, stride=1, dilation=(2, 1)), L2Pool(2, ceil_mode=True), StochasticDepth(0.25)),
+    *(AveragePool("global"), Dense(3)),
+)
 _CONVOLUTIONAL = (Dropout(0.25), Conv(4, 3, padding=1), Tanh(), Conv(3, 6), ReLU())
 
 TRAININGS = (
@@ -264,6 +281,8 @@ TRAININGS = (
     *(Trained(f"bent-{batch}", _BENT, (2, 9, 8), Adam(0.01), batch) for batch in (3, 70, 150)),
     Trained("bent-70-float64", _BENT, (2, 9, 8), Adam(0.01), 70, "float64"),
     Trained("bent-branches-70", _BENT_BRANCHES, (2, 10, 10), AdamW(0.01), 70),
+    *(Trained(f"mobile-{batch}", _MOBILE, (2, 9, 10), Adam(0.01), batch) for batch in (3, 70)),
+    Trained("mobile-70-float64", _MOBILE, (2, 9, 10), Adam(0.01), 70, "float64"),
     Trained("convolutional-40", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40),
     Trained("convolutional-40-float64", _CONVOLUTIONAL, (1, 6, 6), RMSprop(0.001), 40, "float64"),
     *(
@@ -389,13 +408,18 @@ def _conv(of: Properties, dtype: np.dtype[Any]) -> Parts:
 
 
 def _pool(of: Properties, dtype: np.dtype[Any]) -> Parts:
-    options = {name: of[name] for name in ("size", "stride", "padding")}
-    options["count_padding"] = bool(of["count_padding"])
+    options = ops.pool.options_of(of | {"count_padding": bool(of["count_padding"])})
     o = _drawn(1, dtype, of["images"], *of["input"])
     x, _winner = ops.pool.forward(o, of["pool"], **options)
     delta = _drawn(3, dtype, *x.shape)
     yield "forward", x
     yield "input_delta", ops.pool.input_delta(delta, o, of["pool"], **options)
+
+
+def _channel_shuffle(of: Properties, dtype: np.dtype[Any]) -> Parts:
+    o, delta = (_drawn(stream, dtype, of["images"], *of["input"]) for stream in (1, 3))
+    yield "forward", ops.channel_shuffle.forward(o, of["groups"])
+    yield "input_delta", ops.channel_shuffle.input_delta(delta, of["groups"])
 
 
 def _dense(of: Properties, dtype: np.dtype[Any]) -> Parts:
@@ -477,6 +501,7 @@ def _drawn(stream: int, dtype: np.dtype[Any], *shape: int) -> Array:
 _OPERATIONS: dict[str, Callable[[Properties, np.dtype[Any]], Parts]] = {
     "conv": _conv,
     "pool": _pool,
+    "channel_shuffle": _channel_shuffle,
     "dense": _dense,
     "join": _join,
     "group_norm": _image_norm,

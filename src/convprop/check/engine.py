@@ -11,7 +11,6 @@ from convprop import equations as eq
 from convprop import ops
 from convprop.check.layer import DOUBLE_BOUND, FUNCTION_TERMS, UNIT, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio, worst
-from convprop.geometry import Window
 from convprop.machine.native import engine
 
 Dtype = type[np.float32] | type[np.float64]
@@ -50,6 +49,14 @@ _POOLINGS: tuple[dict[str, Any], ...] = (
     {"size": (3, 2), "stride": (2, 1), "padding": (1, 0, 1, 1), "count_padding": True},
     {"size": (3, 3), "stride": (2, 2), "padding": (1, 1, 1, 1), "count_padding": False},
     {"size": (9, 8), "stride": (9, 8), "padding": (0, 0, 0, 0), "count_padding": True},
+    {
+        "size": (3, 2),
+        "stride": (2, 3),
+        "padding": (1, 0, 0, 1),
+        "count_padding": True,
+        "dilation": (2, 1),
+        "overhang": (1, 0),
+    },
 )
 # (images, features, units)
 _DENSES = ((1, 7, 3), (17, 400, 120), (33, 30, 10))
@@ -130,11 +137,11 @@ def _convolution(
 
 def _pooling(kind: str, options: dict[str, Any], dtype: Dtype) -> ComputedLayer:
     o = draw(24, 17, 2, 9, 8).astype(dtype)
-    size = Window(options["size"], options["stride"], options["padding"]).outputs((9, 8))
-    delta = draw(25, 17, 2, *size).astype(dtype)
-    x, _ = ops.pool.forward(o, kind, **options)
-    back = ops.pool.input_delta(delta, o, kind, **options)
-    return ComputedLayer({"kind": "pool", "pool": kind, **options}, [o], x, delta, [back])
+    layer = {"kind": "pool", "pool": kind, **options}
+    x, _ = ops.pool.forward(o, kind, **ops.pool.options_of(layer))
+    delta = draw(25, *x.shape).astype(dtype)
+    back = ops.pool.input_delta(delta, o, kind, **ops.pool.options_of(layer))
+    return ComputedLayer(layer, [o], x, delta, [back])
 
 
 def _dense(images: int, features: int, units: int, dtype: Dtype) -> ComputedLayer:

@@ -28,6 +28,8 @@ DOUBLE_BOUND = 1e-12
 UNIT = 2.0**-24
 LUCK = 6
 FUNCTION_TERMS = 16
+# What gives the very numbers that it reads.
+PASSING = ("flatten", "dropout", "stochastic_depth", "channel_shuffle")
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _terms(run: ComputedLayer) -> dict[str, int]:
             return {"forward": 0, "input_delta": block}
         # The norm's own roundings, the division and the product come on top of the sum.
         return {"forward": block + 2, "input_delta": 2 * block + 4}
-    roundings = 0 if layer["kind"] in ("flatten", "dropout") else FUNCTION_TERMS
+    roundings = 0 if layer["kind"] in PASSING else FUNCTION_TERMS
     return {"forward": roundings, "input_delta": roundings}
 
 

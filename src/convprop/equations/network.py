@@ -1,11 +1,11 @@
 """A whole network from the equations: layer after layer forward, and back again.
 
 Layers are dicts in the form that the engine takes ("kind": "conv", "pool", "dense", "activation",
-"prelu", "softmax", "flatten", "dropout", "batch_norm", "group_norm", "layer_norm" or
-"local_response_norm", and the properties of each) and "reads", the values that each reads: 0 is the
-images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are one dict
-of arrays for each layer. Nothing here is fast; in float64 it is what the engine is measured against,
-and with one parameter stepped into the complex plane the loss carries that parameter's derivative.
+"flatten", "dropout", ..., and the properties of each) and "reads", the values that each reads: 0 is
+the images, n + 1 what layer n gives; without it a layer reads the one before it. Parameters are
+one dict of arrays for each layer. Nothing here is fast; in float64 it is what the engine is
+measured against, and with one parameter stepped into the complex plane the loss carries that
+parameter's derivative.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from convprop.equations import (
     activations,
     batch_norm,
     channel_softmax,
+    channels,
     general,
     image_norm,
     joins,
@@ -37,7 +38,7 @@ LOSSES = {
     "binary_cross_entropy": (losses.binary_cross_entropy, losses.binary_cross_entropy_delta),
 }
 _CONV_OPTIONS = ("stride", "padding", "dilation", "groups", "flip_kernel")
-_POOL_OPTIONS = ("size", "stride", "padding", "count_padding")
+_POOL_OPTIONS = ("size", "stride", "padding", "count_padding", "dilation", "overhang")
 
 
 def forward(
@@ -98,7 +99,7 @@ def loss_delta(kind: str, y: Array, targets: Array, reduction: str = "mean") -> 
 
 
 def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Parameters) -> Array:
-    """Return a layer's output; dropout is the identity, as it is outside training."""
+    """Return a layer's output; what is random is the identity, as it is outside training."""
     if layer["kind"] in joins.FORWARD:
         return joins.FORWARD[layer["kind"]](*inputs)
     (o,) = inputs
@@ -138,6 +139,8 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             return scaled
         case "local_response_norm":
             return image_norm.local_response_norm(o, **_response_options(layer))
+        case "channel_shuffle":
+            return channels.channel_shuffle(o, layer["groups"])
         # Of any other layer the output is the input.
         case _:
             return o
@@ -221,6 +224,8 @@ def layer_input_deltas(
             options = _response_options(layer)
             own, others = image_norm.local_response_norm_deltas(delta, o, **options)
             return [own + others]
+        case "channel_shuffle":
+            return [channels.channel_shuffle(delta, o.shape[1] // layer["groups"])]
         # Any other layer sends its delta on.
         case _:
             return [delta.reshape(o.shape)]
@@ -262,5 +267,5 @@ def normalised_parts(
 
 
 def _pooling(layer: Description) -> tuple[pooling.Pooling, dict[str, Any]]:
-    at = {name: layer[name] for name in _POOL_OPTIONS}
+    at = {name: layer[name] for name in _POOL_OPTIONS if name in layer}
     return pooling.POOLINGS[layer["pool"]], at

@@ -1,9 +1,11 @@
 """The pooling section: maximum, average and L2-norm of a block, and the routing of each.
 
 The article pools N x N blocks that do not overlap. Here a block is (rows, columns), blocks
-start `stride` apart (by default the block's own size) and the map may be padded by (top,
-bottom, left, right); where blocks overlap, a pixel gets the sum of what each routes to it. Maps
-are the last two axes of an array (..., H, W).
+start `stride` apart (by default the block's own size), the rows and columns of a block lie
+`dilation` apart, and the map may be padded by (top, bottom, left, right); where blocks overlap, a
+pixel gets the sum of what each routes to it. The last blocks may hang over the padded map's end by
+`overhang` rows and columns, where there are neither units nor padding: the frameworks' ceil mode.
+Maps are the last two axes of an array (..., H, W).
 """
 
 from __future__ import annotations
@@ -27,22 +29,27 @@ __all__ = [
 
 
 def max_pooling(
-    o: Array, size: Pair, stride: Pair | None = None, padding: Sides = NO_PADDING
+    o: Array,
+    size: Pair,
+    stride: Pair | None = None,
+    padding: Sides = NO_PADDING,
+    dilation: Pair = (1, 1),
+    overhang: Pair = (0, 0),
 ) -> tuple[Array, Indices]:
     """Return each block's largest value and its winning unit, as the index i W + j of the map.
 
     On a tie the first in row order wins. Padding has no unit, so it never wins; complex values
     are compared by their real part.
     """
-    stride = stride or size
+    stride, sides = stride or size, _hung(padding, overhang)
     unit = np.arange(o.shape[-2] * o.shape[-1]).reshape(o.shape[-2:])
-    values = pad(o, padding)
-    units = np.broadcast_to(pad(unit, padding, -1), values.shape)
-    count = places(o.shape[-2:], size, stride, padding)
+    values = pad(o, sides)
+    units = np.broadcast_to(pad(unit, sides, -1), values.shape)
+    count = places(o.shape[-2:], size, stride, sides, dilation)
     best = np.zeros((*o.shape[:-2], *count), o.dtype)
     winner = np.full(best.shape, -1)
     for m, n in np.ndindex(size):
-        at = window(m, n, count, stride)
+        at = window(m, n, count, stride, dilation)
         wins = (units[at] >= 0) & ((winner < 0) | (values[at].real > best.real))
         best = np.where(wins, values[at], best)
         winner = np.where(wins, units[at], winner)
@@ -65,18 +72,21 @@ def average_pooling(
     stride: Pair | None = None,
     padding: Sides = NO_PADDING,
     count_padding: bool = True,
+    dilation: Pair = (1, 1),
+    overhang: Pair = (0, 0),
 ) -> Array:
     """Return the sum of each block over its number of units.
 
     count_padding says whether the padding, whose value is zero, counts among the units.
     """
-    stride = stride or size
-    values = pad(o, padding)
-    count = places(o.shape[-2:], size, stride, padding)
+    stride, sides = stride or size, _hung(padding, overhang)
+    values = pad(o, sides)
+    count = places(o.shape[-2:], size, stride, sides, dilation)
     total = np.zeros((*o.shape[:-2], *count), o.dtype)
     for m, n in np.ndindex(size):
-        total = total + values[window(m, n, count, stride)]
-    return total / _units(o, size, stride, padding, count_padding)
+        total = total + values[window(m, n, count, stride, dilation)]
+    exists = _counted(o, padding, count_padding, overhang)
+    return total / _units(exists, count, size, stride, dilation)
 
 
 def average_routing(
@@ -86,27 +96,35 @@ def average_routing(
     stride: Pair | None = None,
     padding: Sides = NO_PADDING,
     count_padding: bool = True,
+    dilation: Pair = (1, 1),
+    overhang: Pair = (0, 0),
 ) -> Array:
     """Assign each block's delta, over its number of units, to every unit of the block."""
-    stride = stride or size
-    total = pad(np.zeros((*delta.shape[:-2], *input_size), delta.dtype), padding)
-    share = delta / _units(crop(total, padding), size, stride, padding, count_padding)
+    stride, sides = stride or size, _hung(padding, overhang)
+    total = pad(np.zeros((*delta.shape[:-2], *input_size), delta.dtype), sides)
+    exists = _counted(crop(total, sides), padding, count_padding, overhang)
+    share = delta / _units(exists, delta.shape[-2:], size, stride, dilation)
     for m, n in np.ndindex(size):
-        at = window(m, n, delta.shape[-2:], stride)
+        at = window(m, n, delta.shape[-2:], stride, dilation)
         total[at] = total[at] + share
-    return crop(total, padding)
+    return crop(total, sides)
 
 
 def l2_pooling(
-    o: Array, size: Pair, stride: Pair | None = None, padding: Sides = NO_PADDING
+    o: Array,
+    size: Pair,
+    stride: Pair | None = None,
+    padding: Sides = NO_PADDING,
+    dilation: Pair = (1, 1),
+    overhang: Pair = (0, 0),
 ) -> Array:
     """Return each block's norm, the square root of the sum of its units' squares."""
-    stride = stride or size
-    values = pad(o, padding)
-    count = places(o.shape[-2:], size, stride, padding)
+    stride, sides = stride or size, _hung(padding, overhang)
+    values = pad(o, sides)
+    count = places(o.shape[-2:], size, stride, sides, dilation)
     total = np.zeros((*o.shape[:-2], *count), o.dtype)
     for m, n in np.ndindex(size):
-        unit: Array = values[window(m, n, count, stride)]
+        unit: Array = values[window(m, n, count, stride, dilation)]
         total = total + unit * unit
     return np.sqrt(total)
 
@@ -117,31 +135,45 @@ def l2_routing(
     size: Pair,
     stride: Pair | None = None,
     padding: Sides = NO_PADDING,
+    dilation: Pair = (1, 1),
+    overhang: Pair = (0, 0),
 ) -> Array:
     """Assign to each unit the block's delta times o / norm, the norm's derivative.
 
     The article names L2 pooling and gives no routing; this is the chain rule's. A block of
     zeros has no derivative and routes zero.
     """
-    stride = stride or size
-    norm = l2_pooling(o, size, stride, padding)
+    stride, sides = stride or size, _hung(padding, overhang)
+    norm = l2_pooling(o, size, stride, padding, dilation, overhang)
     share = np.where(norm == 0, 0, delta / np.where(norm == 0, 1, norm))
-    values = pad(o, padding)
+    values = pad(o, sides)
     total = np.zeros_like(values)
     for m, n in np.ndindex(size):
-        at = window(m, n, delta.shape[-2:], stride)
+        at = window(m, n, delta.shape[-2:], stride, dilation)
         total[at] = total[at] + share * values[at]
-    return crop(total, padding)
+    return crop(total, sides)
 
 
-def _units(o: Array, size: Pair, stride: Pair, padding: Sides, count_padding: bool) -> Array:
+def _hung(padding: Sides, overhang: Pair) -> Sides:
+    """Return the padding with room for what hangs over its end."""
+    top, bottom, left, right = padding
+    return top, bottom + overhang[0], left, right + overhang[1]
+
+
+def _counted(o: Array, padding: Sides, count_padding: bool, overhang: Pair) -> Array:
+    """Return 1 for what an average counts of the padded map, and 0 for the rest."""
+    exists = pad(np.ones(o.shape[-2:], o.real.dtype), padding, float(count_padding))
+    return pad(exists, (0, overhang[0], 0, overhang[1]))
+
+
+def _units(
+    exists: Array, count: tuple[int, ...], size: Pair, stride: Pair, dilation: Pair
+) -> Array:
     """Return each block's number of units, (Ho, Wo)."""
-    exists = pad(np.ones(o.shape[-2:], int), padding, int(count_padding))
-    count = places(o.shape[-2:], size, stride, padding)
-    units = np.zeros(count, int)
+    units: Array = np.zeros(count, exists.dtype)
     for m, n in np.ndindex(size):
-        units += exists[window(m, n, count, stride)]
-    return units.astype(o.real.dtype)
+        units = units + exists[window(m, n, count, stride, dilation)]
+    return units
 
 
 def _size(o: Array) -> Pair:
@@ -151,7 +183,8 @@ def _size(o: Array) -> Pair:
 class Pooling(NamedTuple):
     """A pooling of maps o, and the routing of a delta back to them.
 
-    ``at`` has its size, stride and padding, and whether padding counts: "count_padding".
+    ``at`` has its size, stride, padding, dilation and overhang, and whether padding counts:
+    "count_padding".
     """
 
     forward: Callable[[Array, dict[str, Any]], Array]
@@ -159,7 +192,7 @@ class Pooling(NamedTuple):
 
 
 def _window(at: dict[str, Any]) -> dict[str, Any]:
-    return {name: at[name] for name in ("size", "stride", "padding")}
+    return {name: value for name, value in at.items() if name != "count_padding"}
 
 
 POOLINGS = {

@@ -192,9 +192,9 @@ class Explainer:
 
         Where the layer just before a Conv, a Dense or a pool is an activation, and nobody else
         reads what that reads, the last step is its factor f'(x), and the number is the article's
-        delta of the layer before that. Flatten,
-        Dropout and Identity are layers of their own: with one of them in between, the
-        activation's factor is not in this number, but in the delta of the activation's input.
+        delta of the layer before that. Flatten, Dropout, StochasticDepth, ChannelShuffle and
+        Identity are layers of their own: with one of them in between, the activation's factor is
+        not in this number, but in the delta of the activation's input.
 
         Parameters
         ----------
@@ -324,6 +324,8 @@ _FAMILIES = {
     "softmax": softmax,
     "flatten": pointwise,
     "dropout": pointwise,
+    "stochastic_depth": pointwise,
+    "channel_shuffle": pointwise,
     "conv": conv,
     "pool": pool,
     "dense": dense,

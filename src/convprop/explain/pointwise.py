@@ -1,4 +1,4 @@
-"""Layers that treat every value alone: activations (Eq. 8 and 18), Flatten, Dropout."""
+"""Layers that treat every value alone: activations (Eq. 8 and 18), and what passes values on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from convprop.explain.place import (
     zero_like,
 )
 from convprop.explain.tables import table
+from convprop.layers import Shape
 
 
 def output(place: Place, image: int, k: object, i: object, j: object) -> Explanation:
@@ -25,10 +26,10 @@ def output(place: Place, image: int, k: object, i: object, j: object) -> Explana
     shape = place.x.shape[1:]
     found = check_indices("kij", (k, i, j), shape)
     value = place.x[(image, *found)]
-    before = place.o[image].reshape(-1)[np.ravel_multi_index(found, shape)]
     layer = place.node.layer
     bends = layer.family == "activation"
-    indices = np.unravel_index(np.ravel_multi_index(found, shape), place.o.shape[1:])
+    indices = _indices(place, found, shape, place.o.shape[1:], back=False)
+    before = place.o[(image, *indices)]
     names = NAMES[len(indices)]
     letter = "x" if bends else "o"
     return Explanation(
@@ -55,7 +56,7 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     """Explain the delta of one value: the next one's delta, times f' where there is an f."""
     shape = place.o.shape[1:]
     found = check_indices("cij", (c, i, j), shape)
-    indices = np.unravel_index(np.ravel_multi_index(found, shape), place.x.shape[1:])
+    indices = _indices(place, found, shape, place.x.shape[1:], back=True)
     error = place.delta[(image, *indices)]
     names = NAMES[len(indices)]
     index = {name: np.array([at]) for name, at in zip(names, indices, strict=True)}
@@ -90,7 +91,22 @@ def _latex(place: Place) -> str:
     return ACTIVATIONS[place.native()["activation"]].latex
 
 
+def _indices(
+    place: Place, found: tuple[int, ...], shape: Shape, other: Shape, back: bool
+) -> tuple[int, ...]:
+    """Return where a value is on the layer's other side: of an input in its output if ``back``."""
+    if place.node.layer.family != "channel_shuffle":
+        at = np.unravel_index(np.ravel_multi_index(found, shape), other)
+        return tuple(map(int, at))
+    channel, *pixel = found
+    groups = place.native()["groups"]
+    rows = shape[0] // groups if back else groups
+    return channel % rows * (shape[0] // rows) + channel // rows, *pixel
+
+
 _REMARKS = {
     "flatten": "Flatten puts the values in one row; it changes none.",
     "dropout": "Outside of training, Dropout lets every value through as it is.",
+    "stochastic_depth": "Outside of training, StochasticDepth lets every image through as it is.",
+    "channel_shuffle": "ChannelShuffle puts the channels into another order; it changes no value.",
 }

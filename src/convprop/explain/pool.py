@@ -23,33 +23,29 @@ Array = NDArray[Any]
 
 
 class Block(NamedTuple):
-    """The rows and columns of a map under one window, clipped to the map, and 1 / count."""
+    """The units of a map under one window, at the crossings of rows and columns, and 1 / count."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    rows: Array
+    columns: Array
     part: Any
 
 
 def block(place: Place, i: int, j: int) -> Block:
     """Return the block of output pixel (i, j)."""
-    window = place.window
-    (top, bottom), (left, right) = (
-        window.clipped(axis, output, place.o.shape[2 + axis]) for axis, output in enumerate((i, j))
-    )
-    count = window.size[0] * window.size[1]
-    if not place.native()["count_padding"]:
-        count = (bottom - top) * (right - left)
+    window, size = place.window, place.o.shape[2:]
+    rows, columns = (window.inside(axis, at, size[axis]) for axis, at in enumerate((i, j)))
+    count = len(rows) * len(columns)
+    if place.native()["count_padding"]:
+        count = window.counted(0, i, size[0]) * window.counted(1, j, size[1])
     one = place.o.dtype.type(1)
-    return Block(top, bottom, left, right, one / place.o.dtype.type(count))
+    return Block(rows, columns, one / place.o.dtype.type(count))
 
 
 def output(place: Place, image: int, c: object, i: object, j: object) -> Explanation:
     """Explain the value of window (i, j) of channel c."""
     found = check_indices("cij", (c, i, j), place.x.shape[1:])
     at = block(place, *found[1:])
-    rows, columns = np.mgrid[at.top : at.bottom, at.left : at.right].reshape(2, -1)
+    rows, columns = np.repeat(at.rows, len(at.columns)), np.tile(at.columns, len(at.rows))
     units = place.o[image, found[0], rows, columns]
     indices = {"row": rows, "column": columns}
     described: dict[str, Any] = {
@@ -85,8 +81,11 @@ def delta(place: Place, image: int, c: object, i: object, j: object) -> Explanat
     deltas, shares, routed = [], [], []
     for p, q in places:
         here = block(place, p, q)
-        under = place.o[image, channel, here.top : here.bottom, here.left : here.right]
-        mine = (row - here.top) * (here.right - here.left) + column - here.left
+        under = place.o[image, channel][np.ix_(here.rows, here.columns)]
+        mine = int(
+            np.searchsorted(here.rows, row) * len(here.columns)
+            + np.searchsorted(here.columns, column)
+        )
         error = place.delta[image, channel, p, q]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
             share, part = pooling.share(

@@ -27,7 +27,7 @@ def sent(place: Place) -> Array:
             back = ops.dense.input_delta(delta, place.parameter("weight"))
             return back.reshape(place.o.shape)
         case "pool":
-            options = _chosen(native, "size", "stride", "padding", "count_padding")
+            options = ops.pool.options_of(native)
             return ops.pool.input_delta(delta, place.o, native["pool"], **options)
         case "group_norm" | "layer_norm":
             weight = place.parameter("weight") if place.has("weight") else None
@@ -36,6 +36,8 @@ def sent(place: Place) -> Array:
         case "local_response_norm":
             options = _chosen(native, "size", "alpha", "beta", "k")
             return ops.local_response_norm.input_delta(delta, place.o, **options)
+        case "channel_shuffle":
+            return ops.channel_shuffle.input_delta(delta, native["groups"])
         case "activation":
             kind, settings = described(native)
             return ops.activation.input_delta(delta, place.x, kind, x=place.o, **settings)

@@ -178,9 +178,9 @@ def routing(session: Session, layer: object, channel: object) -> Answer:
     o, delta = went.input[:, c : c + 1], went.delta[:, c : c + 1]
     kinds = {}
     for kind in engine.poolings:
-        options = {name: settings[name] for name in ("size", "stride", "padding")}
-        if kind == "average" == settings["pool"]:
-            options["count_padding"] = settings["count_padding"]
+        options = ops.pool.options_of(settings)
+        if kind != settings["pool"]:
+            options["count_padding"] = True
         x, winner = ops.pool.forward(o, kind, **options)
         kinds[kind] = {
             "routing": POOLINGS[kind].routing,

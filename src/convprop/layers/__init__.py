@@ -13,6 +13,7 @@ from convprop.layers.activations import *  # noqa: F403 - a new one is named in 
 from convprop.layers.activations import ACTIVATIONS
 from convprop.layers.activations import Activation as Activation
 from convprop.layers.batch_norm import BatchNorm
+from convprop.layers.channel_shuffle import ChannelShuffle
 from convprop.layers.conv import Conv
 from convprop.layers.dense import Dense, Flatten
 from convprop.layers.dropout import Dropout
@@ -29,6 +30,7 @@ from convprop.layers.pool import POOLINGS
 from convprop.layers.pool import Pool as Pool
 from convprop.layers.prelu import PReLU
 from convprop.layers.softmax import Softmax
+from convprop.layers.stochastic_depth import StochasticDepth
 
 LAYERS = table(
     Conv,
@@ -36,6 +38,8 @@ LAYERS = table(
     Dense,
     Flatten,
     Dropout,
+    StochasticDepth,
+    ChannelShuffle,
     *ACTIVATIONS,
     BatchNorm,
     GroupNorm,
@@ -63,6 +67,7 @@ def layer_from_dict(description: object, what: str) -> Layer:
 __all__ = [
     "Add",
     "BatchNorm",
+    "ChannelShuffle",
     "Concat",
     "Conv",
     "Dense",
@@ -75,6 +80,7 @@ __all__ = [
     "Multiply",
     "PReLU",
     "Softmax",
+    "StochasticDepth",
 ]
 __all__ += activations.__all__
 __all__ += pool.__all__

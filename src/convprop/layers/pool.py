@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from convprop.checks import flag
-from convprop.geometry import (
-    Padding,
-    PoolSize,
-    Window,
-    pool_padding,
-    pool_window,
-    resolve_padding,
-)
+from convprop.checks import Pair, flag
+from convprop.geometry import UNKNOWN_SIZE, Padding, PoolSize, Window, pool_outputs, pool_window
 from convprop.layers.layer import Layer, Shape, maps_of
 
 __all__ = ["AveragePool", "L2Pool", "MaxPool"]
@@ -32,6 +25,11 @@ class Pool(Layer):
         None: the size, so that windows do not overlap.
     padding : int, (vertical, horizontal), (top, bottom, left, right) or "same"
         Smaller than the window on each side.
+    dilation : int or (rows, columns)
+        The distance between the rows, and the columns, of a window.
+    ceil_mode : bool
+        Whether the last window of a row or a column may hang over the end: it is there if it
+        begins in the map or in the padding before it.
     """
 
     family = "pool"
@@ -43,40 +41,39 @@ class Pool(Layer):
     size: PoolSize
     stride: int | Sequence[int] | None = None
     padding: Padding = (0, 0, 0, 0)
+    _: KW_ONLY
+    dilation: int | Sequence[int] = (1, 1)
+    ceil_mode: bool = False
 
     def __post_init__(self) -> None:
-        window, stride = pool_window(self.size, self.stride, (1, 1))
-        sides = resolve_padding(self.padding, (1, 1), window, stride, (1, 1))
+        self._set(ceil_mode=flag("ceil_mode", self.ceil_mode))
+        window = self._window(UNKNOWN_SIZE)
+        self._set(dilation=window.dilation)
         if self.size != "global":
-            pool_padding(self.padding, (1, 1), window, stride)
-            self._set(size=window)
+            self._set(size=window.size)
         if self.stride is not None:
-            self._set(stride=stride)
+            self._set(stride=window.stride)
         if self.padding != "same":
-            self._set(padding=sides)
+            self._set(padding=window.padding)
+
+    def _window(self, input_size: Pair) -> Window:
+        return pool_window(
+            self.size, self.stride, self.padding, self.dilation, self.ceil_mode, input_size
+        )
 
     def window(self, *inputs: Shape) -> Window:
         """Return the window, "global" and "same" resolved."""
-        _, input_size = maps_of(inputs[0])
-        size, stride = pool_window(self.size, self.stride, input_size)
-        return Window(size, stride, pool_padding(self.padding, input_size, size, stride))
+        return self._window(maps_of(inputs[0])[1])
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return (C, Ho, Wo)."""
         channels, size = maps_of(inputs[0])
-        return channels, *self.window(*inputs).outputs(size, channels)
+        return channels, *pool_outputs(self.window(*inputs), size, channels)
 
     def native(self, *inputs: Shape) -> dict[str, Any]:
         """Return the description that the engine takes."""
-        window = self.window(*inputs)
-        return {
-            "kind": "pool",
-            "pool": self.pool,
-            "size": window.size,
-            "stride": window.stride,
-            "padding": window.padding,
-            "count_padding": True,
-        }
+        described = {"kind": "pool", "pool": self.pool}
+        return described | self.window(*inputs).described() | {"count_padding": True}
 
 
 class MaxPool(Pool):
@@ -104,7 +101,9 @@ class AveragePool(Pool):
     Parameters
     ----------
     count_padding : bool
-        True: divide by the window's size everywhere. False: by the units that are not padding.
+        True: divide by the window's size, but for what hangs over the padding's end in ceil mode.
+        False: by the units that are not padding. It is PyTorch's and ONNX's count_include_pad,
+        whose default in ONNX is False.
     """
 
     kind = "average_pool"
@@ -119,7 +118,9 @@ class AveragePool(Pool):
 
     def convention(self) -> str:
         """Return what the sum of a window is divided by."""
-        return "padding counted" if self.count_padding else "padding not counted"
+        if not self.count_padding:
+            return "padding not counted"
+        return "padding counted" + (", what hangs over its end not" if self.ceil_mode else "")
 
     def native(self, *inputs: Shape) -> dict[str, Any]:
         """Return the description that the engine takes."""

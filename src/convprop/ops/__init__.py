@@ -9,6 +9,7 @@ returns new arrays; results do not depend on the number of threads.
 
 from convprop.ops import (
     activation,
+    channel_shuffle,
     conv,
     dense,
     dropout,
@@ -20,10 +21,12 @@ from convprop.ops import (
     pool,
     prelu,
     softmax,
+    stochastic_depth,
 )
 
 __all__ = [
     "activation",
+    "channel_shuffle",
     "conv",
     "dense",
     "dropout",
@@ -35,4 +38,5 @@ __all__ = [
     "pool",
     "prelu",
     "softmax",
+    "stochastic_depth",
 ]

@@ -28,24 +28,23 @@ def forward(o: Array, rate: float, *, seed: int, step: int = 1, layer: int = 0) 
     step, layer : int
         The training step and the layer's place, not negative; another one, another mask.
     """
-    return _masked("o", o, rate, seed, step, layer)
+    return engine.dropout(*keyed("o", o, rate, seed, step, layer))
 
 
 def input_delta(delta: Array, rate: float, *, seed: int, step: int = 1, layer: int = 0) -> Array:
     """Return delta mask / (1 - rate), with the mask of forward for the same keys."""
-    return _masked("delta", delta, rate, seed, step, layer)
+    return engine.dropout(*keyed("delta", delta, rate, seed, step, layer))
 
 
-def _masked(
+def keyed(
     parameter: str, value: object, rate: object, seed: object, step: object, layer: object
-) -> Array:
+) -> tuple[Array, float, int, int, int]:
+    """Return what the engine takes of an array whose values or images are dropped, checked."""
     array = checked(parameter, value, "")
     if array.ndim < 2:
         raise invalid(parameter, "have the axes (N, ...)", f"shape {array.shape}")
     share = below_one("rate", rate)
-    return engine.dropout(
-        array, share, seed_number(seed), _count("step", step), _count("layer", layer)
-    )
+    return array, share, seed_number(seed), _count("step", step), _count("layer", layer)
 
 
 def _count(parameter: str, value: object) -> int:

@@ -45,8 +45,19 @@ export function channelOf(layer, k, c) {
   return Math.floor(k / (kernels / layer.settings.groups)) * channels + c;
 }
 
+// The channel of what a layer reads that channel k of its output has come from, if it is one.
+export function channelBefore(layer, k) {
+  if (layer.kind !== "channel_shuffle") return k;
+  const { groups } = layer.settings;
+  return (k % groups) * (layer.shape[0] / groups) + Math.floor(k / groups);
+}
+
 // The channel of a layer's output into which channel c of what it reads has gone.
 export function channelIn(layer, c) {
+  if (layer.kind === "channel_shuffle") {
+    const inGroup = layer.shape[0] / layer.settings.groups;
+    return (c % inGroup) * layer.settings.groups + Math.floor(c / inGroup);
+  }
   if (layer.kind !== "concat") return c;
   return layer.reads.slice(0, state.of).reduce((first, value) => first + shapeOf(value)[0], c);
 }

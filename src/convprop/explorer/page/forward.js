@@ -2,13 +2,13 @@
 
 import { ask } from "./api.js";
 import {
-  channelOf, outputBeginning, outputOf, partsOf, rangeOf, turns, weightsOf,
+  channelBefore, channelOf, outputBeginning, outputOf, partsOf, rangeOf, turns, weightsOf,
 } from "./arrays.js";
 import { integer } from "./controls.js";
 import { labelled, tick } from "./dom.js";
 import { fields, hull } from "./fields.js";
 import { captioned, several, stacked } from "./figures.js";
-import { framed, pixel, place } from "./frames.js";
+import { framed, framesUnder, pixel, place } from "./frames.js";
 import { extent, kernelOf, mapOf, turned, turnedAt } from "./numbers.js";
 import { Picture, cellOf } from "./picture.js";
 import { following } from "./player.js";
@@ -59,6 +59,7 @@ export const forward = (root) => view(root, (here) => {
   function windows() {
     const layer = layerOf();
     if (layer.kind === "dense" || isRow(layer)) return [];
+    if (layer.kind === "pool") return framesUnder(layer.window, state.out.slice(1), "window");
     return [framed(windowOf(layer).under(state.out.slice(1)), "window")];
   }
 
@@ -89,7 +90,7 @@ export const forward = (root) => view(root, (here) => {
     ]));
     input.caption = joined.length ? `input o: ${nameOf(value)}` : "input o, and the window";
     input.show(mapOf(state.maps.outputs[value], c), {
-      frames: windows(), margin: windowOf(layer).padding, range: rangeOf(value),
+      frames: windows(), margin: windowOf(layer).margin, range: rangeOf(value),
       overlay: window && {
         map: flips() ? turned(window) : window,
         row: over.row, column: over.column, step: layer.window.dilation,
@@ -149,7 +150,8 @@ export const forward = (root) => view(root, (here) => {
 
     before(layer) {
       const [k, i, j] = state.out;
-      channel = convolves(layer) ? channelOf(layer, k, c) : isRow(layer) ? 0 : k;
+      channel = convolves(layer) ? channelOf(layer, k, c)
+        : isRow(layer) ? 0 : channelBefore(layer, k);
       drawInput(layer, convolves(layer) ? kernelOf(weightsOf(layer), k, c) : null);
       output.caption = convolves(layer) || layer.kind === "dense" ? "output x" : "output";
       output.show(mapOf(outputOf(layer), k), isRow(layer)

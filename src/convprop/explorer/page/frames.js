@@ -13,6 +13,13 @@ export function framed([[top, left], [bottom, right]], kind) {
   return { row: top, column: left, height: bottom - top + 1, width: right - left + 1, kind };
 }
 
+// The frames of what an output sees: one of all, or, with gaps between its pixels, one of each.
+export function framesUnder(window, at, kind) {
+  if (window.dilation.every((step) => step === 1)) return [framed(window.under(at), kind)];
+  return window.taps.map(([m, n]) =>
+    pixel(window.seen(0, at[0], m), window.seen(1, at[1], n), kind));
+}
+
 // The frame round value k of a row, which is drawn in lines.
 export function place(k, array) {
   return [pixel(Math.floor(k / LONG), k % Math.min(array.values.length, LONG), "here")];

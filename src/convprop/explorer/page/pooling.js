@@ -5,7 +5,7 @@ import { inputOf } from "./arrays.js";
 import { integer } from "./controls.js";
 import { el, labelled } from "./dom.js";
 import { captioned } from "./figures.js";
-import { framed, pixel } from "./frames.js";
+import { framesUnder, pixel } from "./frames.js";
 import { full, largest, mapOf, short, unpack } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { following } from "./player.js";
@@ -43,7 +43,7 @@ export const pooling = (root) => view(root, (here) => {
   function mark(term) {
     const { window } = layerOf("pool");
     const kind = (at) => (at === term ? "winner" : "window");
-    input.frames = over().map((output, at) => framed(window.under(output), kind(at)));
+    input.frames = over().flatMap((output, at) => framesUnder(window, output, kind(at)));
     delta.frames = over().map((output, at) => pixel(...output, kind(at)));
     input.draw();
     delta.draw();
@@ -86,7 +86,7 @@ export const pooling = (root) => view(root, (here) => {
       const map = mapOf(unpack(answer.input), 0);
       const deltas = mapOf(unpack(answer.delta), 0);
       const won = (unit) => pixel(Math.floor(unit / map.width), unit % map.width, "winner");
-      input.show(map, { at, text: true, margin: layer.window.padding });
+      input.show(map, { at, text: true, margin: layer.window.margin });
       delta.show(deltas, { text: true });
       const most = largest(deltas.values);
       for (const [kind, of] of Object.entries(answer.kinds)) {

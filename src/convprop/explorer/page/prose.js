@@ -35,6 +35,9 @@ export const FORWARD = {
   local_response_norm: text`
     Each value is divided by a power of what the channels round it hold at the same pixel: where
     neighbours are strong, it is made weaker.`,
+  channel_shuffle: text`
+    The maps in another order, the first of each group, then the second of each: every value passes
+    on as it is.`,
   other: "This layer passes every value on as it is.",
   source: "Eq. 6, the same sum as Eq. 7",
 };
@@ -109,6 +112,7 @@ export const DELTA = {
   local_response_norm: text`
     A value goes into its own output, and into what the outputs of the channels round it are divided
     by.`,
+  channel_shuffle: "Each map gets back the deltas of its own one, as they are.",
   other: "This layer passes every delta on as it is.",
   sent: (readers) => ` ${readers} layers have read o, and each sends a delta back: `,
   sends: (reader) => `${reader} sends `,

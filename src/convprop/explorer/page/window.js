@@ -2,11 +2,18 @@
 
 import { inside, turnedAt } from "./numbers.js";
 
-// Sizes are (rows, columns), padding is (top, bottom, left, right). Axis 0 is that of rows, 1 that
-// of columns; a tap is a position in the window on one of them.
+// Sizes are (rows, columns), padding is (top, bottom, left, right), and overhang how far a
+// pooling's last windows reach beyond it, in rows and columns. Axis 0 is that of rows, 1 that of
+// columns; a tap is a position in the window on one of them.
 export class Window {
-  constructor({ size, stride, dilation, padding }) {
-    Object.assign(this, { size, stride, dilation, padding });
+  constructor({ size, stride, dilation, padding, overhang = [0, 0] }) {
+    Object.assign(this, { size, stride, dilation, padding, overhang });
+  }
+
+  // All that windows reach round a map, on each side.
+  get margin() {
+    const [top, bottom, left, right] = this.padding;
+    return [top, bottom + this.overhang[0], left, right + this.overhang[1]];
   }
 
   // The input that an output sees through a tap.
