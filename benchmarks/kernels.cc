@@ -123,17 +123,22 @@ static void time_conv(Stopwatch& watch, const int* at) {
   const double flops = 2.0 * double(conv.weights()) * conv.Ho * conv.Wo * LANES * blocks;
   std::atomic<float> kept{0};
   const float factor = 0.5f * float(watch.threads()) / float(watch.threads());
+  const char* const input_delta = "input_delta";
   const auto each = [&](const char* computation, const auto& kernel) {
     const auto all_blocks = [&](int thread) {
       for (int block = 0; block < blocks; block++) kernel(thread, block);
     };
     watch.measure({computation, "multiply_adds", flops, 2.0 * MULTIPLY_ADDS, blocks, all_blocks, [&](int) { kept = multiply_adds(factor); }});
-    // Nine multiply-adds or so for two values moved.
-    if (groups == C && K == C) time_moves<1, 1>(watch, computation, "memory", {K, conv.Ho, conv.Wo}, blocks, all_blocks);
+    // Nine multiply-adds or so for two values moved, or for five where a stride of 2 takes every fourth pixel.
+    if (groups != C || K != C) return;
+    const Shape output{K, conv.Ho, conv.Wo};
+    if (stride == 1) time_moves<1, 1>(watch, computation, "memory", output, blocks, all_blocks);
+    else if (computation == input_delta) time_moves<1, 4>(watch, computation, "memory", output, blocks, all_blocks);
+    else time_moves<4, 1>(watch, computation, "memory", output, blocks, all_blocks);
   };
   each("forward", [&](int t, int block) { conv.forward(o[t], w.data(), b.data(), x[t], block, {0, K}, {}); });
   each("weight_gradient", [&](int t, int block) { conv.weight_gradient(o[t], delta[t], dw[t].data(), block, {0, K}); });
-  each("input_delta", [&](int t, int block) { conv.input_delta(delta[t], w.data(), delta_in[t], block, {0, C}); });
+  each(input_delta, [&](int t, int block) { conv.input_delta(delta[t], w.data(), delta_in[t], block, {0, C}); });
 }
 
 // A part of any processor's.

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "maps/products.h"
+#include "maps/window_products.h"
 #include "ops/activation.h"
 #include "ops/groups.h"
 
@@ -55,6 +56,12 @@ struct ConvLayer {
   // followed at once, row by row while it is in the cache, by the activation of Eq. 8.
   void forward(const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int block, Range kernels,
                const ActivationLayer<T>& activation) const {
+    if (const auto rows = few(kernels_each()) ? window_rows<T>(window.size[0], window.size[1], one_stride()) : nullptr)
+      return forward_alone(rows, o, w, b, x, block, kernels, activation);
+    if (short_rows() && seamless(o) && seamless(x))
+      return each_run(K, [&](const ConvLayer& run, ptrdiff_t first) {
+        run.forward(behind(o, first), w, b, behind(x, first), block, kernels, activation);
+      });
     for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
       const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
       for (int i = 0; i < Ho; i++) {
@@ -123,6 +130,12 @@ struct ConvLayer {
   // added to what delta_in holds.
   void input_delta(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
                    const ActivationLayer<T>& activation = {}, const Maps<T>& o = {}, bool added = false) const {
+    if (few(channels_each()) && window_rows<T>(window.size[0], window.size[1], one_stride()))
+      return input_delta_alone(delta, w, delta_in, block, channels, activation, o, added);
+    if (short_rows() && seamless(delta) && seamless(delta_in) && (activation.identity() || seamless(o)))
+      return each_run(C, [&](const ConvLayer& run, ptrdiff_t first) {
+        run.input_delta(behind(delta, first), w, behind(delta_in, first), block, channels, activation, behind(o, first), added);
+      });
     for (int g = channels.begin / channels_each(); g * channels_each() < channels.end; g++) {
       const Range own{std::max(channels.begin, g * channels_each()), std::min(channels.end, (g + 1) * channels_each())};
       for (int i = 0; i < H; i++) {
@@ -137,13 +150,20 @@ struct ConvLayer {
   // dw[k][c][m][n] += sum over i, j and the lanes of delta[k][i][j] · o[c][i+m][j+n]   (Eq. 13)
   void weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const;
 
-  // db[k] += sum over i, j and the lanes of delta[k][i][j]
+  // db[k] += sum over i, j and the lanes of delta[k][i][j]; some kernels side by side, since each of
+  // their sums waits for its last addition.
   void bias_gradient(const Maps<T>& delta, T* db, int block, Range kernels) const {
-    for (int k = kernels.begin; k < kernels.end; k++) {
-      Lanes<T> sum = T(0);
+    constexpr int AT_ONCE = 4;
+    for (int k = kernels.begin; k < kernels.end; k += AT_ONCE) {
+      const T* map[AT_ONCE];
+      Lanes<T> sum[AT_ONCE];
+#pragma GCC unroll 4
+      for (int q = 0; q < AT_ONCE; q++) map[q] = delta.at(block, std::min(k + q, kernels.end - 1), 0, 0), sum[q] = T(0);
       for (int i = 0; i < Ho; i++)
-        for (int j = 0; j < Wo; j++) sum = sum + Lanes<T>::load(delta.at(block, k, i, j));
-      db[k] += sum_of_lanes(sum);
+        for (ptrdiff_t j = i * delta.row; j < i * delta.row + ptrdiff_t(Wo) * LANES; j += LANES)
+#pragma GCC unroll 4
+          for (int q = 0; q < AT_ONCE; q++) sum[q] = sum[q] + Lanes<T>::load(map[q] + j);
+      for (int q = 0; q < AT_ONCE && k + q < kernels.end; q++) db[k + q] += sum_of_lanes(sum[q]);
     }
   }
 
@@ -154,6 +174,98 @@ struct ConvLayer {
     window.dilation[0] = dilation[0], window.dilation[1] = dilation[1];
     return window;
   }
+
+  // A window of one pixel without stride and padding knows no rows: maps that have no gaps between
+  // theirs are one long row.
+  bool of_pixels() const {
+    return window_weights() == 1 && window.stride[0] == 1 && window.stride[1] == 1 && !input_halo(window).any();
+  }
+  static constexpr int SHORT_ROW = 24;  // four tiles of pixels
+  // Short rows are cut into tiles of unequal sizes; one long row is not.
+  bool short_rows() const { return of_pixels() && H > 1 && W < SHORT_ROW; }
+  // As a layer of one row, runs of it whose results, so many maps, stay in the cache.
+  template <class Body>
+  void each_run(int maps, const Body& body) const {
+    constexpr ptrdiff_t RUN_BYTES = 262144;
+    const int length = int(std::max(RUN_BYTES / ptrdiff_t(maps * LANES * sizeof(T)), ptrdiff_t(SHORT_ROW))), runs = lots(H * W, length);
+    ConvLayer run = *this;
+    run.H = run.Ho = 1;
+    for (int r = 0; r < runs; r++) {
+      const Range pixels = share(H * W, r, runs);
+      run.W = run.Wo = pixels.end - pixels.begin;
+      body(run, pixels.begin);
+    }
+  }
+  static bool seamless(const Maps<T>& maps) { return maps.row == ptrdiff_t(maps.W) * LANES; }
+  static Maps<T> behind(Maps<T> maps, ptrdiff_t pixels) {
+    maps.data += pixels * LANES;
+    return maps;
+  }
+
+  // Whether so few kernels (going back: channels) of a group are better computed one by one, by the
+  // tiles of window_products.h, than side by side.
+  static bool few(int kernels) { return kernels <= 2; }
+  // That of rows and columns alike; 0 where there is none, or gaps in the window.
+  int one_stride() const {
+    return window.dilation[0] == 1 && window.dilation[1] == 1 && window.stride[0] == window.stride[1] ? window.stride[0] : 0;
+  }
+
+  void forward_alone(WindowRows<T> rows, const Maps<T>& o, const T* w, const T* b, const Maps<T>& x, int block, Range kernels,
+                     const ActivationLayer<T>& activation) const {
+    for (int k = kernels.begin; k < kernels.end; k++)
+      for (int i = 0; i < Ho; i += WINDOW_ROWS) {
+        WindowProducts<T> some;
+        some.turns = channels_each();
+        some.o = o.at(block, k / kernels_each() * channels_each(), i * window.stride[0] - window.before[0], -window.before[1]);
+        some.o_channel = o.channel, some.o_row = o.row;
+        some.w = w + weight_at(k, 0, 0, 0);
+        some.w_channel = window_weights(), some.w_row = direction() * window.size[1], some.w_column = direction();
+        some.start = b ? b + k : nullptr;
+        some.x = x.at(block, k, i, 0);
+        some.x_row = x.row, some.x_step = LANES;
+        some.rows = std::min(WINDOW_ROWS, Ho - i), some.pixels = Wo;
+        some.there = {0, std::numeric_limits<int>::max()};
+        rows(some);
+        for (int r = i; r < i + some.rows && !activation.identity(); r++) activation.forward(x.at(block, k, r, 0), x.at(block, k, r, 0), Wo);
+      }
+  }
+
+  // From the last pixel of each phase backwards: then the window goes forwards, as in forward_alone.
+  void input_delta_alone(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, Range channels,
+                         const ActivationLayer<T>& activation, const Maps<T>& o, bool added) const {
+    const int stride = one_stride();
+    for (int c = channels.begin; c < channels.end; c++)
+      for (int first = 0; first < H; first += WINDOW_ROWS * stride) {
+        for (int i = first; i < std::min(first + stride, H); i++) {
+          const int count = std::min(WINDOW_ROWS, (H - 1 - i) / stride + 1), below = i + (count - 1) * stride, g = c / channels_each();
+          const Phase rows = phase(0, i);
+          const int top = int(below + window.before[0] - rows.first) / stride;
+          for (int j = 0; j < std::min(stride, W); j++) {
+            const Phase columns = phase(1, j);
+            WindowProducts<T> some;
+            some.rows = count, some.pixels = (W - 1 - j) / stride + 1;
+            const int last = j + (some.pixels - 1) * stride;
+            some.turns = kernels_each();
+            some.o = delta.at(block, g * kernels_each(), top, int(last + window.before[1] - columns.first) / stride);
+            some.o_channel = delta.channel, some.o_row = -delta.row;
+            some.w = w + weight_at(g * kernels_each(), c - g * channels_each(), rows.first, columns.first);
+            some.w_channel = ptrdiff_t(channels_each()) * window_weights();
+            some.w_row = direction() * rows.step * window.size[1], some.w_column = direction() * columns.step;
+            some.start = nullptr;
+            some.x = delta_in.at(block, c, below, last);
+            some.x_row = -stride * delta_in.row, some.x_step = -stride * LANES;
+            some.there = {std::max(0, top - (Ho - 1)), top + 1};
+            some.added = added;
+            window_rows_back<T>(rows.count, columns.count)(some);
+          }
+        }
+        for (int i = first; i < std::min(first + WINDOW_ROWS * stride, H) && !activation.identity(); i++)
+          activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
+      }
+  }
+
+  using WindowGradientOf = void (*)(const WindowGradient<T>&);
+  void weight_gradient_alone(WindowGradientOf add, const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const;
 
   // Row i of the input delta, for channels of one group.
   void input_delta_row(const Maps<T>& delta, const T* w, const Maps<T>& delta_in, int block, int group, Range channels, int i,
@@ -278,19 +390,42 @@ struct ConvLayer {
 template <class T>
 void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
   if (kernels.begin == kernels.end) return;
-  constexpr int KERNEL_TILES = 4, TAP_TILES = 16, MOST_TAPS = TAP_TILES * GradientTile::TAPS;
+  // (Kernels that have several channels in common share what they load of them.)
+  if (const auto add = kernels_each() == 1 || (few(kernels_each()) && channels_each() == 1) ? window_gradient<T>(window.size[0], window.size[1], one_stride()) : nullptr)
+    return weight_gradient_alone(add, o, delta, dw, block, kernels);
+  // Tiles whose sums wait.
+  constexpr int TILES = Lanes<T>::PARTS == 1 ? 128 : 64, MOST_TAPS = TILES * GradientTile::TAPS;
   // Where the lanes take several parts, a band is read as many times.
   constexpr ptrdiff_t BAND_BYTES = Lanes<T>::PARTS == 1 ? 131072 : 16384;
+  // The taps of a 1×1 window are maps of their own: those of a tile stay in the nearest cache while all
+  // kernels pass by.
+  constexpr ptrdiff_t NEAR_BYTES = 24576;
+  const bool maps_of_their_own = Lanes<T>::PARTS == 1 && window_weights() == 1;
   const int taps = channels_each() * window_weights();
   for (int g = kernels.begin / kernels_each(); g * kernels_each() < kernels.end; g++) {
     const int k0 = std::max(kernels.begin, g * kernels_each()), k1 = std::min(kernels.end, (g + 1) * kernels_each());
     const int kernel_tiles = GradientTile::kernel_tiles(k1 - k0), most_kernels = lots(k1 - k0, kernel_tiles);
     const int widest = GradientTile::taps_beside(most_kernels), tap_tiles = lots(taps, widest);
-    const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(ptrdiff_t(most_kernels) * Wo * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
     const T* origin = o.at(block, g * channels_each(), -window.before[0], -window.before[1]);
-    for (int tt = 0; tt < tap_tiles; tt += TAP_TILES) {
-      const int t_end = std::min(TAP_TILES, tap_tiles - tt);
-      Range tile_taps[TAP_TILES];  // counted from the first one here
+    // Bands of rows; where there is one long row, runs of it.
+    const bool one_row = maps_of_their_own && of_pixels() && seamless(o) && seamless(delta);
+    const int length = one_row ? Ho * Wo : Ho;
+    const ptrdiff_t o_next = one_row ? LANES : window.stride[0] * o.row, delta_next = one_row ? LANES : delta.row;
+    const ptrdiff_t bytes = ptrdiff_t(one_row ? 1 : Wo) * LANES * sizeof(T);
+    const ptrdiff_t most = maps_of_their_own ? NEAR_BYTES / (widest * bytes) : BAND_BYTES / (most_kernels * bytes);
+    const int band = int(std::clamp(most, ptrdiff_t(1), ptrdiff_t(length)));
+    // So many tiles of kernels beside so many of taps: those that read the fewest maps again.
+    int kernels_once = 4, taps_once = 16;
+    if (maps_of_their_own) {
+      ptrdiff_t fewest = std::numeric_limits<ptrdiff_t>::max();
+      for (int k = 1; k <= std::min(kernel_tiles, TILES); k++) {
+        const ptrdiff_t maps = ptrdiff_t(lots(kernel_tiles, k)) * taps + ptrdiff_t(lots(tap_tiles, TILES / k)) * (k1 - k0);
+        if (maps < fewest) fewest = maps, kernels_once = k, taps_once = TILES / k;
+      }
+    }
+    for (int tt = 0; tt < tap_tiles; tt += taps_once) {
+      const int t_end = std::min(taps_once, tap_tiles - tt);
+      Range tile_taps[TILES];  // counted from the first one here
       ptrdiff_t tap[MOST_TAPS], place[MOST_TAPS];
       const int first = share(taps, tt, tap_tiles).begin;
       for (int t = 0; t < t_end; t++) {
@@ -302,37 +437,61 @@ void ConvLayer<T>::weight_gradient(const Maps<T>& o, const Maps<T>& delta, T* dw
           place[u - first] = weight_at(0, c, m, n);
         }
       }
-      for (int kt = 0; kt < kernel_tiles; kt += KERNEL_TILES) {
-        Lanes<T> sums[KERNEL_TILES][TAP_TILES][GradientTile::SUMS];
-        const int k_end = std::min(KERNEL_TILES, kernel_tiles - kt);
-        Range tile_kernels[KERNEL_TILES];
+      for (int kt = 0; kt < kernel_tiles; kt += kernels_once) {
+        Lanes<T> sums[TILES][GradientTile::SUMS];
+        const int k_end = std::min(kernels_once, kernel_tiles - kt);
+        Range tile_kernels[TILES];
         for (int k = 0; k < k_end; k++) {
           const Range tile = share(k1 - k0, kt + k, kernel_tiles);
           tile_kernels[k] = {k0 + tile.begin, k0 + tile.end};
         }
-        for (int i = 0; i < Ho; i += band)
-          for (int k = 0; k < k_end; k++)
-            for (int t = 0; t < t_end; t++) {
-              const GradientTile tile{origin + i * window.stride[0] * o.row, window.stride[0] * o.row, ptrdiff_t(window.stride[1]) * LANES,
-                                      tap + tile_taps[t].begin, delta.at(block, tile_kernels[k].begin, i, 0), delta.row, delta.channel,
-                                      std::min(band, Ho - i), Wo, i == 0, sums[k][t]};
-              tile.add(tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin);
-            }
+        for (int i = 0; i < length; i += band) {
+          const int count = std::min(band, length - i);
+          const auto add = [&](int k, int t) {
+            const GradientTile tile{origin + i * o_next, o_next, ptrdiff_t(window.stride[1]) * LANES,
+                                    tap + tile_taps[t].begin, delta.at(block, tile_kernels[k].begin, 0, 0) + i * delta_next, delta_next, delta.channel,
+                                    one_row ? 1 : count, one_row ? count : Wo, i == 0, sums[k * taps_once + t]};
+            tile.add(tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin);
+          };
+          if (maps_of_their_own)
+            for (int t = 0; t < t_end; t++)
+              for (int k = 0; k < k_end; k++) add(k, t);
+          else
+            for (int k = 0; k < k_end; k++)
+              for (int t = 0; t < t_end; t++) add(k, t);
+        }
         for (int k = 0; k < k_end; k++)
           for (int t = 0; t < t_end; t++) {
             T* to = dw + ptrdiff_t(tile_kernels[k].begin) * taps;
-            add_lanes(sums[k][t], tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin, place + tile_taps[t].begin, to);
+            add_lanes(sums[k * taps_once + t], tile_kernels[k].end - tile_kernels[k].begin, tile_taps[t].end - tile_taps[t].begin, place + tile_taps[t].begin, to);
           }
       }
     }
   }
 }
 
+template <class T>
+void ConvLayer<T>::weight_gradient_alone(WindowGradientOf add, const Maps<T>& o, const Maps<T>& delta, T* dw, int block, Range kernels) const {
+  // Where the lanes or the window's rows take several turns, a band is read as many times.
+  constexpr ptrdiff_t BAND_BYTES = 16384;
+  const int band = int(std::clamp(BAND_BYTES / ptrdiff_t(ptrdiff_t(Wo) * LANES * sizeof(T)), ptrdiff_t(1), ptrdiff_t(Ho)));
+  ptrdiff_t place[MOST_WINDOW_WEIGHTS];
+  for (int t = 0; t < window_weights(); t++) place[t] = weight_at(0, 0, 0, t);
+  for (int k = kernels.begin; k < kernels.end; k++)
+    for (int c = 0; c < channels_each(); c++) {
+      Lanes<T> sum[MOST_WINDOW_WEIGHTS];
+      for (int i = 0; i < Ho; i += band)
+        add({o.at(block, k / kernels_each() * channels_each() + c, i * window.stride[0] - window.before[0], -window.before[1]), o.row,
+             delta.at(block, k, i, 0), delta.row, std::min(band, Ho - i), Wo, i == 0, sum});
+      add_lanes(sum, 1, window_weights(), place, dw + (ptrdiff_t(k) * channels_each() + c) * window_weights());
+    }
+}
+
 // Adds the lanes of each of a tile's sums, sixteen sums at once, to the weight gradients.
 template <class T>
 void ConvLayer<T>::add_lanes(const Lanes<T>* sums, int kernels, int taps, const ptrdiff_t* place, T* dw) const {
   const int count = kernels * taps;
-  alignas(VECTOR_BYTES) T totals[(GradientTile::SUMS + LANES - 1) / LANES * LANES];
+  alignas(VECTOR_BYTES) T totals[(std::max(GradientTile::SUMS, MOST_WINDOW_WEIGHTS) + LANES - 1) / LANES * LANES];
   for (int s = 0; s < count; s += LANES) {
     Lanes<T> sixteen[LANES];
 #pragma GCC unroll 16
