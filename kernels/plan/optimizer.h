@@ -140,44 +140,55 @@ void update(const Optimizer& o, double learning_rate, const Factors& factors, do
   const V adam_rate = T(learning_rate / (1 - power(o.beta1, t)));
   const V adam_norm = T(1 / __builtin_sqrt(1 - power(o.beta2, t)));
 
-  const bool decoupled = o.kind == OptimizerKind::adamw || o.decoupled != 0;
-  const LambDirection<T> direction(o, factors, t);
-
-  each_step(of, begin, end, [&](V& weight, V gradient, V& first, V& second) {
-    if (decoupled) weight = weight * keep;
-    else if (o.kind != OptimizerKind::lamb) gradient = fma(decay, weight, gradient);
-    switch (o.kind) {
-      case OptimizerKind::sgd:
+  const bool decoupled = o.kind == OptimizerKind::adamw || o.decoupled != 0, nesterov = o.nesterov != 0;
+  // What each rule does, in a loop of its own.
+  const auto decayed = [&](V& weight, const V& gradient) {
+    if (!decoupled) return fma(decay, weight, gradient);
+    weight = weight * keep;
+    return gradient;
+  };
+  switch (o.kind) {
+    case OptimizerKind::sgd:
+      return each_step(of, begin, end, [&](V& weight, const V& given, V& first, V&) {
+        const V gradient = decayed(weight, given);
         first = fma(momentum, first, gradient);
-        weight = fma(-rate, o.nesterov != 0 ? fma(momentum, first, gradient) : first, weight);
-        break;
-      case OptimizerKind::adam:
-      case OptimizerKind::adamw:
+        weight = fma(-rate, nesterov ? fma(momentum, first, gradient) : first, weight);
+      });
+    case OptimizerKind::adam:
+    case OptimizerKind::adamw:
+      return each_step(of, begin, end, [&](V& weight, const V& given, V& first, V& second) {
+        const V gradient = decayed(weight, given);
         first = fma(rest_of_beta1, gradient - first, first);
         second = fma(rest_of_beta2, gradient * gradient, beta2 * second);
         weight = weight - adam_rate * (first / fma(sqrt(second), adam_norm, epsilon));
-        break;
-      case OptimizerKind::rmsprop:
+      });
+    case OptimizerKind::rmsprop:
+      return each_step(of, begin, end, [&](V& weight, const V& given, V& first, V& second) {
+        const V gradient = decayed(weight, given);
         first = fma(rest_of_alpha, gradient * gradient, alpha * first);
         second = fma(momentum, second, gradient / (sqrt(first) + epsilon));
         weight = fma(-rate, second, weight);
-        break;
-      case OptimizerKind::adadelta: {
+      });
+    case OptimizerKind::adadelta:
+      return each_step(of, begin, end, [&](V& weight, const V& given, V& first, V& second) {
+        const V gradient = decayed(weight, given);
         first = fma(rest_of_rho, gradient * gradient, rho * first);
         const V change = sqrt(second + epsilon) / sqrt(first + epsilon) * gradient;
         second = fma(rest_of_rho, change * change, rho * second);
         weight = fma(-rate, change, weight);
-        break;
-      }
-      case OptimizerKind::lars:
-        first = fma(rate, gradient, momentum * first);
+      });
+    case OptimizerKind::lars:
+      return each_step(of, begin, end, [&](V& weight, const V& given, V& first, V&) {
+        first = fma(rate, decayed(weight, given), momentum * first);
         weight = weight - first;
-        break;
-      case OptimizerKind::lamb:
+      });
+    case OptimizerKind::lamb: {
+      const LambDirection<T> direction(o, factors, t);
+      return each_step(of, begin, end, [&](V& weight, const V&, V& first, V& second) {
         weight = fma(-rate, direction(weight, first, second), weight);
-        break;
+      });
     }
-  });
+  }
 }
 
 }  // namespace convprop
