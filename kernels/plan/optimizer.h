@@ -45,9 +45,10 @@ struct Descending {
 };
 
 // body(weight, gradient, first, second) for the vectors of [begin, end), and stores all but the
-// gradient: the last few, with zeros behind them, too.
+// gradient: the last few, with zeros behind them, too. Inlined, since only so do the body's constants
+// stay in registers.
 template <class T, class Body>
-void each_step(const Descending<T>& of, ptrdiff_t begin, ptrdiff_t end, const Body& body) {
+CONVPROP_INLINE void each_step(const Descending<T> of, ptrdiff_t begin, ptrdiff_t end, const Body& body) {
   using V = Lanes<T>;
   const bool two = of.state1 != nullptr;
   ptrdiff_t i = begin;
