@@ -301,6 +301,28 @@ def test_whole_batches_are_kept_only_where_a_segment_ends():
     assert 8 * maps < normal < chain + 8.3 * maps
 
 
+def test_batches_in_parts_are_refused_where_statistics_are_of_the_whole():
+    options = {"epochs": 1, "batch_size": 48, "micro_batch": 16}
+    rule = "be left out beside batch_norm1, whose statistics are of whole batches"
+    with refuses(InvalidInput, f"micro_batch must {rule}, got 16: BatchNorm(over=16)?"):
+        cp.train(residual(), images(48), np.arange(48) % 3, **options)
+    parts, whole = residual(over=16), residual(over=16)
+    cp.train(parts, images(48), np.arange(48) % 3, **options)
+    cp.train(whole, images(48), np.arange(48) % 3, epochs=1, batch_size=48)
+    assert parts.weights_sha256() == whole.weights_sha256()
+
+
+@pytest.mark.parametrize("options", [{}, {"over": 16}, {"frozen": True}], ids=repr)
+def test_deltas_go_through_one_that_is_not_trained(options):
+    net, other = residual(**options), residual(**options)
+    net.set_trainable(False, "batch_norm*")
+    assert not any(name.startswith("batch_norm") for name in net.graph.trained)
+    batch, labels = images(20), np.arange(20) % 3
+    all_gradients = other.gradients(batch, labels)
+    for name, gradient in net.gradients(batch, labels).items():
+        np.testing.assert_array_equal(gradient, all_gradients[name])
+
+
 def test_nothing_else_is_a_batch_normalisation():
     with refuses(InvalidInput, "momentum must be a number in 0 .. 1, got 1.5"):
         cp.BatchNorm(momentum=1.5)

@@ -34,6 +34,8 @@ NETWORKS = (
     *("branched-3", "branched-70", "branched-70-float64"),
     *("grouped-3", "grouped-70", "grouped-70-float64"),
     *("bent-3", "bent-70", "bent-150", "bent-70-float64", "bent-branches-70"),
+    *("batch-normalised-3", "batch-normalised-33", "batch-normalised-150"),
+    "batch-normalised-33-float64",
     *("mobile-3", "mobile-70", "mobile-70-float64"),
     *("convolutional-40", "convolutional-40-float64"),
 )

@@ -409,6 +409,7 @@ def test_every_layer_survives_its_description():
         cp.Add(),
         cp.Multiply(name="scaled"),
         cp.Concat(),
+        cp.BatchNorm(1e-3, momentum=0.2, over=16, frozen=True, trainable="bias", name="normal"),
         cp.GroupNorm(3, epsilon=0.5, affine=False, name="even"),
         cp.InstanceNorm(epsilon=1e-3),
         cp.LayerNorm(affine=False),

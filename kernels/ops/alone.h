@@ -57,7 +57,7 @@ class Alone {
 
   void lay_out() {
     const int blocks = step_.groups.blocks();
-    const Memory memory{arena_, Mode::inspect, step_.groups.images, blocks, step_.groups.count(), 1, threads_, blocks};
+    const Memory memory{arena_, Mode::inspect, step_.groups.images, blocks, blocks, step_.groups.count(), 1, threads_, blocks};
     if constexpr (requires { op_.place(memory, false); }) op_.place(memory, false);
     scratch_.clear();
     for (int t = 0; t < threads_; t++)

@@ -260,7 +260,7 @@ struct ConvLayer {
           }
         }
         for (int i = first; i < std::min(first + WINDOW_ROWS * stride, H) && !activation.identity(); i++)
-          activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
+          activation.input_delta(delta_in.at(block, c, i, 0), o.at(block, c, i, 0), o.at(block, c, i, 0), delta_in.at(block, c, i, 0), W);
       }
   }
 

@@ -55,6 +55,8 @@ Plan<T>::Plan(Shape input, const std::vector<std::string>& layers, LossSpec loss
   values_.push_back({input});
   add_operations(descriptions, reads);
   find_segments();
+  if (segments_.size() > 1 && part_size_ < batch_size_)
+    throw std::invalid_argument("the statistics of a whole batch are not to be had of its parts");
   find_head();
   find_deltas();
   find_readings();
@@ -225,7 +227,7 @@ template <class T>
 void Plan<T>::find_segments() {
   std::stable_sort(operations_.begin(), operations_.end(), [](const Operation& a, const Operation& b) { return a.segment < b.segment; });
   for (int i = 0; i < int(operations_.size()); i++) {
-    segments_.resize(operations_[i].segment + 1, {i, i});
+    segments_.resize(size_t(operations_[i].segment) + 1, {i, i});
     segments_.back().end = i + 1;
   }
 }

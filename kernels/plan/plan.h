@@ -202,7 +202,7 @@ class Plan {
   const int batch_size_, part_size_, threads_;
   bool by_image_;            // the head goes image by image
   bool one_is_soon_done_;    // one image's prediction, before another thread would have woken up
-  std::vector<Range> segments_;  // of operations
+  std::vector<Range> segments_{{0, 0}};  // of operations, of which there may be none
   int head_ = 0;             // operations before this one go block by block
   int at_once_ = 0;          // blocks that a unit carries at once
   std::vector<Layer> layers_;

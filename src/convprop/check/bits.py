@@ -32,6 +32,7 @@ from convprop.layers import (
     GELU,
     SELU,
     AveragePool,
+    BatchNorm,
     ChannelShuffle,
     Conv,
     Dense,
@@ -217,6 +218,18 @@ _BENT_BRANCHES = (
     *(Parallel([PReLU()], [Conv(5, 1), Softmax()], join=Multiply()), AveragePool(2), Softsign()),
     *(Parallel([Flatten(), Dense(6), SELU()], [Flatten(), PReLU(by_channel=True)]), Dense(3)),
 )
+# Statistics of batches, of blocks and running ones: in branches whose segments end at different
+# nodes, behind activations, pools and rows of values, and where nothing of them is trained.
+_BATCH_NORMALISED = (
+    *(Conv(5, 3, padding=1, bias=False), BatchNorm(), ReLU(), MaxPool(2), Dropout(0.2)),
+    Residual(
+        *(Conv(6, 3, padding=1, algorithm="winograd"), BatchNorm(momentum=0.3), Tanh()),
+        *(Conv(6, 3, padding=1), BatchNorm(over=16)),
+        shortcut=[Conv(6, 1, bias=False), BatchNorm(trainable=False)],
+    ),
+    *(ReLU(), Conv(6, 3, groups=6), BatchNorm(frozen=True), LeakyReLU(), AveragePool("global")),
+    *(Flatten(), Dense(9), BatchNorm(epsilon=0.1), Sigmoid(), Dense(3)),
+)
 # Layers of every algorithm of which nothing, or one parameter alone, is trained.
 _FROZEN_FIRST = (
     *(Conv(5, 3, padding=1, trainable=False), ReLU(), Conv(6, 3, trainable="bias"), Tanh()),
@@ -276,6 +289,13 @@ TRAININGS = (
     *(
         Trained(f"normalised-{batch}", _NORMALISED, (2, 8, 9), Adam(0.01), batch)
         for batch in (1, 5, 33, 150)
+    ),
+    *(
+        Trained(f"batch-normalised-{batch}", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), batch)
+        for batch in (3, 33, 150)
+    ),
+    Trained(
+        "batch-normalised-33-float64", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), 33, "float64"
     ),
     Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
     *(Trained(f"bent-{batch}", _BENT, (2, 9, 8), Adam(0.01), batch) for batch in (3, 70, 150)),

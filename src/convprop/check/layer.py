@@ -112,8 +112,9 @@ def check_layer(group: str, run: ComputedLayer, name: str) -> Iterator[Row]:
     # A PReLU's gradient has the values below 0.
     signed = [-o for o in big_inputs] if layer["kind"] == "prelu" else big_inputs
     largests = sizes_own or network.layer_gradients(sizes, signed, big_delta, big)
-    for part, gradient in run.gradients.items():
-        yield row(f"{part}_gradient", gradient, gradients[part], np.abs(largests[part]))
+    for part in filter(run.gradients.__contains__, gradients):
+        right, largest = gradients[part], np.abs(largests[part])
+        yield row(f"{part}_gradient", run.gradients[part], right, largest)
 
 
 def _normalisation(layer: Mapping[str, Any]) -> Callable[..., dict[str, Array]] | None:

@@ -9,7 +9,14 @@ from typing import Any, Literal
 from convprop.checks import flag, is_integer, number, positive
 from convprop.errors import invalid
 from convprop.initializers import Constant, Zeros
-from convprop.layers.layer import Layer, Parameter, Shape, checked_name
+from convprop.layers.layer import (
+    Layer,
+    Parameter,
+    Shape,
+    Trainable,
+    checked_name,
+    checked_trainable,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +43,9 @@ class BatchNorm(Layer):
     frozen : bool
         Take the running statistics in training, too, and leave them as they are: as fine-tuning on
         few images wants.
+    trainable : bool, "weight" or "bias"
+        False: no optimizer updates weight and bias. A name: that one alone. (The running statistics
+        go on: ``frozen`` keeps these.)
     name : str, optional
         In the place of "batch_norm1", "batch_norm2", ...
     """
@@ -48,6 +58,7 @@ class BatchNorm(Layer):
     momentum: float = 0.1
     over: Literal["batch", 16] = "batch"
     frozen: bool = False
+    trainable: Trainable = True
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -57,6 +68,7 @@ class BatchNorm(Layer):
             momentum=number("momentum", self.momentum, rule, 0.0, above),
             over=_checked_over(self.over),
             frozen=flag("frozen", self.frozen),
+            trainable=checked_trainable(self.trainable, True),
             name=checked_name(self.name),
         )
 
@@ -64,8 +76,8 @@ class BatchNorm(Layer):
         """Return weight, bias, running_mean and running_var (C,); the last two are not trained."""
         each = (inputs[0][0],)
         return {
-            "weight": Parameter(each, Constant(1.0)),
-            "bias": Parameter(each, Zeros()),
+            "weight": Parameter(each, Constant(1.0), self.trainable in (True, "weight")),
+            "bias": Parameter(each, Zeros(), self.trainable in (True, "bias")),
             "running_mean": Parameter(each, Zeros(), trained=False),
             "running_var": Parameter(each, Constant(1.0), trained=False),
         }

@@ -190,6 +190,10 @@ def train(
     _check_agreement(course)
     if micro_batch is not None:
         micro_batch = positive_integer("micro_batch", micro_batch)
+        waiting = [n.name for n in network.graph.nodes if n.native.get("statistics") == "batch"]
+        if waiting:
+            rule = f"be left out beside {waiting[0]}, whose statistics are of whole batches"
+            raise invalid("micro_batch", rule, f"{micro_batch}: BatchNorm(over=16)?")
         if micro_batch % LANES or micro_batch >= course.batch_size:
             rule = f"be a multiple of {LANES} below the batch_size, {course.batch_size}"
             raise invalid("micro_batch", rule, micro_batch)
