@@ -8,6 +8,7 @@ from convprop import equations as eq
 from convprop.check.equations import STEP
 from convprop.check.network import check_network
 from convprop.errors import InvalidInput
+from convprop.explain import Explainer
 from refusal import refuses
 
 RANDOM = np.random.default_rng(16)
@@ -232,6 +233,35 @@ def test_images_of_weight_0_take_no_part(options):
     both = [net.gradients(batch, labels, weights), net.gradients(batch[taking], labels[taking])]
     for name, array in both[0].items():
         np.testing.assert_allclose(array, both[1][name], rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+# ---- Explanations ----
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_number_is_explained_by_the_running_statistics(dtype):
+    net, batch, labels = residual(dtype), images(37), np.arange(37) % 3
+    asked = Explainer(net, batch, labels)
+    np.testing.assert_array_equal(asked.done.layers[-1].output, net.forward(batch))
+    random = np.random.default_rng(2)
+    names = [name for name in net.names if name.startswith("batch_norm")]
+    for name in names:
+        went = asked.done.layers[net.names.index(name)]
+        for _ in range(5):
+            image, *at = (int(random.integers(length)) for length in went.output.shape)
+            found = asked.output(name, *at, image=image)
+            assert found.exact
+            assert found.value == went.output[(image, *at)]
+            found = asked.delta(name, *at, image=image)
+            assert found.exact
+            assert found.value == found.total
+        for part in ("weight", "bias"):
+            found = getattr(asked, f"{part}_gradient")(name, 1)
+            assert found.exact
+            assert found.value == went.gradients[part][1]
+            assert len(found.terms) == went.output.size // went.output.shape[1]
+    with refuses(InvalidInput, "c, m and n must be left out of a normalisation, got 1, None, None"):
+        asked.weight_gradient(names[0], 0, 1)
 
 
 # ---- Threads, plans, files ----

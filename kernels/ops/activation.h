@@ -273,12 +273,14 @@ class ActivationLayer {
   CONVPROP_INLINE auto known(const Body& body) const {
     return std::visit(body, f_);
   }
-  // The same where deltas go through an f that was computed in place: x is gone, so f is FROM_OUTPUT.
+  // The same for a body with much in it besides: f has its own type where that is most often asked for,
+  // and is called for each vector where not, since every type costs the compiler the whole body.
   template <class Body>
-  CONVPROP_INLINE void known_from_output(const Body& body) const {
-    known([&](const auto& f) {
-      if constexpr (std::decay_t<decltype(f)>::FROM_OUTPUT) body(f);
-    });
+  CONVPROP_INLINE void inlined(const Body& body) const {
+    if (identity()) return body(Identity<T>());
+    if (const auto* f = std::get_if<ReLU<T>>(&f_)) return body(*f);
+    if (const auto* f = std::get_if<Tanh<T>>(&f_)) return body(*f);
+    body(Called{*this});
   }
 
   void forward(const T* x, T* o, ptrdiff_t pixels) const {
@@ -339,6 +341,16 @@ class ActivationLayer {
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < maps.H; i++) row(c, i, maps.W);
   }
+
+  struct Called {
+    const ActivationLayer& layer;
+    [[gnu::noinline]] Lanes<T> forward(const Lanes<T>& x) const {
+      return layer.known([&](const auto& f) { return f.forward(x); });
+    }
+    [[gnu::noinline]] Lanes<T> derivative(const Lanes<T>& x, const Lanes<T>& o) const {
+      return layer.known([&](const auto& f) { return f.derivative(x, o); });
+    }
+  };
 
   Activations<T> f_;
 };

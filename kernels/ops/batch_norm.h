@@ -115,7 +115,7 @@ struct NormalisingOp {
 
   void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> y = v.in(), o = v.out();
-    activation.known([&](const auto& f) {
+    activation.inlined([&](const auto& f) {
       for (int c = at.share_of(shape.C).begin; c < at.share_of(shape.C).end; c++) {
         const auto channel = with->channel(c);
         each_vector(o, blocks, {c, c + 1}, [&](int block, int, int i, int j) {
@@ -131,7 +131,7 @@ struct NormalisingOp {
   void add_sums(const Operands<T>& v, Range blocks, const Share& at, const Sink& sink) const {
     const Maps<T> y = v.in(), o = v.out(), delta = v.delta();
     const Range channels = at.share_of(shape.C);
-    activation.known_from_output([&](const auto& f) {
+    activation.inlined([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++)
         for (int c = channels.begin; c < channels.end; c++)
           add_to_group(sums_of(f, with->channel(c), delta, o, y, block, c, sink), block, c, at);
@@ -187,7 +187,7 @@ struct FrozenNormOp : NormalisingOp<T> {
   }
   void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const {
     const Maps<T> y = v.in(), o = v.out();
-    this->activation.known([&](const auto& f) {
+    this->activation.inlined([&](const auto& f) {
       for (int c = maps.begin; c < maps.end; c++) {
         const auto channel = with->channel(c);
         each_vector(o, {n, n + 1}, {c, c + 1}, [&](int, int, int i, int j) {
@@ -201,7 +201,7 @@ struct FrozenNormOp : NormalisingOp<T> {
   }
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> delta = v.delta(), o = v.out(), to = v.delta_in();
-    this->activation.known_from_output([&](const auto& f) {
+    this->activation.inlined([&](const auto& f) {
       for (int c = at.share_of(shape.C).begin; c < at.share_of(shape.C).end; c++) {
         const Lanes<T> scale = with->scale[c];
         each_vector(to, blocks, {c, c + 1}, [&](int block, int, int i, int j) {
@@ -321,7 +321,7 @@ struct BatchMomentsOp {
   void input_delta(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> g = v.delta(), y = v.in(), to = v.delta_in();
     const Range channels = at.share_of(shape.C);
-    through(v).known_from_output([&](const auto& f) {
+    through(v).inlined([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         const auto here = images.mask<T>();

@@ -36,7 +36,7 @@ struct BlockNormOp : NormalisingOp<T> {
   void forward(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> y = v.in(), o = v.out();
     const Range channels = at.share_of(shape.C);
-    this->activation.known([&](const auto& f) {
+    this->activation.inlined([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         for (int c = channels.begin; c < channels.end; c++) {
@@ -57,7 +57,7 @@ struct BlockNormOp : NormalisingOp<T> {
   void weight_gradient(const Operands<T>& v, Range blocks, const Share& at) const {
     const Maps<T> delta = v.delta(), o = v.out(), y = v.in(), to = v.delta_in();
     const Range channels = at.share_of(shape.C);
-    this->activation.known_from_output([&](const auto& f) {
+    this->activation.inlined([&](const auto& f) {
       for (int block = blocks.begin; block < blocks.end; block++) {
         const TakingPart images(*at.step, block);
         const auto here = images.mask<T>();

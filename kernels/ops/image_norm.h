@@ -120,7 +120,7 @@ struct ImageNormOp {
     const Maps<T> o = v.in(), x = v.out();
     const int vectors = vectors_of(x);
     const bool scaled = affine;
-    activation.known([&](const auto& known) {
+    activation.inlined([&](const auto& known) {
       const auto f = known;
       for (int c = channels.begin; c < channels.end; c++) {
         const Lanes<T> weight = w(v, c), bias = b(v, c);
@@ -145,7 +145,7 @@ struct ImageNormOp {
     const Maps<T> delta = v.delta(), x = v.out();
     alignas(VECTOR_BYTES) T place[LANES];
     for (int l = 0; l < LANES; l++) place[l] = T(l);
-    activation.known_from_output([&](const auto& f) {
+    activation.inlined([&](const auto& f) {
       each_vector(delta, {block, block + 1}, channels, [&](int, int c, int i, int j) {
         const Lanes<T> error = Lanes<T>::load(delta.at(block, c, i, j));
         const Lanes<T> back = error * slope(f, x.at(block, c, i, j));
@@ -185,7 +185,7 @@ struct ImageNormOp {
     const Maps<T> o = v.in(), delta = v.delta(), to = v.delta_in();
     const int vectors = vectors_of(to);
     const bool added = v.added();
-    through(v).known_from_output([&](const auto& known) {
+    through(v).inlined([&](const auto& known) {
       const auto before = known;
       for (int c = channels.begin; c < channels.end; c++)
         for (int i = rows.begin; i < rows.end; i++) {

@@ -46,7 +46,7 @@ struct AddOp {
   void add(const Operands<T>& v, Range blocks, Range maps) const {
     const Maps<T> first = v.in(0), second = v.in(1), x = v.out();
     const int count = int(v.reads.size());
-    activation.known([&](const auto& f) {
+    activation.inlined([&](const auto& f) {
       each_vector(x, blocks, maps, [&](int b, int c, int i, int j) {
         Lanes<T> sum = Lanes<T>::load(first.at(b, c, i, j)) + Lanes<T>::load(second.at(b, c, i, j));
         for (int r = 2; r < count; r++) sum = sum + Lanes<T>::load(v.in(r).at(b, c, i, j));
@@ -59,7 +59,7 @@ struct AddOp {
     for (int r = int(v.reads.size()) - 1; r >= 0; r--) {
       const Maps<T> to = v.delta_in(r);
       if (!to.data) continue;
-      activation.known_from_output([&](const auto& f) {
+      activation.inlined([&](const auto& f) {
         each_vector(x, blocks, maps, [&](int b, int c, int i, int j) {
           const Lanes<T> error = Lanes<T>::load(delta.at(b, c, i, j)), o = Lanes<T>::load(x.at(b, c, i, j));
           if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) put(error, to.at(b, c, i, j), v.added(r));

@@ -411,7 +411,7 @@ struct PoolOp {
         layer.input_delta(v.delta(), v.in(), v.out(), won, v.delta_in(), b, at.share_of(shape.C), through, v.added());
     };
     if (!v.through()) return route(no_further);
-    v.through()->known_from_output([&](const auto& f) { route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * f.derivative(o, o); }); });
+    v.through()->inlined([&](const auto& f) { route([&](const Lanes<T>& share, const Lanes<T>& o) { return share * f.derivative(o, o); }); });
   }
   void forward_image(const Operands<T>& v, int n, Range maps, const Share&) const {
     layer.forward_image(v.in(), v.out(), v.beside_out(winner), n, maps);

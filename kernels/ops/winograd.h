@@ -95,7 +95,7 @@ struct Winograd {
       multiply(v, u, false, m, strip.tiles, kernels);
       for (int k = kernels.begin; k < kernels.end; k++) {
         const Lanes<T> bias = b ? b[k] : T(0);
-        activation.known([&](const auto& f) {
+        activation.inlined([&](const auto& f) {
           transform_back(m, k, tiling, strip, [&](int i, int j, const Lanes<T>& y) { f.forward(y + bias).store(x.at(block, k, i, j)); });
         });
       }
@@ -118,7 +118,7 @@ struct Winograd {
             (Lanes<T>::load(to) + y).store(to);
           });
         else
-          activation.known_from_output([&](const auto& f) {
+          activation.inlined([&](const auto& f) {
             transform_back(m, c, tiling, strip, [&](int i, int j, const Lanes<T>& y) {
               T* to = delta_in.at(block, c, i, j);
               if constexpr (std::is_same_v<std::decay_t<decltype(f)>, Identity<T>>) y.store(to);
@@ -220,7 +220,7 @@ struct Winograd {
         multiply(v, u, false, m, strip.tiles, kernels);
         for (int k = kernels.begin; k < kernels.end; k++) {
           const Lanes<T> bias = b ? b[k] : T(0);
-          activation.known([&](const auto& f) {
+          activation.inlined([&](const auto& f) {
             for (int t = 0; t < strip.tiles; t++) {
               Lanes<T> y[2][2];
               transform_products(m.of(0) + (ptrdiff_t(k) * strip.tiles + t) * LANES, m.apart(), y);

@@ -457,7 +457,8 @@ void test_image_norm(const Description& of, const std::string& name) {
 template <class T>
 void test_local_response_norm(const Description& of, const std::string& name) {
   const int N = of.integer("images"), size = of.integer("size");
-  const auto [C, H, W] = shape_of(of);
+  const Shape shape = shape_of(of);
+  const int C = shape.C, H = shape.H, W = shape.W;
   const double alpha = of.number("alpha"), beta = of.number("beta"), k = of.number("k");
   const size_t pixels = size_t(H) * W, features = C * pixels;
   const auto o = values(N * features, 1), d = values(N * features, 3);

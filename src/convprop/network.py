@@ -243,16 +243,12 @@ class Network:
         """Return the memory that a plan takes; a batch is by default what predictions go in."""
         batch = self.predict_batch() if batch_size is None else batch_size
         try:
-            return int(
-                engine.plan_bytes(*self._plan_arguments(mode, batch, part_size, statistics))
-            )
+            return int(engine.plan_bytes(*self._plan_arguments(mode, batch, part_size, statistics)))
         except MemoryError:
             rule = "take less memory than a process can address"
             raise invalid("batch_size", rule, f"{batch:,} images of these layers") from None
 
-    def _made_plan(
-        self, mode: str, batch_size: int, part_size: int, statistics: Statistics
-    ) -> Any:
+    def _made_plan(self, mode: str, batch_size: int, part_size: int, statistics: Statistics) -> Any:
         """Return a new plan; raise OutOfMemory where it would not fit into what is free.
 
         The system gives memory as it is written to, and ends a process that writes to more than

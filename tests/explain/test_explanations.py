@@ -363,8 +363,9 @@ def test_a_layer_of_a_family_without_explanations_is_refused():
 
     asked = Explainer(cp.Network([Turned(), cp.Dense(2)], (1, 2, 2)), np.ones((1, 1, 2, 2)))
     families = (
-        "activation, prelu, softmax, flatten, dropout, stochastic_depth, channel_shuffle, conv, pool, "
-        "dense, add, multiply, concat, group_norm, layer_norm, local_response_norm"
+        "activation, prelu, softmax, flatten, dropout, stochastic_depth, channel_shuffle, conv, "
+        "pool, dense, add, multiply, concat, batch_norm, group_norm, layer_norm, "
+        "local_response_norm"
     )
     with refuses(
         cp.InvalidInput, f"layer must be of a family that is explained: {families}, got turned"

@@ -39,9 +39,9 @@ from convprop.layers import (
     Dropout,
     Flatten,
     GroupNorm,
-    InstanceNorm,
     HardSigmoid,
     HardSwish,
+    InstanceNorm,
     L2Pool,
     Layer,
     LayerNorm,
@@ -294,9 +294,7 @@ TRAININGS = (
         Trained(f"batch-normalised-{batch}", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), batch)
         for batch in (3, 33, 150)
     ),
-    Trained(
-        "batch-normalised-33-float64", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), 33, "float64"
-    ),
+    Trained("batch-normalised-33-float64", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), 33, "float64"),
     Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
     *(Trained(f"bent-{batch}", _BENT, (2, 9, 8), Adam(0.01), batch) for batch in (3, 70, 150)),
     Trained("bent-70-float64", _BENT, (2, 9, 8), Adam(0.01), 70, "float64"),

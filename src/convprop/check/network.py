@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from convprop import equations as eq
-from convprop.check.equations import STEP
 from convprop.check import batch_norm
+from convprop.check.equations import STEP
 from convprop.check.layer import DOUBLE_BOUND, ComputedLayer, check_layer
 from convprop.check.rows import Array, Row, difference, draw, ratio, slack
 from convprop.graph import Node

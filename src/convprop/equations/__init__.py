@@ -64,6 +64,7 @@ __all__ = [
     "EQUATIONS",
     "Equation",
     "activation",
+    "batch_norm",
     "bias_gradient",
     "binary_cross_entropy",
     "binary_cross_entropy_delta",

@@ -154,12 +154,13 @@ def layer_gradients(
         return {}
     (o,) = inputs
     if layer["kind"] == "batch_norm":
-        weight, bias = 0.0, 0.0
+        weights, biases = [], []
         for part, statistics in normalised_parts(layer, o, parameters):
             error, delta = delta[: len(part)], delta[len(part) :]
-            sums = batch_norm.batch_norm_gradients(error, part, *statistics, layer["epsilon"])
-            weight, bias = weight + sums[0], bias + sums[1]
-        return {"weight": weight, "bias": bias}
+            both = batch_norm.batch_norm_gradients(error, part, *statistics, layer["epsilon"])
+            weights.append(both[0])
+            biases.append(both[1])
+        return {"weight": np.sum(weights, axis=0), "bias": np.sum(biases, axis=0)}
     if layer["kind"] in ("group_norm", "layer_norm"):
         sums = image_norm.channel_sums
         return {"weight": sums(delta * _standardised(layer, o)), "bias": sums(delta)}
@@ -202,8 +203,8 @@ def layer_input_deltas(
             for part, statistics in normalised_parts(layer, o, parameters):
                 error, delta = delta[: len(part)], delta[len(part) :]
                 if layer["statistics"] == "running":
-                    options = weight, *statistics, epsilon
-                    backs.append(batch_norm.batch_norm_delta(error, part, *options))
+                    back = batch_norm.batch_norm_delta(error, part, weight, *statistics, epsilon)
+                    backs.append(back)
                 else:
                     backs.append(batch_norm.batch_norm_batch_delta(error, part, weight, epsilon))
             return [np.concatenate(backs)]

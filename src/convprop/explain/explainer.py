@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convprop.arguments import checks_names
 from convprop.errors import invalid
 from convprop.explain import (
+    batch_norm,
     conv,
     dense,
     image_norm,
@@ -41,6 +42,8 @@ quiet = np.errstate(all="ignore")
 
 class Explainer:
     """Carries images through a network, forward and back, and explains the numbers on the way.
+
+    A BatchNorm goes by its running statistics, so that outputs are those of predictions.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ class Explainer:
         wanted = _any_targets(net, len(checked)) if targets is None else targets
         self._targets = net.as_targets(wanted, len(checked))
         self._weights = as_weights(sample_weight, len(checked))
-        self.done = net.backpropagate(checked, wanted, self._weights)
+        self.done = net.backpropagate(checked, wanted, self._weights, "running")
         self._parameters = {name: array.copy() for name, array in net.parameters.items()}
 
     @checks_names
@@ -332,6 +335,7 @@ _FAMILIES = {
     "add": joins,
     "multiply": joins,
     "concat": joins,
+    "batch_norm": batch_norm,
     "group_norm": image_norm,
     "layer_norm": image_norm,
     "local_response_norm": local_response_norm,

@@ -73,7 +73,7 @@ def weight_gradient(
         raise invalid("c, m and n", "be left out of a normalisation", f"{c!r}, {m!r}, {n!r}")
     found = check_indices("k", (k,), place.parameter("weight").shape)
     standard = np.stack([_standard(place, image)[found] for image in range(len(place.o))])
-    return _gradient(
+    return gradient(
         place,
         {"delta": place.delta[:, found[0]], "x^": standard},
         name=f"dE/dw[k={found[0]}] of {place.name}",
@@ -86,7 +86,7 @@ def weight_gradient(
 def bias_gradient(place: Place, k: object) -> Explanation:
     """Explain dE/db at [k]: the sum of the deltas of channel k."""
     found = check_indices("k", (k,), place.parameter("bias").shape)
-    return _gradient(
+    return gradient(
         place,
         {"delta": place.delta[:, found[0]]},
         name=f"dE/db[k={found[0]}] of {place.name}",
@@ -194,7 +194,7 @@ def _means(place: Place, image: int, found: tuple[int, ...]) -> tuple[Any, Any]:
     return means[0], means[1]
 
 
-def _gradient(place: Place, factors: dict[str, Array], **described: Any) -> Explanation:
+def gradient(place: Place, factors: dict[str, Array], **described: Any) -> Explanation:
     """Add up each row's terms, the rows of each image, and then the images as training does."""
     shape = place.o.shape[:1] + (place.o.shape[2:] or (1, 1))
     images, i, j = np.indices(shape).reshape(3, -1)

@@ -7,8 +7,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convprop import ops
+from convprop.explain.batch_norm import scales
 from convprop.explain.factor import described
 from convprop.explain.place import Place
+from convprop.explain.sums import flushed
 
 Array = NDArray[Any]
 
@@ -29,6 +31,9 @@ def sent(place: Place) -> Array:
         case "pool":
             options = ops.pool.options_of(native)
             return ops.pool.input_delta(delta, place.o, native["pool"], **options)
+        case "batch_norm":
+            each = scales(place).reshape(-1, *[1] * (delta.ndim - 2))
+            return flushed(each * delta)
         case "group_norm" | "layer_norm":
             weight = place.parameter("weight") if place.has("weight") else None
             options = {"groups": native.get("groups"), "epsilon": native["epsilon"]}
