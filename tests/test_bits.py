@@ -33,16 +33,17 @@ NETWORKS = (
     *("winograd-1", "winograd-33", "winograd-150", "winograd-33-float64"),
     *("branched-3", "branched-70", "branched-70-float64"),
     *("grouped-3", "grouped-70", "grouped-70-float64"),
-    *("bent-3", "bent-70", "bent-150", "bent-70-float64", "bent-branches-70"),
+    *("normalised-1", "normalised-5", "normalised-33", "normalised-150", "normalised-33-float64"),
     *("batch-normalised-3", "batch-normalised-33", "batch-normalised-150"),
     "batch-normalised-33-float64",
+    *("bent-3", "bent-70", "bent-150", "bent-70-float64", "bent-branches-70"),
     *("mobile-3", "mobile-70", "mobile-70-float64"),
     *("convolutional-40", "convolutional-40-float64"),
+    *("frozen-3", "frozen-70", "lars-70", "lamb-70", "lamb-33-float64"),
 )
 QUICK = (
     *("lenet5", "cifar-tutorial", "deep-33", "winograd-33", "branched-70", "grouped-70"),
-    "bent-70",
-    "mobile-70",
+    *("bent-70", "mobile-70", "batch-normalised-33"),
 )
 
 unfused = pytest.mark.skipif(not ISAS, reason="this processor has no fused multiply-add")
@@ -85,9 +86,8 @@ def test_every_case_has_its_hashes():
 def test_every_engine_finds_the_recorded_bits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CONVPROP_ISA", raising=False)
     rows = bits.check_every_engine(2)
-    names = ["conv", "pool", "dense", "join", "channel_shuffle", "activation", "prelu", "softmax"]
-    names += ["augment"]
-    names += NETWORKS
+    names = ["conv", "pool", "dense", "join", "channel_shuffle", "group_norm", "layer_norm"]
+    names += ["local_response_norm", "activation", "prelu", "softmax", "augment", *NETWORKS]
     assert [(row.engine, row.name) for row in rows] == [(a, b) for a in ISAS for b in names]
     for row in rows:
         assert (row.threads, row.found, row.differing) == ([1, 2, 3, 7], row.recorded, [])

@@ -290,12 +290,12 @@ TRAININGS = (
         Trained(f"normalised-{batch}", _NORMALISED, (2, 8, 9), Adam(0.01), batch)
         for batch in (1, 5, 33, 150)
     ),
+    Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
     *(
         Trained(f"batch-normalised-{batch}", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), batch)
         for batch in (3, 33, 150)
     ),
     Trained("batch-normalised-33-float64", _BATCH_NORMALISED, (2, 9, 8), Adam(0.01), 33, "float64"),
-    Trained("normalised-33-float64", _NORMALISED, (2, 8, 9), Adam(0.01), 33, "float64"),
     *(Trained(f"bent-{batch}", _BENT, (2, 9, 8), Adam(0.01), batch) for batch in (3, 70, 150)),
     Trained("bent-70-float64", _BENT, (2, 9, 8), Adam(0.01), 70, "float64"),
     Trained("bent-branches-70", _BENT_BRANCHES, (2, 10, 10), AdamW(0.01), 70),
