@@ -189,7 +189,7 @@ static void time_activation(Stopwatch& watch, const long* bytes, const std::stri
       for (int block = 0; block < blocks; block++) activation.forward(x[t], o[t], block, {0, C});
     });
     time_moves<2, 1>(watch, "input_delta", bound, shape, blocks, [&](int t) {
-      for (int block = 0; block < blocks; block++) activation.input_delta(delta[t], o[t], delta_in[t], block, {0, C});
+      for (int block = 0; block < blocks; block++) activation.input_delta(delta[t], o[t], o[t], delta_in[t], block, {0, C});
     });
   });
 }

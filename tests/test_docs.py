@@ -221,7 +221,9 @@ def draw(picture: Path, written: Path) -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     pages = " ".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
-    documented = set(re.findall(r"(?:autoclass|autofunction|automodule|py:data|autodata):: (\S+)", pages))
+    documented = set(
+        re.findall(r"(?:autoclass|autofunction|automodule|py:data|autodata):: (\S+)", pages)
+    )
     for module, place in re.findall(r"^```{public} (\S+) (\S+)$", pages, re.MULTILINE):
         documented |= {f"{place}.{name}" for name in import_module(module).__all__}
     modules = ("equations", "explain", "initializers", "ops", "schedules")

@@ -135,8 +135,8 @@ def layer_forward(layer: Description, inputs: Sequence[Array], parameters: Param
             if b is None:
                 return standard
             weight, bias = (image_norm.by_channel(p, o) for p in (parameters["weight"], b))
-            scaled: Array = weight * standard + bias
-            return scaled
+            moved: Array = weight * standard + bias
+            return moved
         case "local_response_norm":
             return image_norm.local_response_norm(o, **_response_options(layer))
         case "channel_shuffle":
