@@ -279,7 +279,6 @@ class ActivationLayer {
   CONVPROP_INLINE void inlined(const Body& body) const {
     if (identity()) return body(Identity<T>());
     if (const auto* f = std::get_if<ReLU<T>>(&f_)) return body(*f);
-    if (const auto* f = std::get_if<Tanh<T>>(&f_)) return body(*f);
     body(Called{*this});
   }
 
