@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from convprop.errors import invalid
 from convprop.explain import sums
 from convprop.explain.explanation import Explanation, Part
+from convprop.explain.image_norm import bias_gradient as bias_gradient
 from convprop.explain.image_norm import gradient
 from convprop.explain.place import (
     NAMES,
@@ -82,19 +83,6 @@ def weight_gradient(
         symbol=rf"\frac{{\partial E}}{{\partial w^{{{place.latex_name}}}_{subscript(found)}}}",
         formula=r"\sum_{\text{image}} \sum_{i} \sum_{j} \delta_{k,i,j} \, \hat{x}_{k,i,j}",
         value=place.gradient("weight")[found],
-    )
-
-
-def bias_gradient(place: Place, k: object) -> Explanation:
-    """Explain dE/db at [k]: the sum of the deltas of channel k."""
-    found = check_indices("k", (k,), place.parameter("bias").shape)
-    return gradient(
-        place,
-        {"delta": place.delta[:, found[0]]},
-        name=f"dE/db[k={found[0]}] of {place.name}",
-        symbol=rf"\frac{{\partial E}}{{\partial b^{{{place.latex_name}}}_{subscript(found)}}}",
-        formula=r"\sum_{\text{image}} \sum_{i} \sum_{j} \delta_{k,i,j}",
-        value=place.gradient("bias")[found],
     )
 
 
