@@ -390,9 +390,10 @@ NewArray<T> dense_input_delta(Array<T> delta, Array<T> w) {
   return input.array(true);
 }
 
-// f over every element of arrays of one shape, sixteen at a time, each thread a run of them.
-template <class T, class F, class... Others>
-NewArray<T> lane_by_lane(const F& f, const Array<T>& first, const Others&... others) {
+// work(inputs..., output, vectors) over every element of arrays of one shape, in vectors of sixteen, each
+// thread a run of them.
+template <class T, class VectorWork, class... Others>
+NewArray<T> by_vectors(const VectorWork& work, const Array<T>& first, const Others&... others) {
   std::vector<size_t> shape(first.ndim());
   for (size_t a = 0; a < shape.size(); a++) shape[a] = first.shape(a);
   const size_t size = first.size(), whole = size / LANES;
@@ -402,17 +403,20 @@ NewArray<T> lane_by_lane(const F& f, const Array<T>& first, const Others&... oth
   const int threads = size < 65536 ? 1 : SharedPool::instance().threads();
   SharedPool::instance().run(threads, [&](int thread) {
     const Range mine = share(int(whole), thread, threads);
-    for (size_t e = size_t(mine.begin) * LANES; e < size_t(mine.end) * LANES; e += LANES)
-      f(Lanes<T>::load(first.data() + e), Lanes<T>::load(others.data() + e)...).store(out.data() + e);
+    const size_t from = size_t(mine.begin) * LANES;
+    work(first.data() + from, (others.data() + from)..., out.data() + from, ptrdiff_t(mine.end - mine.begin));
     if (thread > 0 || whole * LANES == size) return;
-    const auto rest = [&](const Array<T>& array) {
-      alignas(VECTOR_BYTES) T values[LANES] = {};
-      std::copy(array.data() + whole * LANES, array.data() + size, values);
-      return Lanes<T>::load(values);
+    struct alignas(VECTOR_BYTES) Rest {
+      T values[LANES] = {};
     };
-    alignas(VECTOR_BYTES) T last[LANES];
-    f(rest(first), rest(others)...).store(last);
-    std::copy_n(last, size - whole * LANES, out.data() + whole * LANES);
+    const auto rest = [&](const Array<T>& array) {
+      Rest of;
+      std::copy(array.data() + whole * LANES, array.data() + size, of.values);
+      return of;
+    };
+    Rest last;
+    work(rest(first).values, rest(others).values..., last.values, 1);
+    std::copy_n(last.values, size - whole * LANES, out.data() + whole * LANES);
   });
   return out;
 }
@@ -440,16 +444,16 @@ NewArray<T> running_sums(Array<T> start, Array<T> a, Array<T> b) {
 
 template <class T>
 NewArray<T> activation_forward(Array<T> x, const std::string& description) {
-  return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
-    return lane_by_lane<T>([&](const Lanes<T>& v) { return f.forward(v); }, x);
-  });
+  const ActivationLayer<T> layer{Description(description)};
+  return by_vectors<T>([&](const T* x, T* o, ptrdiff_t vectors) { layer.forward(x, o, vectors); }, x);
 }
 
 template <class T>
 NewArray<T> activation_input_delta(Array<T> delta, Array<T> x, Array<T> o, const std::string& description) {
-  return ActivationLayer<T>(Description(description)).known([&](const auto& f) {
-    return lane_by_lane<T>([&](const Lanes<T>& d, const Lanes<T>& v, const Lanes<T>& w) { return d * f.derivative(v, w); }, delta, x, o);
-  });
+  const ActivationLayer<T> layer{Description(description)};
+  return by_vectors<T>(
+      [&](const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t vectors) { layer.input_delta(delta, x, o, delta_in, vectors); },
+      delta, x, o);
 }
 
 // Of as many slopes as there are channels, or one.
@@ -655,8 +659,11 @@ void define(nb::module_& m) {
       nb::arg("y").noconvert(), nb::arg("targets").noconvert(), "kind"_a, nb::arg("sample_weight").none() = nb::none(),
       "label_smoothing"_a = 0.0);
   const auto unary = [&](const char* name, auto f) {
+    const auto work = [f](const T* x, T* o, ptrdiff_t vectors) {
+      for (ptrdiff_t p = 0; p < vectors; p++) f(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
+    };
     m.def(
-        name, [f](Array<T> x) { return lane_by_lane<T>(f, x); }, nb::arg("x").noconvert());
+        name, [work](Array<T> x) { return by_vectors<T>(work, x); }, nb::arg("x").noconvert());
   };
   unary("exp", [](const Lanes<T>& v) { return exp(v); });
   unary("log", [](const Lanes<T>& v) { return log(v); });

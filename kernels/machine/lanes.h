@@ -306,7 +306,7 @@ CONVPROP_INLINE void transpose(Lanes<T> (&rows)[LANES]) {
 template <class T, int... LANE>
 CONVPROP_INLINE void deinterleave(Lanes<T>& a, Lanes<T>& b, std::integer_sequence<int, LANE...>) {
   constexpr int PARTS = Lanes<T>::PARTS;
-  const auto part = [&](int p) { return p < PARTS ? a.part[p] : b.part[p - PARTS]; };
+  const auto part = [&](int p) { return (p < PARTS ? a : b).part[p % PARTS]; };
   Lanes<T> even, odd;
   for (int p = 0; p < PARTS; p++) {
     even.part[p] = shuffle<(2 * LANE)...>(part(2 * p), part(2 * p + 1));

@@ -256,7 +256,7 @@ template <class T>
 using Activations = std::variant<Identity<T>, ReLU<T>, LeakyReLU<T>, Sigmoid<T>, Tanh<T>, ScaledTanh<T>, Softplus<T>, ReLU6<T>, ELU<T>,
                                  SELU<T>, HardSigmoid<T>, Softsign<T>, GELU<T>, TanhGELU<T>, SiLU<T>, Mish<T>, HardSwish<T>>;
 
-// One of them, over maps.
+// One of them, over maps. What has a body for each type is compiled once, in activation.cc.
 template <class T>
 class ActivationLayer {
  public:
@@ -282,22 +282,11 @@ class ActivationLayer {
     body(Called{*this});
   }
 
-  void forward(const T* x, T* o, ptrdiff_t pixels) const {
-    known([&](const auto& f) {
-      for (ptrdiff_t p = 0; p < pixels; p++) f.forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
-    });
-  }
+  void forward(const T* x, T* o, ptrdiff_t pixels) const;
 
   // May write over delta itself. Added: to what delta_in holds. Of one that is FROM_OUTPUT, o may stand
   // for x as well.
-  void input_delta(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added = false) const {
-    known([&](const auto& f) {
-      for (ptrdiff_t p = 0; p < pixels; p++) {
-        const Lanes<T> back = Lanes<T>::load(delta + p * LANES) * f.derivative(Lanes<T>::load(x + p * LANES), Lanes<T>::load(o + p * LANES));
-        (added ? Lanes<T>::load(delta_in + p * LANES) + back : back).store(delta_in + p * LANES);
-      }
-    });
-  }
+  void input_delta(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added = false) const;
 
   void forward(const Maps<T>& x, const Maps<T>& o, int block, Range channels) const {
     rows(o, channels, [&](int c, int i, ptrdiff_t pixels) { forward(x.at(block, c, i, 0), o.at(block, c, i, 0), pixels); },
@@ -343,12 +332,8 @@ class ActivationLayer {
 
   struct Called {
     const ActivationLayer& layer;
-    [[gnu::noinline]] Lanes<T> forward(const Lanes<T>& x) const {
-      return layer.known([&](const auto& f) { return f.forward(x); });
-    }
-    [[gnu::noinline]] Lanes<T> derivative(const Lanes<T>& x, const Lanes<T>& o) const {
-      return layer.known([&](const auto& f) { return f.derivative(x, o); });
-    }
+    Lanes<T> forward(const Lanes<T>& x) const;
+    Lanes<T> derivative(const Lanes<T>& x, const Lanes<T>& o) const;
   };
 
   Activations<T> f_;
