@@ -12,6 +12,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -44,12 +45,22 @@ int length(const A& array, size_t axis) {
 template <class T>
 NewArray<T> new_array(const std::vector<size_t>& shape) {
   const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
-  // At whole vectors, so that none of those written crosses two lines of the cache. Not by
-  // aligned_alloc, which leaves holes that later arrays do not fit into.
-  constexpr size_t spare = VECTOR_BYTES / sizeof(T);
-  T* const memory = new T[count + spare];
-  nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  T* const data = memory + (spare - reinterpret_cast<uintptr_t>(memory) / sizeof(T) % spare) % spare;
+  T* data;
+  void* memory;
+  if (count * sizeof(T) >= 4 * LARGE_PAGE) {
+    // Malloc may give so much back to the system each time, and then every page is a fault: large ones are few.
+    memory = std::aligned_alloc(LARGE_PAGE, (count * sizeof(T) / LARGE_PAGE + 1) * LARGE_PAGE);
+    ask_for_large_pages(memory, count * sizeof(T));
+    data = static_cast<T*>(memory);
+  } else {
+    // At whole vectors, so that none of those written crosses two lines of the cache. Not by
+    // aligned_alloc, which leaves holes that later arrays do not fit into.
+    constexpr size_t spare = VECTOR_BYTES / sizeof(T);
+    memory = std::malloc((count + spare) * sizeof(T));
+    data = static_cast<T*>(memory) + (spare - reinterpret_cast<uintptr_t>(memory) / sizeof(T) % spare) % spare;
+  }
+  if (!memory) throw std::bad_alloc();
+  nb::capsule owner(memory, [](void* p) noexcept { std::free(p); });
   return NewArray<T>(data, shape.size(), shape.data(), owner);
 }
 

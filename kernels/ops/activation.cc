@@ -3,20 +3,13 @@
 namespace convprop {
 
 template <class T>
-void ActivationLayer<T>::forward(const T* x, T* o, ptrdiff_t pixels) const {
-  known([&](const auto& f) {
-    for (ptrdiff_t p = 0; p < pixels; p++) f.forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
-  });
+void ActivationLayer<T>::forward_any(const T* x, T* o, ptrdiff_t pixels) const {
+  known([&](const auto& f) { forward(f, x, o, pixels); });
 }
 
 template <class T>
-void ActivationLayer<T>::input_delta(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added) const {
-  known([&](const auto& f) {
-    for (ptrdiff_t p = 0; p < pixels; p++) {
-      const Lanes<T> back = Lanes<T>::load(delta + p * LANES) * f.derivative(Lanes<T>::load(x + p * LANES), Lanes<T>::load(o + p * LANES));
-      (added ? Lanes<T>::load(delta_in + p * LANES) + back : back).store(delta_in + p * LANES);
-    }
-  });
+void ActivationLayer<T>::input_delta_any(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added) const {
+  known([&](const auto& f) { input_delta(f, delta, x, o, delta_in, pixels, added); });
 }
 
 template <class T>

@@ -282,11 +282,17 @@ class ActivationLayer {
     body(Called{*this});
   }
 
-  void forward(const T* x, T* o, ptrdiff_t pixels) const;
+  void forward(const T* x, T* o, ptrdiff_t pixels) const {
+    const auto* relu = std::get_if<ReLU<T>>(&f_);
+    relu ? forward(*relu, x, o, pixels) : forward_any(x, o, pixels);
+  }
 
   // May write over delta itself. Added: to what delta_in holds. Of one that is FROM_OUTPUT, o may stand
   // for x as well.
-  void input_delta(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added = false) const;
+  void input_delta(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added = false) const {
+    const auto* relu = std::get_if<ReLU<T>>(&f_);
+    relu ? input_delta(*relu, delta, x, o, delta_in, pixels, added) : input_delta_any(delta, x, o, delta_in, pixels, added);
+  }
 
   void forward(const Maps<T>& x, const Maps<T>& o, int block, Range channels) const {
     rows(o, channels, [&](int c, int i, ptrdiff_t pixels) { forward(x.at(block, c, i, 0), o.at(block, c, i, 0), pixels); },
@@ -329,6 +335,21 @@ class ActivationLayer {
     for (int c = channels.begin; c < channels.end; c++)
       for (int i = 0; i < maps.H; i++) row(c, i, maps.W);
   }
+
+  template <class F>
+  static void forward(const F& f, const T* x, T* o, ptrdiff_t pixels) {
+    for (ptrdiff_t p = 0; p < pixels; p++) f.forward(Lanes<T>::load(x + p * LANES)).store(o + p * LANES);
+  }
+  void forward_any(const T* x, T* o, ptrdiff_t pixels) const;
+
+  template <class F>
+  static void input_delta(const F& f, const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added) {
+    for (ptrdiff_t p = 0; p < pixels; p++) {
+      const Lanes<T> back = Lanes<T>::load(delta + p * LANES) * f.derivative(Lanes<T>::load(x + p * LANES), Lanes<T>::load(o + p * LANES));
+      (added ? Lanes<T>::load(delta_in + p * LANES) + back : back).store(delta_in + p * LANES);
+    }
+  }
+  void input_delta_any(const T* delta, const T* x, const T* o, T* delta_in, ptrdiff_t pixels, bool added) const;
 
   struct Called {
     const ActivationLayer& layer;
