@@ -57,7 +57,8 @@ class Kernels:
     def __init__(self, repeats: int) -> None:
         self.repeats = repeats
         self._folder = tempfile.TemporaryDirectory()
-        self._program = build(Path(self._folder.name), "kernels.cc", "ops/activation.cc", "ops/tiles.cc")
+        others = ("ops/activation.cc", "ops/tiles.cc")
+        self._program = build(Path(self._folder.name), "kernels.cc", *others)
 
     def measure(self, case: Case, threads: int) -> dict[str, dict[str, Any]]:
         """Return by pass and bound: milliseconds, quartiles, rate, limit and share of a case.
