@@ -269,7 +269,7 @@ def test_summary():
     net = cp.preset("lenet5", (1, 28, 28), 10)
     assert net.summary() == LENET5
     for name in presets.NAMES:
-        summary = cp.preset(name, (3, 16, 16), 1000).summary()
+        summary = cp.preset(name, (3, 32, 32), 1000).summary()
         assert max(map(len, summary.splitlines())) <= 80
 
 

@@ -8,6 +8,7 @@ from convprop import data, presets
 from convprop.check.network import check_network, without_zeros
 from convprop.cli.train_settings import usual_preset
 from convprop.errors import InvalidInput
+from convprop.layers import AveragePool
 from refusal import refuses
 
 # Parameters by the architectures' sources (or by hand: weights and biases of each layer).
@@ -24,6 +25,27 @@ PARAMETERS = {
     "mlp": 401_920 + 262_656 + 5_130,
 }
 
+# Trained parameters, and multiply-adds of one image in millions with how far they may be from a
+# figure that was rounded or counts otherwise. resnet20 to 56: He et al. 2016, Table 6, say 0.27,
+# 0.46 and 0.85 million with option A; with option B 0.27, 0.47 and 0.86, and these multiply-adds,
+# by chenyaofo's pytorch-cifar-models. resnet18 to 50, mobilenet-v2, squeezenet 1.1: torchvision's
+# table of models. efficientnet-lite0: 4.7 and 407, with the normalisations' additions, by its
+# authors; 4,652,008 in timm. densenet-40-12: Liu et al., "Learning efficient convolutional
+# networks through network slimming", 2017, Table 1: 1.02 million, and 533 million operations,
+# two a multiply-add.
+PUBLISHED = {
+    "resnet20": (272_474, 40.81, 0.001),
+    "resnet32": (466_906, 69.12, 0.001),
+    "resnet56": (855_770, 125.75, 0.001),
+    "resnet18": (11_689_512, 1_814, 0.001),
+    "resnet34": (21_797_672, 3_664, 0.001),
+    "resnet50": (25_557_032, 4_089, 0.001),
+    "mobilenet-v2": (3_504_872, 301, 0.002),
+    "efficientnet-lite0": (4_652_008, 407, 0.06),
+    "squeezenet": (1_235_496, 349, 0.001),
+    "densenet-40-12": (1_019_722, 266.5, 0.01),
+}
+
 
 def count(net: cp.Network) -> int:
     return sum(array.size for array in net.parameters.values())
@@ -35,8 +57,29 @@ def test_sizes_are_those_of_the_source(name):
     assert count(cp.preset(name, entry.input_shape, entry.classes)) == PARAMETERS[name]
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sizes_are_those_that_were_published(name):
+    entry = presets.PRESETS[name]
+    nodes = cp.preset(name, entry.input_shape, entry.classes).graph.nodes
+    parameters, multiply_adds, tolerance = PUBLISHED[name]
+    assert sum(node.trained_weights for node in nodes) == parameters
+    found = sum(node.multiply_adds for node in nodes) / 1e6
+    assert found == pytest.approx(multiply_adds, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "efficientnet-lite0"])
+@pytest.mark.parametrize(
+    ("size", "last"), [(224, 7), (96, 6), (64, 4), (48, 6), (32, 4), (16, 4), (8, 4), (3, 3)]
+)
+def test_small_images_keep_their_maps(name, size, last):
+    """Strides that would leave fewer than four rows are left out."""
+    net = cp.preset(name, (3, size, size), 10)
+    (pool,) = [node for node in net.graph.nodes if isinstance(node.layer, AveragePool)]
+    assert pool.inputs[0][1:] == (last, last)
+
+
 def test_names():
-    assert presets.NAMES == (
+    assert (
         "digits",
         "lenet5",
         "lenet-theano",
@@ -46,8 +89,9 @@ def test_names():
         "vgg-small",
         "resnet-plain",
         "inception-small",
+        *PUBLISHED,
         "mlp",
-    )
+    ) == presets.NAMES
 
 
 def test_pytorch_mnist_decays_after_each_epoch():
@@ -140,7 +184,9 @@ def test_images_too_small_get_the_trace():
         (
             ("alexnet", (1, 28, 28), 10),
             "preset must be one of digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist,"
-            " cifar-tutorial, vgg-small, resnet-plain, inception-small, mlp, got 'alexnet'",
+            " cifar-tutorial, vgg-small, resnet-plain, inception-small, resnet20, resnet32,"
+            " resnet56, resnet18, resnet34, resnet50, mobilenet-v2, efficientnet-lite0, squeezenet,"
+            " densenet-40-12, mlp, got 'alexnet'",
         ),
         (("lenet5", (1, 28, 28), 1), "classes must be an integer of at least 2, got 1"),
         (("lenet5", (1, 28, 28), "ten"), "classes must be an integer of at least 2, got 'ten'"),

@@ -12,7 +12,7 @@ import pytest
 from runs import assert_fits, run
 
 import convprop as cp
-from convprop import _cpu
+from convprop import _cpu, presets
 from convprop.cli import app as cli
 from convprop.cli import train as train_command
 
@@ -42,10 +42,7 @@ def test_help_fits_and_ends_with_an_example_that_is_understood(
 
 SEE = "\nSee 'convprop {} --help'.\n"
 OPTIMIZERS = "sgd, adam, adamw, rmsprop, adadelta, lars, lamb"
-PRESETS = (
-    "digits, lenet5, lenet-theano, keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small,"
-    " resnet-plain, inception-small, mlp"
-)
+PRESETS = ", ".join(presets.NAMES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The networks of papers, as lists of layers: a file a family."""
