@@ -273,6 +273,12 @@ def test_summary():
         assert max(map(len, summary.splitlines())) <= 80
 
 
+def test_the_first_relu6_is_not_the_sixty_first_relu():
+    layers = [cp.Conv(2, 1), *[cp.layers.ReLU()] * 61, cp.layers.ReLU6(), cp.Dense(2)]
+    names = [node.name for node in cp.Network(layers, (1, 3, 3)).graph.nodes]
+    assert names[-3:] == ["relu61", "relu6_1", "dense1"]
+
+
 def test_a_summary_breaks_no_words():
     layers = [
         cp.Conv(64, 3, padding="same", algorithm="winograd"),

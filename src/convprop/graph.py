@@ -486,7 +486,9 @@ class _Builder:
 
     def _name(self, layer: Layer) -> str:
         self._seen[layer.kind] += 1
-        name = getattr(layer, "name", None) or f"{layer.kind}{self._seen[layer.kind]}"
+        # The first ReLU6 is not the sixty-first ReLU.
+        apart = "_" if layer.kind[-1].isdigit() else ""
+        name = getattr(layer, "name", None) or f"{layer.kind}{apart}{self._seen[layer.kind]}"
         if name in self._names:
             raise invalid("layer names", "be different", f"{name!r} 2 times")
         self._names.add(name)
