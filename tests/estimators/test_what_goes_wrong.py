@@ -142,7 +142,8 @@ def test_labels_that_are_numbers_on_a_line():
             {"network": "lenet"},
             "network must be a list of layers, or one of auto, digits, lenet5, lenet-theano,"
             " keras-mnist, pytorch-mnist, cifar-tutorial, vgg-small, resnet-plain,"
-            " inception-small, mlp, got 'lenet'",
+            " inception-small, resnet20, resnet32, resnet56, resnet18, resnet34, resnet50,"
+            " mobilenet-v2, efficientnet-lite0, squeezenet, densenet-40-12, mlp, got 'lenet'",
         ),
         (
             {"network": [cp.Dense(4)]},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convprop.network import Network
 
 WIDTH = 80
-NARROWEST = 12
+NARROWEST = 11
 """A column gives way no further."""
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _HEADINGS = ("Layer", "", "Output", "Parameters", "Multiply-adds", "Memory")
