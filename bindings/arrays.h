@@ -45,22 +45,16 @@ int length(const A& array, size_t axis) {
 template <class T>
 NewArray<T> new_array(const std::vector<size_t>& shape) {
   const size_t count = std::accumulate(shape.begin(), shape.end(), size_t(1), std::multiplies<>());
-  T* data;
-  void* memory;
-  if (count * sizeof(T) >= 4 * LARGE_PAGE) {
-    // Malloc may give so much back to the system each time, and then every page is a fault: large ones are few.
-    memory = std::aligned_alloc(LARGE_PAGE, (count * sizeof(T) / LARGE_PAGE + 1) * LARGE_PAGE);
-    ask_for_large_pages(memory, count * sizeof(T));
-    data = static_cast<T*>(memory);
-  } else {
-    // At whole vectors, so that none of those written crosses two lines of the cache. Not by
-    // aligned_alloc, which leaves holes that later arrays do not fit into.
-    constexpr size_t spare = VECTOR_BYTES / sizeof(T);
-    memory = std::malloc((count + spare) * sizeof(T));
-    data = static_cast<T*>(memory) + (spare - reinterpret_cast<uintptr_t>(memory) / sizeof(T) % spare) % spare;
-  }
+  const size_t bytes = size_t(room_for(ptrdiff_t(count), sizeof(T)));
+  // Malloc may give large memory back to the system each time, and then every page of it is a fault: large
+  // pages are few. Smaller arrays are set at whole vectors, so that none of those written crosses two lines
+  // of the cache; not by aligned_alloc, which leaves holes that later arrays do not fit into.
+  const bool large = bytes >= 4 * LARGE_PAGE;
+  void* const memory = large ? std::aligned_alloc(LARGE_PAGE, (bytes / LARGE_PAGE + 1) * LARGE_PAGE) : std::malloc(bytes + VECTOR_BYTES);
   if (!memory) throw std::bad_alloc();
+  if (large) ask_for_large_pages(memory, bytes);
   nb::capsule owner(memory, [](void* p) noexcept { std::free(p); });
+  T* const data = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(memory) + VECTOR_BYTES - 1) / VECTOR_BYTES * VECTOR_BYTES);
   return NewArray<T>(data, shape.size(), shape.data(), owner);
 }
 

@@ -1,3 +1,4 @@
+// What has a body for each of the activations, which costs every file that compiles it seconds.
 #include "ops/activation.h"
 
 namespace convprop {

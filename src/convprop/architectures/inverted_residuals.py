@@ -65,18 +65,14 @@ def _network(
     stages: tuple[_Stage, ...], epsilon: float, shape: Shape, classes: int
 ) -> list[Layer | Block]:
     norm = BatchNorm(epsilon)
-    too_many = 5 - _halvings(min(shape[1:]))
-    first, too_many = (2, too_many) if too_many <= 0 else (1, too_many - 1)
+    first, *strides = _strides([2, *(stage.stride for stage in stages)], min(shape[1:]))
     layers: list[Layer | Block] = [
         Conv(32, 3, stride=first, padding=1, bias=False),
         norm,
         ReLU6(),
     ]
     before = 32
-    for stage in stages:
-        stride = stage.stride
-        if stride > 1 and too_many > 0:
-            stride, too_many = 1, too_many - 1
+    for stage, stride in zip(stages, strides, strict=True):
         for block in range(stage.blocks):
             layers += _inverted(before, stage, stride if block == 0 else 1, norm)
             before = stage.kernels
@@ -84,12 +80,17 @@ def _network(
     return [*layers, *head, Dropout(0.2), Dense(classes)]
 
 
-def _halvings(size: int) -> int:
-    """Return how often an axis of so many pixels can be halved with `LEAST` left."""
-    count = 0
-    while count < 5 and -(-size // 2) >= LEAST:
-        size, count = -(-size // 2), count + 1
-    return count
+def _strides(strides: list[int], size: int) -> list[int]:
+    """Return the strides of 1 and 2 without the first ones that an axis is too short for."""
+    kept = list(strides)
+    for place, stride in reversed(list(enumerate(strides))):
+        if stride == 2:
+            halved = -(-size // 2)
+            if halved < LEAST:
+                kept[place] = 1
+            else:
+                size = halved
+    return kept
 
 
 def _inverted(before: int, stage: _Stage, stride: int, norm: BatchNorm) -> list[Layer | Block]:
